@@ -1,0 +1,1 @@
+"""Images: manifest, expectations, splits, pixels, packing and the sample set."""

@@ -1,0 +1,85 @@
+"""The one way from bytes to pixels: every stage, score and served answer goes through here."""
+
+import hashlib
+import io
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torchvision.models import get_model_weights
+from torchvision.transforms import functional as F
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.errors import DataError, ParamsError
+
+
+def decode(data: bytes) -> Image.Image:
+    """The upright RGB picture in an image file: EXIF orientation applied, alpha laid on white.
+
+    Raises:
+        DataError: the bytes are no image that Pillow can decode completely.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return to_rgb(image)
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
+        raise DataError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture, turned upright, on white, as RGB."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+        upright = Image.alpha_composite(white, upright)
+    return upright.convert("RGB")
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """SHA-256 of an RGB picture's size and pixels: what "the same image" means everywhere."""
+    header = f"RGB {image.width}x{image.height}\n".encode()
+    return hashlib.sha256(header + image.tobytes()).hexdigest()
+
+
+def transform_of(arch: str, weights: str) -> ImageClassification:
+    """The transform that torchvision ships with a set of weights (`VGG16_Weights.IMAGENET1K_V1`, say).
+
+    Raises:
+        ParamsError: torchvision has no such weights for this architecture.
+    """
+    known = get_model_weights(arch).__members__
+    if weights not in known:
+        raise ParamsError(
+            f"preprocess.weights: {weights!r} is not among torchvision's weights for {arch}; "
+            f"expected one of {', '.join(known)}"
+        )
+    transform = known[weights].transforms()
+    assert isinstance(transform, ImageClassification)
+    return transform
+
+
+def pack(image: Image.Image, transform: ImageClassification) -> np.ndarray:
+    """Resize and crop an RGB picture as `transform` does it: uint8 [crop, crop, 3]."""
+    resized = F.resize(
+        image,
+        transform.resize_size,
+        interpolation=transform.interpolation,
+        antialias=transform.antialias,
+    )
+    return np.asarray(F.center_crop(resized, transform.crop_size))
+
+
+def normalise(batch: torch.Tensor, transform: ImageClassification) -> torch.Tensor:
+    """Packed pixels to what the network reads: the second half of `transform`.
+
+    Args:
+        batch: uint8 [N, H, W, 3].
+
+    Returns:
+        float32 [N, 3, H, W] in channels_last order, mean and standard deviation as `transform` has them.
+    """
+    floats = F.convert_image_dtype(batch.permute(0, 3, 1, 2), torch.float32)
+    normalised: torch.Tensor = F.normalize(floats, mean=transform.mean, std=transform.std)
+    return normalised

@@ -1,0 +1,99 @@
+"""Seeds, device, precision, determinism and the record of them: the only file that names CUDA."""
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from headstart.errors import ParamsError
+
+Precision = Literal["fp32", "bf16"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+RECORDED = ("torch", "torchvision", "numpy", "pillow", "safetensors")
+
+
+def device() -> torch.device:
+    """The accelerator of this machine where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The dtype of a named precision.
+
+    Raises:
+        ParamsError: this machine has no hardware for it; nothing is chosen in its place.
+    """
+    if precision == "bf16" and not _has_bf16():
+        raise ParamsError(
+            f"features.precision: bf16 needs a processor with bfloat16 arithmetic, which {device_name()} "
+            "is not; set `precision: fp32` under `features:` in params.yaml"
+        )
+    return DTYPES[precision]
+
+
+def make_deterministic(seed: int) -> None:
+    """Seed torch and ask for algorithms that give the same bytes in every run."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(seed)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """The source of every random choice outside torch's own layers."""
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def device_name() -> str:
+    """The model of the accelerator or processor, as its maker names it."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a result may depend on besides code, data and parameters. No host name, no path."""
+
+    device: str
+    cpu_capability: str
+    python: str
+    versions: dict[str, str]
+    precision: str
+    lock: str
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def environment(precision: str, lock: Path) -> Environment:
+    """The environment of this process; `lock` is the file of pinned requirements."""
+    return Environment(
+        device=device_name(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        python=platform.python_version(),
+        versions={name: version(name) for name in RECORDED},
+        precision=precision,
+        lock=hashlib.sha256(lock.read_bytes()).hexdigest(),
+    )
+
+
+def _has_bf16() -> bool:
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split()

@@ -1,0 +1,78 @@
+"""A store of computed rows, addressed by content: the work that is done once per image, ever."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+
+from headstart.errors import HeadstartError
+
+MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with what is in it
+
+
+def default_folder() -> Path:
+    """`HEADSTART_CACHE`, else `headstart` in the user's cache folder. It may be deleted at any time."""
+    if named := os.environ.get("HEADSTART_CACHE"):
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "headstart"
+
+
+class Store:
+    """Rows by recipe and key, in one LMDB file that processes share; use it as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lmdb = lmdb.open(
+                str(folder / "rows.lmdb"),
+                subdir=False,
+                map_size=MAP_BYTES,
+                metasync=False,
+                readahead=False,
+                max_readers=512,
+            )
+        except (OSError, lmdb.Error) as error:
+            raise HeadstartError(
+                f"cannot use the store of computed rows in {folder}: {error}; set HEADSTART_CACHE to a "
+                "folder that can be written, or delete this one (it only saves work)"
+            ) from error
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lmdb.close()
+
+    def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The rows of hexadecimal `keys`, None for those not yet computed."""
+        with self._lmdb.begin() as transaction:
+            return [transaction.get(_key(recipe, key)) for key in keys]
+
+    def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
+        """Which keys have a row; reads no row."""
+        with self._lmdb.begin() as transaction, transaction.cursor() as cursor:
+            return [cursor.set_key(_key(recipe, key)) for key in keys]
+
+    def put(self, recipe: str, rows: Mapping[str, bytes]) -> None:
+        """Add rows; they are on disk when this returns."""
+        try:
+            with self._lmdb.begin(write=True) as transaction:
+                for key, row in rows.items():
+                    transaction.put(_key(recipe, key), row)
+        except lmdb.Error as error:
+            raise HeadstartError(
+                f"cannot write to the store {self._lmdb.path()}: {error}; make room on its disk, or set "
+                "HEADSTART_CACHE to a folder on another one"
+            ) from error
+
+
+def _key(recipe: str, key: str) -> bytes:
+    return bytes.fromhex(recipe)[:16] + bytes.fromhex(key)
