@@ -1,0 +1,164 @@
+"""Where the frozen weights come from: torchvision, a file, or a seeded generator."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torchvision.models import get_model_weights
+
+from headstart.errors import BackboneError, ParamsError
+from headstart.model import checkpoint
+from headstart.model.vgg import (
+    STANDARD_WIDTH,
+    architectures,
+    missing_and_unexpected,
+    named_tensors,
+    random_tensors,
+    vgg_layers,
+)
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """Section `backbone` of params.yaml.
+
+    Attributes:
+        arch: torchvision's name of the network.
+        weights: `random`, a name of torchvision's weights, or the path of a .pth or .safetensors file.
+        sha256: digest of that file; None otherwise.
+        seed: of random weights.
+        width: channels of the first convolution; 64 is torchvision's.
+    """
+
+    arch: str
+    weights: str
+    sha256: str | None
+    seed: int
+    width: int
+
+
+def load_backbone(source: BackboneSource) -> dict[str, torch.Tensor]:
+    """Every tensor of the network, by torchvision's names, float32 on the CPU.
+
+    Raises:
+        BackboneError: out of reach, another digest, damaged, or of another architecture.
+        ParamsError: the keys contradict each other.
+    """
+    layers = vgg_layers(source.arch, source.width)
+    if source.weights == RANDOM:
+        return dict(random_tensors(layers, source.seed))
+    if source.weights in get_model_weights(source.arch).__members__:
+        tensors = _from_torchvision(source)
+    else:
+        tensors = _from_file(source)
+    expected = named_tensors(layers)
+    for name, tensor in expected.items():
+        if not tensor.is_floating_point():  # files older than PyTorch 0.4.1 do not count batches
+            tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
+    _check_fit(expected, tensors, source)
+    return tensors
+
+
+def describe_source(source: BackboneSource) -> str:
+    """The source in a few words, without any folder of this machine."""
+    if source.weights == RANDOM:
+        return f"random (seed {source.seed})"
+    if source.sha256:
+        return f"{Path(source.weights).name} (sha256 {source.sha256[:12]})"
+    return source.weights
+
+
+def _from_torchvision(source: BackboneSource) -> dict[str, torch.Tensor]:
+    if source.width != STANDARD_WIDTH:
+        raise ParamsError(
+            f"backbone.width: {source.width} has no pretrained weights; expected {STANDARD_WIDTH}"
+        )
+    weights = get_model_weights(source.arch)[source.weights]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    try:
+        tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # urllib, sockets, zip and hash errors all mean the same to a user
+        raise BackboneError(
+            f"backbone.weights: cannot get {source.weights} of {source.arch}: {error}. Download "
+            f"{weights.url} on a machine with network and put it at {cached}; or name the file in "
+            "`backbone.weights` with its `backbone.sha256`; or set `weights: random` to try the pipeline"
+        ) from error
+    return dict(tensors)
+
+
+def _from_file(source: BackboneSource) -> dict[str, torch.Tensor]:
+    path = Path(source.weights)
+    if path.suffix not in {".pth", ".pt", ".safetensors"}:
+        names = ", ".join(get_model_weights(source.arch).__members__)
+        raise ParamsError(
+            f"backbone.weights: {source.weights!r} is neither {RANDOM!r}, nor weights of "
+            f"{source.arch} that torchvision knows ({names}), nor a .pth or .safetensors file"
+        )
+    if not path.is_file():
+        raise BackboneError(
+            f"backbone.weights: there is no file {source.weights}; put it there, or correct the path"
+        )
+    _check_sha256(path, source.sha256)
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else _read_state_dict(path)
+    except Exception as error:  # a damaged file raises whatever its bytes make the reader raise
+        raise BackboneError(f"backbone.weights: cannot read {source.weights}: {error}") from error
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
+
+
+def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """A .pth file, tensors only: `weights_only` runs none of a pickle's code."""
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise BackboneError("it holds no plain state_dict of names and tensors")
+    return dict(loaded)
+
+
+def _check_sha256(path: Path, expected: str | None) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is None:
+        raise ParamsError(
+            f"backbone.sha256: required for the file {path}, so that a run can be made again; "
+            f"if you trust the file, set it to {found}"
+        )
+    if found != expected.lower():
+        raise BackboneError(f"backbone.sha256: {path} has {found}, expected {expected}; get the file again")
+
+
+def _check_fit(
+    expected: Mapping[str, torch.Tensor],
+    found: Mapping[str, torch.Tensor],
+    source: BackboneSource,
+) -> None:
+    wrong = missing_and_unexpected(expected, found)
+    if not wrong:
+        return
+    fits = [
+        arch
+        for arch in architectures()
+        if not missing_and_unexpected(named_tensors(vgg_layers(arch, source.width)), found)
+    ]
+    advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "they fit no VGG of torchvision"
+    raise BackboneError(
+        f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
+        f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
+    )
+
+
+def backbone_metadata(source: BackboneSource, tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
+    """What the backbone's file says of itself: architecture, source and digest."""
+    return {
+        "arch": source.arch,
+        "width": source.width,
+        "source": describe_source(source),
+        "random": source.weights == RANDOM,
+        "digest": checkpoint.digest(tensors),
+    }

@@ -1,0 +1,70 @@
+"""Where the cut falls, and what learns."""
+
+import pytest
+import torch
+from torch import nn
+
+from headstart.errors import ModelError
+from headstart.model.network import NetworkSpec, plan
+
+
+def spec(**changes: object) -> NetworkSpec:
+    return NetworkSpec(**{"arch": "vgg16", "width": 4, "head": "linear", "classes": ("a", "b"), **changes})
+
+
+def test_the_articles_head_is_cut_before_its_dropout() -> None:
+    network = plan(spec(width=64))
+    assert network.cut_name == "classifier.4"
+    assert network.feature_shape == (4096,)
+    assert [layer.name for layer in network.layers[network.cut :]] == ["classifier.5", "classifier.6"]
+    assert network.trained == {"classifier.6"}
+    assert network.head_names() == ["classifier.6.weight", "classifier.6.bias"]
+
+
+def test_the_pooled_head_is_cut_after_pooling() -> None:
+    network = plan(spec(width=64, head="pooled"))
+    assert network.cut_name == "flatten"
+    assert network.feature_shape == (512,)
+    assert network.trained == {"classifier.1"}
+    assert set(network.head_names()) == {
+        "classifier.0.mean",
+        "classifier.0.scale",
+        "classifier.1.weight",
+        "classifier.1.bias",
+    }
+
+
+@pytest.mark.parametrize("classes", [2, 3, 17])
+@pytest.mark.parametrize("head", ["linear", "pooled"])
+@pytest.mark.parametrize("arch", ["vgg16", "vgg16_bn"])
+def test_any_number_of_classes(classes: int, head: str, arch: str) -> None:
+    network = plan(spec(arch=arch, head=head, classes=tuple(map(str, range(classes)))))
+    out = network.head().eval()(torch.empty(5, *network.feature_shape, device="meta"))
+    assert out.shape == (5, classes)
+
+
+def test_dropout_learns_and_frozen_layers_stay_in_eval_mode() -> None:
+    network = plan(spec(arch="vgg16_bn"))
+    head = network.train_mode(network.head())
+    assert [layer.module.training for layer in head.layers] == [True, True]
+    prefix = network.prefix()
+    assert not any(module.training for module in prefix.modules())
+    assert not any(parameter.requires_grad for parameter in prefix.parameters())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in prefix.modules())
+
+
+def test_an_unknown_head_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"'mlpp' is unknown; expected one of linear, pooled"):
+        plan(spec(head="mlpp"))
+
+
+def test_one_class_is_an_error() -> None:
+    with pytest.raises(ModelError, match="at least two classes"):
+        plan(spec(classes=("a",)))
+
+
+def test_weights_of_another_shape_are_an_error() -> None:
+    network = plan(spec())
+    wrong = {name: torch.zeros(3) for name in network.prefix().tensors()}
+    with pytest.raises(ModelError, match=r"features\.0\.weight has shape \[3\]"):
+        network.prefix().load(wrong)
