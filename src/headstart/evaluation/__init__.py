@@ -1,0 +1,1 @@
+"""What a trained head is worth: metrics with intervals, plots and the report."""
