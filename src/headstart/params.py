@@ -1,0 +1,165 @@
+"""params.yaml, read and checked once: every key must be there, and no other."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from headstart.errors import ParamsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ModelName = Annotated[str, Field(pattern=r"^[^/:.%\"']+$")]
+
+
+class Section(BaseModel):
+    """A frozen section: unknown keys and other types are errors, nothing has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Backbone(Section):
+    arch: str
+    weights: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
+    seed: Seed
+    width: Count
+
+
+class Validate(Section):
+    on_bad_file: Literal["exclude", "stop"]
+    max_excluded: Share
+    min_images_per_class: Count
+    min_size: Count
+    formats: list[str]
+    modes: list[str]
+
+
+class Split(Section):
+    train: Share
+    val: Share
+    test: Share
+    seed: Seed
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "Split":
+        if abs(sum(self.fractions.values()) - 1) > 1e-9:
+            raise ValueError("train, val and test must sum to 1")
+        if min(self.fractions.values()) == 0:
+            raise ValueError("train, val and test must each be more than 0")
+        return self
+
+
+class Preprocess(Section):
+    weights: str
+
+
+class Model(Section):
+    head: str
+
+
+class Features(Section):
+    precision: Literal["fp32", "bf16"]
+    batch_size: Count
+    max_gb: Positive
+
+
+class Train(Section):
+    optimizer: Literal["adamw", "sgd"]
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: NotNegative
+    schedule: Literal["cosine", "constant"]
+    epochs: Count
+    batch_size: Count
+    patience: Count
+    seed: Seed
+
+
+class Evaluate(Section):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    resamples: Count
+    seed: Seed
+
+
+class Thresholds(Section):
+    accuracy: Share
+    balanced_accuracy: Share
+
+
+class Register(Section):
+    model: ModelName
+    experiment: Annotated[str, Field(min_length=1)]
+    thresholds: Thresholds
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    backbone: Backbone
+    validate_: Validate = Field(alias="validate")
+    split: Split
+    preprocess: Preprocess
+    model: Model
+    features: Features
+    train: Train
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+
+def load_params(path: Path) -> Params:
+    """Read params.yaml.
+
+    Raises:
+        ParamsError: no such file, no YAML, or the first keys that are missing, unknown or wrong.
+    """
+    try:
+        # YAML 1.2, as DVC reads it: `1e-3` is a number.
+        document = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError as error:
+        raise ParamsError(f"there is no {path}; restore it with `git checkout {path}`") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        lines = [_explain(dict(problem)) for problem in error.errors()]
+        raise ParamsError(f"{path}: " + "; ".join(lines[:5])) from error
+
+
+def _explain(problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    assert isinstance(location, tuple)
+    key = ".".join(str(part) for part in location) or "the document"
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is unknown{_nearest(location)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+
+
+def _nearest(location: tuple[str | int, ...]) -> str:
+    known = _keys(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; expected {', '.join(known)}"
+
+
+def _keys(location: tuple[str | int, ...]) -> list[str]:
+    section: type[BaseModel] = Params
+    for part in location:
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        annotation = fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        section = annotation
+    return [field.alias or name for name, field in section.model_fields.items()]

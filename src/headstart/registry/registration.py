@@ -1,0 +1,329 @@
+"""Register what the stages made: a run with its record, a model version, and its alias. Idempotent."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric, Param
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import Map
+
+from headstart import lineage, paths
+from headstart.errors import LineageError, TrackingError
+from headstart.model import checkpoint
+from headstart.model.assembly import spec_of
+from headstart.model.network import plan
+from headstart.registry import served_model, tracking
+from headstart.registry.dataset import DvcSource, ImageFolder
+from headstart.registry.verdict import Verdict, judge
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
+PACKAGE = Path(__file__).resolve().parent.parent
+PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
+PROBED = 4
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version that stands in the registry."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    run_id: str
+    is_new: bool
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        aliases = ", ".join(self.aliases) or "none: it does not meet register.thresholds"
+        how = "registered" if self.is_new else "was registered before"
+        return f"{self.name} version {self.version} {how} (alias: {aliases})"
+
+
+def register(
+    name: str,
+    experiment: str,
+    thresholds: dict[str, float],
+    params: dict[str, Any],
+    run_id: str | None = None,
+) -> Registered:
+    """Record the results that stand in the tree and register the model; the same results once.
+
+    Args:
+        name: of the registered model.
+        thresholds: least values of metrics that make a version a challenger.
+        params: the whole of params.yaml, for the record.
+        run_id: the run that the flow opened; without it a run is opened here.
+
+    Raises:
+        LineageError: the results are not those of the tree's code, data and params.
+        TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
+    """
+    if changed := lineage.stale():
+        raise LineageError(
+            f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
+            "what is registered is what this code, data and params make"
+        )
+    client = tracking.connect()
+    digest = lineage.lock_digest()
+    with tracking.translated("register"):
+        found = _find(client, name, digest)
+        is_new = found is None
+        if found is None:
+            commit = lineage.current_commit()
+            opened = run_id or client.create_run(tracking.experiment_id(client, experiment)).info.run_id
+            found = _record(client, name, opened, digest, commit, params, thresholds)
+            if run_id is None:
+                client.set_terminated(opened, "FINISHED")
+        elif run_id is not None:
+            client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
+        _set_aliases(client, name, found, thresholds)
+        aliases = _aliases_of(client, name, found)
+    return Registered(name, str(found.version), aliases, str(found.run_id), is_new)
+
+
+def current(name: str) -> str | None:
+    """The version that holds the results in the tree, in words; None where they are not registered.
+
+    Raises:
+        TrackingError: MLflow is out of reach.
+    """
+    client = tracking.connect()
+    with tracking.translated("look up the version"):
+        found = _find(client, name, lineage.lock_digest())
+        if found is None:
+            return None
+        aliases = ", ".join(_aliases_of(client, name, found)) or "no alias"
+    return f"models:/{name}/{found.version} ({aliases})"
+
+
+def _find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    versions = client.search_model_versions(f"name = '{name}' and tags.`{LOCK_TAG}` = '{digest}'")
+    return max(versions, key=lambda found: int(found.version), default=None)
+
+
+def _record(
+    client: MlflowClient,
+    name: str,
+    run_id: str,
+    digest: str,
+    commit: lineage.Commit,
+    params: dict[str, Any],
+    thresholds: dict[str, float],
+) -> ModelVersion:
+    metrics = json.loads(paths.METRICS.read_text())
+    head = checkpoint.metadata(paths.HEAD)
+    verdict = judge(metrics, thresholds)
+    _log_params(client, run_id, params)
+    _log_metrics(client, run_id, metrics)
+    _log_tags(client, run_id, commit, digest, head)
+    _log_files(client, run_id, commit)
+    _log_dataset(client, run_id, commit)
+    uri = _log_model(run_id)
+    _probe(uri)
+    tags = {
+        LOCK_TAG: digest,
+        "head": head["digest"],
+        "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
+        "gate": "passed" if verdict.passed else "failed",
+    }
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=_model_description())
+    return client.create_model_version(
+        name,
+        uri,
+        run_id=run_id,
+        tags=tags,
+        description=_description(verdict, metrics, head, commit),
+    )
+
+
+def _log_params(client: MlflowClient, run_id: str, params: dict[str, Any]) -> None:
+    flat = pd.json_normalize(params, sep=".").iloc[0].to_dict()
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> None:
+    """Test metrics, and the history by epoch; MLflow wants a time, which is that of the record."""
+    test = {f"test/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+    for name, bounds in metrics["intervals"].items():
+        test |= {f"test/{name}_{end}": value for end, value in bounds.items()}
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in test.items()])
+    with paths.HISTORY.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = [
+        Metric(key, float(value), 0, int(row["epoch"]))
+        for row in rows
+        for key, value in row.items()
+        if key != "epoch"
+    ]
+    for start in range(0, len(points), 1000):
+        client.log_batch(run_id, metrics=points[start : start + 1000])
+
+
+def _log_tags(
+    client: MlflowClient,
+    run_id: str,
+    commit: lineage.Commit,
+    digest: str,
+    head: dict[str, Any],
+) -> None:
+    tags = {
+        "mlflow.source.git.commit": commit.commit,
+        "mlflow.source.git.branch": commit.branch,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.name": "dvc.yaml",
+        "headstart.dirty": str(commit.dirty).lower(),
+        "headstart.commit_on_remote": str(commit.on_remote).lower(),
+        "headstart.data": lineage.data_version(),
+        LOCK_TAG: digest,
+        "headstart.head": head["digest"],
+        "headstart.backbone": head["backbone"]["digest"],
+        "headstart.backbone_source": head["backbone"]["source"],
+    }
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+
+
+def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> None:
+    for path in (lineage.LOCK, lineage.PIPELINE, lineage.DATA, paths.PARAMS, paths.LOCK):
+        client.log_artifact(run_id, str(path), "record")
+    for path in sorted(paths.ENVIRONMENTS.glob("*.json")):
+        client.log_artifact(run_id, str(path), "record/environment")
+    for path in (paths.HEAD, paths.PREDICTIONS):
+        client.log_artifact(run_id, str(path), "results")
+    for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.VALIDATION):
+        client.log_artifact(run_id, str(path), "reports")
+    if commit.diff:
+        client.log_text(run_id, commit.diff, "record/uncommitted.diff")
+    if not commit.on_remote:
+        with tempfile.TemporaryDirectory() as folder:
+            lineage.bundle(Path(folder) / "commit.bundle")
+            client.log_artifact(run_id, f"{folder}/commit.bundle", "record")
+
+
+def _log_dataset(client: MlflowClient, run_id: str, commit: lineage.Commit) -> None:
+    validation = json.loads(paths.VALIDATION.read_text())
+    source = DvcSource(path="data", md5=lineage.data_version(), commit=commit.commit)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
+
+
+def _log_model(run_id: str) -> str:
+    """Store the package: the code, the trained tensors, and the frozen tensors that it runs."""
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("binary", "image")]),
+        outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
+    )
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        backbone = Path(folder) / "backbone.safetensors"
+        _write_frozen_tensors(backbone)
+        code = Path(folder) / "headstart"
+        shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns("__pycache__"))
+        # MLflow's own check of an input example would load the model here, with this tree's code.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=served_model.__file__,
+            artifacts={"head": str(paths.HEAD), "backbone": str(backbone)},
+            code_paths=[str(code)],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+            signature=signature,
+        )
+    return str(logged.model_uri)
+
+
+def _write_frozen_tensors(path: Path) -> None:
+    network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
+    own = set(network.head_names())
+    names = [name for name in [*network.prefix().tensors(), *network.head().tensors()] if name not in own]
+    checkpoint.save(path, checkpoint.load(paths.BACKBONE, names), checkpoint.metadata(paths.BACKBONE))
+
+
+def _probe(uri: str) -> None:
+    """Load the stored model in a fresh process and compare its answers with what evaluate wrote.
+
+    Raises:
+        TrackingError: it does not load, runs other code, or answers otherwise.
+    """
+    expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
+    files = [str(paths.DATA / path) for path in expected["path"]]
+    script = str(Path(__file__).with_name("probe.py"))
+    done = subprocess.run([sys.executable, "-P", script, uri, *files], capture_output=True, text=True)
+    if done.returncode:
+        raise TrackingError(f"the stored model does not answer: {done.stderr.strip()[-2000:]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if Path(answer["code"]).resolve() == PACKAGE:
+        raise TrackingError("the stored model ran the code of this tree, not the code packed with it")
+    _compare(expected, answer["predictions"])
+
+
+def _compare(expected: pd.DataFrame, answers: Sequence[dict[str, Any]]) -> None:
+    for row, answer in zip(expected.to_dict(orient="records"), answers, strict=True):
+        found = answer["probabilities"]
+        gap = max(abs(found[name] - row[f"probability:{name}"]) for name in found)
+        if gap > TOLERANCE:
+            raise TrackingError(
+                f"the stored model and evaluate differ on {row['path']}: probabilities by {gap:.2g}, "
+                f"expected at most {TOLERANCE:g}; it was not registered"
+            )
+
+
+def _set_aliases(client: MlflowClient, name: str, found: ModelVersion, thresholds: dict[str, float]) -> None:
+    """Give a new version its aliases, once: later changes of them are people's."""
+    version = client.get_model_version(name, found.version)
+    if version.tags.get(STATE_TAG) == "complete":
+        return
+    if judge(json.loads(paths.METRICS.read_text()), thresholds).passed:
+        client.set_registered_model_alias(name, CHALLENGER, found.version)
+        if CHAMPION not in client.get_registered_model(name).aliases:
+            client.set_registered_model_alias(name, CHAMPION, found.version)
+    client.set_model_version_tag(name, found.version, STATE_TAG, "complete")
+
+
+def _aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[str, ...]:
+    aliases = client.get_registered_model(name).aliases
+    return tuple(sorted(a for a, number in aliases.items() if str(number) == str(found.version)))
+
+
+def _model_description() -> str:
+    return (
+        "A new head on a frozen VGG, made by Headstart. Aliases decide what is used: `challenger` is the "
+        "last version that met the thresholds, `champion` is the one in production. To promote a version, "
+        "open it and set its alias with the small pencil beside *Aliases*."
+    )
+
+
+def _description(
+    verdict: Verdict, metrics: dict[str, Any], head: dict[str, Any], commit: lineage.Commit
+) -> str:
+    random = "**Backbone weights: random**, never trained on anything.\n\n"
+    changed = ", with uncommitted changes (record/uncommitted.diff)" if commit.dirty else ""
+    return (
+        f"{verdict.sentence()}\n\n"
+        f"{random if head['backbone']['random'] else ''}"
+        f"- Network: {head['arch']}, head `{head['head']}`, cut after `{head['cut']}`, "
+        f"{head['precision']}\n"
+        f"- Backbone: {head['backbone']['source']}\n"
+        f"- Classes: {', '.join(head['classes'])}\n"
+        f"- Test images: {metrics['images']}\n"
+        f"- Data: DVC `{lineage.data_version()}`\n"
+        f"- Commit: `{commit.commit[:12]}`{changed}\n\n"
+        "The run's artifacts hold the report, the predictions and the record.\n"
+    )

@@ -1,0 +1,128 @@
+"""The tracking server: where it is, that it answers, and the run that a flow opens there."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import sqlalchemy
+from filelock import FileLock
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from headstart.errors import TrackingError
+from headstart.files import replacing
+
+FOLDER = Path("mlflow")
+CONNECT_SECONDS = 5
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the SQLite database in this tree's folder `mlflow/`."""
+    local = (FOLDER / "mlflow.db").resolve()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local}"
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking server, which answers.
+
+    Raises:
+        TrackingError: it is out of reach.
+    """
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        _check_reachable(uri)
+    elif uri.startswith("sqlite:///"):
+        _make_database(Path(uri.removeprefix("sqlite:///")))
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment's id; it is made where it does not exist.
+
+    Raises:
+        TrackingError: it was deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return str(client.create_experiment(name, artifact_location=_artifact_location()))
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"register.experiment: {name!r} is deleted in MLflow; restore it there or use another name"
+        )
+    return str(found.experiment_id)
+
+
+def open_run(experiment: str, tags: Mapping[str, str]) -> str:
+    """Start a run and return its id.
+
+    Raises:
+        TrackingError: MLflow is out of reach or refuses.
+    """
+    client = connect()
+    with translated("open a run"):
+        run = client.create_run(experiment_id(client, experiment), tags=dict(tags))
+    return str(run.info.run_id)
+
+
+def end_run(run_id: str, *, failed: str | None) -> None:
+    """End a run as FINISHED, or FAILED with the reason as a tag."""
+    client = connect()
+    with translated("end the run"):
+        if failed is not None:
+            client.set_tag(run_id, "headstart.failure", failed[:5000])
+        status = RunStatus.FAILED if failed is not None else RunStatus.FINISHED
+        client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+class translated:
+    """A context in which MLflow's errors become ours, with what was being done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
+            raise TrackingError(f"cannot {self._what} at {tracking_uri()}: {error}") from error
+
+
+def _check_reachable(uri: str) -> None:
+    address = urlsplit(uri)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise TrackingError(
+            f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
+            "MLFLOW_TRACKING_URI, then run `headstart register`: what the stages made is kept"
+        ) from error
+
+
+def _make_database(path: Path) -> None:
+    """Make a new SQLite database under a lock: two processes that did it at once would break it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")), translated("open the database"):
+        if path.exists():
+            return
+        with replacing(path) as new:
+            command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{new}"]
+            made = subprocess.run(command, capture_output=True, text=True)
+            if made.returncode:
+                raise TrackingError(f"cannot make {path}: {made.stderr.strip()[-2000:]}")
+
+
+def _artifact_location() -> str | None:
+    """Files of runs lie beside the database; a server decides for itself."""
+    if tracking_uri().startswith("sqlite:"):
+        return (FOLDER / "artifacts").resolve().as_uri()
+    return None

@@ -1,0 +1,36 @@
+"""Stage preprocess: every image resized and cropped as the weights ask, packed in one array."""
+
+from pathlib import Path
+
+from headstart import paths, runtime
+from headstart.data import manifest, packing, pixels
+from headstart.files import replacing, write_json
+from headstart.progress import bar
+from headstart.rows import recipe_digest
+from headstart.store import Store, default_folder
+
+KEPT = ["path", "sha256", "pixels", "label", "split"]
+
+
+def run(arch: str, weights: str) -> str:
+    """Write `artifacts/images.npy` and `artifacts/images.parquet`, row for row.
+
+    Args:
+        weights: the torchvision weights of `arch` whose transform is used.
+    """
+    transform = pixels.transform_of(arch, weights)
+    rows = manifest.read_manifest(paths.MANIFEST)[KEPT]
+    sources = [Path(packing.__file__), Path(pixels.__file__)]
+    recipe = recipe_digest(packing.packing_recipe(transform), sources)
+    with (
+        Store(default_folder()) as store,
+        bar(len(rows), "preprocess") as progress,
+        replacing(paths.IMAGES) as new,
+        new.open("wb") as file,
+    ):
+        computed = packing.pack_images(paths.DATA, rows, transform, store, recipe, file, progress.update)
+    with replacing(paths.IMAGE_TABLE) as new:
+        rows.to_parquet(new, index=False)
+    environment = runtime.environment("uint8", paths.LOCK)
+    write_json(paths.ENVIRONMENTS / "preprocess.json", environment.to_dict())
+    return f"{len(rows)} images packed, {computed} decoded now"
