@@ -1,0 +1,60 @@
+# README names these commands; CI runs the same ones.
+PYTHON ?= python3
+MODEL ?= models:/headstart@champion
+BIN := .venv/bin
+DONE := .venv/installed
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export GX_ANALYTICS_ENABLED := false
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo install data test test-slow lint format ui serve lock clean
+
+demo: install data  ## sample data through the training flow, to a registered model
+	$(BIN)/headstart run
+	$(BIN)/headstart show
+
+install: $(DONE)  ## .venv from the committed lock
+
+# uv comes from the lock too, by pip into a folder: this needs no python3-venv and touches no system package.
+$(DONE): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)] and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ...")'
+	mkdir -p .tools
+	sed -n '/^uv==/,/^    # via/p' requirements.lock >.tools/uv.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .tools -r .tools/uv.txt
+	test -x $(BIN)/python || .tools/bin/uv venv --quiet --seed --python $(PYTHON) .venv
+	.tools/bin/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	touch $(DONE)
+
+data: install  ## the images that data.dvc names: drawn if they are the sample, else pulled
+	$(BIN)/headstart data
+
+test: install  ## the default test suite
+	$(BIN)/python -m pytest
+
+test-slow: install  ## tests with servers, a browser or the full network
+	$(BIN)/python -m pytest -m 'slow or server'
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: install  ## MLflow on http://127.0.0.1:5000
+	sh mlflow/serve-ui $(ARGS)
+
+serve: install  ## the champion on http://127.0.0.1:5001/invocations
+	sh mlflow/serve-model $(MODEL)
+
+lock: install  ## resolve pyproject.toml again
+	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
+
+clean:  ## everything that can be made again, but no data and no results
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache

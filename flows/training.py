@@ -1,0 +1,182 @@
+"""The training flow: every stage of dvc.yaml, a task each, then registration in MLflow.
+
+Run it with `headstart run`, or serve it as a deployment. It has no path, loop or parameter of its own:
+a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to do after it.
+"""
+
+import os
+import re
+import sys
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from headstart import lineage, paths
+from headstart.errors import HeadstartError
+from headstart.tree import enter_tree
+
+SHARE = re.compile(r"(\d+)%\|")
+
+
+@flow(name="training")
+def train_and_register() -> str:
+    """Make everything that is out of date, then register; what was made before is found as cached.
+
+    Returns:
+        The sentence that says which version stands in the registry.
+    """
+    enter_tree()
+    logger = get_run_logger()
+    run_id = open_tracking()
+    try:
+        run_stages()
+        render_docs()
+        if run_id is None:
+            run_id = open_tracking()
+        sentence = register_model(run_id)
+    except BaseException as error:
+        close_tracking(run_id, f"{type(error).__name__}: {error}")
+        raise
+    close_tracking(run_id, None)
+    logger.info(sentence)
+    return sentence
+
+
+def run_stages() -> None:
+    """Walk all stages in the order of dvc.yaml, unless DVC says that none is out of date.
+
+    Raises:
+        HeadstartError: DVC still finds something to do at the end.
+    """
+    stages = [str(lineage.DATA), *lineage.stage_names()]
+    if not lineage.stale():
+        for name in stages:
+            run_stage.with_options(name=name)(name, known_clean=True)
+        return
+    for name in stages:
+        run_stage.with_options(name=name)(name, known_clean=False)
+    if left := lineage.stale():
+        raise HeadstartError(f"dvc status is not clean after all stages: {', '.join(left)} changed meanwhile")
+
+
+@task(cache_policy=NO_CACHE)
+def run_stage(name: str, known_clean: bool) -> State[Any]:
+    """One stage; it ends as Cached where nothing it depends on has changed."""
+    if known_clean:
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    logger = get_run_logger()
+    progress = StageProgress(name)
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        logger.info(line)
+
+    lineage.run_stage(name, on_line, progress.show)
+    progress.finish()
+    if any("didn't change, skipping" in line for line in lines):
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    said = [line for line in lines if line.startswith(f"{name}: ")]
+    return Completed(message=said[-1] if said else f"{name}: done")
+
+
+class StageProgress:
+    """A stage's bar, on this terminal and as a progress artifact of the task run."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._artifact: Any = None
+        self._share = -1.0
+
+    def show(self, text: str) -> None:
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        found = SHARE.search(text)
+        if found is None:
+            return
+        share = float(found[1])
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(share, description=self._stage)
+        elif share >= self._share + 5:
+            update_progress_artifact(self._artifact, share)
+        else:
+            return
+        self._share = share
+
+    def finish(self) -> None:
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, 100.0)
+
+
+@task(cache_policy=NO_CACHE)
+def render_docs() -> None:
+    """The validation pages, from the stored result."""
+    import json
+
+    from headstart.data.docs import render_data_docs
+
+    render_data_docs(json.loads(paths.VALIDATION.read_text(encoding="utf-8")), paths.DATA_DOCS)
+
+
+@task(cache_policy=NO_CACHE)
+def register_model(run_id: str | None) -> str:
+    """Register the results; the same results are registered once."""
+    from headstart.params import load_params
+    from headstart.registry import registration
+
+    params = load_params(paths.PARAMS)
+    settings = params.register_
+    registered = registration.register(
+        settings.model,
+        settings.experiment,
+        settings.thresholds.model_dump(),
+        params.model_dump(by_alias=True),
+        run_id=run_id,
+    )
+    return registered.sentence()
+
+
+def open_tracking() -> str | None:
+    """Open the MLflow run that this flow run is recorded in; None where MLflow is out of reach.
+
+    The stages need no server, so their work goes on; registration says at the end what failed.
+    """
+    from headstart.errors import TrackingError
+    from headstart.params import load_params
+    from headstart.registry import tracking
+
+    settings = load_params(paths.PARAMS).register_
+    commit = lineage.current_commit()
+    tags = {
+        "mlflow.source.git.commit": commit.commit,
+        "headstart.flow_run": str(flow_run.get_id() or ""),
+        "headstart.flow_run_name": str(flow_run.get_name() or ""),
+        "mlflow.runName": str(flow_run.get_name() or "training"),
+    }
+    try:
+        return tracking.open_run(settings.experiment, tags)
+    except TrackingError as error:
+        get_run_logger().warning("%s", error)
+        return None
+
+
+def close_tracking(run_id: str | None, failure: str | None) -> None:
+    """End the MLflow run; a server that went away is logged and hides no other error."""
+    from headstart.errors import TrackingError
+    from headstart.registry import tracking
+
+    if run_id is None:
+        return
+    try:
+        tracking.end_run(run_id, failed=failure)
+    except TrackingError as error:
+        get_run_logger().error("%s", error)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    train_and_register()

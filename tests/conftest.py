@@ -1,0 +1,39 @@
+"""Every test has a store, a tracking server and settings of its own."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from projects import draw_images, make_repository, make_tree
+
+from headstart.tree import QUIET
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's store, servers or settings."""
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "store"))
+    monkeypatch.setenv("HEADSTART_PYTHON", sys.executable)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PYTHONPATH", "HEADSTART_STARTED_AGAIN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with this tree's code and a narrow network; the working folder."""
+    root = tmp_path / "project"
+    make_tree(root)
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def repository(tree: Path) -> Path:
+    """A project under git and DVC with data of two classes."""
+    draw_images(tree / "data", {"dark": 24, "light": 24})
+    make_repository(tree)
+    return tree

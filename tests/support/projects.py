@@ -1,0 +1,86 @@
+"""Projects that tests make: real files, a narrow network, under git and DVC."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COPIED = ("bin", "dvc.yaml", "requirements.lock", "flows", "mlflow")
+GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
+
+
+def make_tree(root: Path) -> None:
+    """Everything of this project that a stage needs, its code by a link."""
+    root.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "artifacts")
+            )
+        else:
+            shutil.copy(source, root / name)
+    (root / "src").mkdir()
+    (root / "src" / "headstart").symlink_to(ROOT / "src" / "headstart")
+    shutil.copy(ROOT / "params.yaml", root)
+    edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
+
+
+def edit_params(root: Path, **changes: object) -> None:
+    """Set keys of params.yaml, named by their dotted path."""
+    yaml = YAML()
+    path = root / "params.yaml"
+    document = yaml.load(path)
+    for key, value in changes.items():
+        section = document
+        *folders, last = key.split(".")
+        for part in folders:
+            section = section[part]
+        section[last] = value
+    yaml.dump(document, path)
+
+
+def draw_images(folder: Path, classes: dict[str, int], seed: int = 0) -> None:
+    """Small noisy pictures, brighter for each further class: `{class: how many}` as PNG files."""
+    random = np.random.default_rng(seed)
+    for number, (name, count) in enumerate(classes.items()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            height, width = random.integers(40, 80, 2)
+            noise = random.integers(0, 100, (height, width, 3)) + 60 * number
+            Image.fromarray(noise.astype(np.uint8)).save(folder / name / f"{index:03}.png")
+
+
+def make_repository(root: Path) -> None:
+    """Make `root` a git and DVC project with its data added and a first commit."""
+    (root / ".gitignore").write_text(
+        "/data\n/artifacts\n/reports\n/mlflow/*.db*\n/mlflow/*.lock\n/mlflow/artifacts\n__pycache__/\n"
+    )
+    run(root, "git", "init", "--quiet", "--initial-branch=main")
+    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
+    run(root, sys.executable, "-m", "dvc", "config", "core.analytics", "false")
+    run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    commit(root)
+
+
+def commit(root: Path) -> None:
+    run(root, "git", "add", "--all")
+    run(root, *GIT, "commit", "--quiet", "--allow-empty", "--message", "a test's state")
+
+
+def run(root: Path, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """Run a command in `root`; its whole output is in `stdout`."""
+    done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if check:
+        assert done.returncode == 0, done.stdout
+    return done
+
+
+def repro(root: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """`dvc repro` with this interpreter."""
+    return run(root, sys.executable, "-m", "dvc", "repro", *arguments, check=check)

@@ -1,0 +1,63 @@
+"""params.yaml: every key must be there, and no other."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from headstart.errors import ParamsError
+from headstart.params import load_params
+
+TEXT = (Path(__file__).resolve().parent.parent / "params.yaml").read_text()
+
+
+def write(folder: Path, old: str, new: str) -> Path:
+    assert old in TEXT
+    path = folder / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return path
+
+
+def test_the_committed_file_is_valid(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "", ""))
+    assert params.train.optimizer == "adamw"
+    assert params.model_dump(by_alias=True) == YAML(typ="safe").load(TEXT)
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    assert load_params(write(tmp_path, "lr: 0.003", "lr: 1e-3")).train.lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 60", "epoch: 60", r"train.epochs is missing.*train.epoch is unknown; did you mean epochs"),
+        ("epochs: 60", "epochs: ten", r"train.epochs: .*integer.*found 'ten'"),
+        ("epochs: 60", "epochs: 0", r"train.epochs: .*greater than or equal to 1.*found 0"),
+        ("epochs: 60", "epochs: 2.5", r"train.epochs: .*found 2.5"),
+        ("lr: 0.003", "lr: -1", r"train.lr: .*greater than 0.*found -1"),
+        ("lr: 0.003", "lr: .nan", r"train.lr: .*finite"),
+        ("optimizer: adamw", "optimizer: lion", r"train.optimizer: .*'adamw' or 'sgd'.*found 'lion'"),
+        ("  test: 0.2", "  test: 0.3", r"split: train, val and test must sum to 1"),
+        ("backbone:", "backbon:", r"backbone is missing.*backbon is unknown; did you mean backbone"),
+        ("accuracy: 0.85", "acuracy: 0.85", r"register.thresholds.acuracy is unknown; did you mean accuracy"),
+        ("model: headstart", "model: a/b", r"register.model"),
+        ("backbone:\n", "backbone: 3\nx:\n", r"backbone: .*found 3"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_params(write(tmp_path, old, new))
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2\n", "", "- 1\n", "\x00"])
+def test_what_is_no_mapping_of_sections_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_says_how_to_have_it_back(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="git checkout"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,228 @@
+"""The stages as DVC runs them, from a folder of images to predictions, with a narrow network."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from projects import ROOT, commit, draw_images, edit_params, make_repository, make_tree, repro, run
+from ruamel.yaml import YAML
+from stage_deps import import_closure
+
+from headstart import lineage
+
+NO_RESULT = {"src/headstart/errors.py", "src/headstart/progress.py"}  # what they say is in no out
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+OUTS = (
+    "artifacts/head.safetensors",
+    "artifacts/predictions.parquet",
+    "artifacts/features.safetensors",
+    "artifacts/images.npy",
+    "artifacts/manifest.parquet",
+    "reports/metrics.json",
+    "reports/validation.json",
+    "reports/report.html",
+)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_code_that_a_stage_depends_on_is_the_code_that_it_uses(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == import_closure(ROOT / "src", f"headstart.stages.{stage}") - NO_RESULT
+    assert "requirements.lock" in STAGES[stage]["deps"]
+
+
+def test_stages_are_listed_in_the_order_they_run() -> None:
+    made: set[str] = set()
+    outs = {out for stage in STAGES.values() for out in [*stage["outs"], *stage.get("metrics", [])]}
+    for stage in STAGES.values():
+        assert {dep for dep in stage["deps"] if dep in outs} <= made
+        made |= {*stage["outs"], *stage.get("metrics", [])}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose pipeline has run once; tests copy it."""
+    folder = tmp_path_factory.mktemp("done")
+    root = folder / "project"
+    make_tree(root)
+    draw_images(root / "data", {"dark": 24, "light": 24})
+    (root / "data" / "dark" / "notes.txt").write_text("no image")
+    edit_params(root, **{"validate.max_excluded": 0.1})
+    make_repository(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
+        patch.setenv("HEADSTART_PYTHON", sys.executable)
+        repro(root)
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {name: (root / name).read_bytes() for name in OUTS}
+
+
+def copy(done: Path, target: Path) -> Path:
+    shutil.copytree(done, target, symlinks=True)
+    return target
+
+
+def test_it_learns_what_can_be_learnt(done: Path) -> None:
+    metrics = json.loads((done / "reports/metrics.json").read_text())
+    assert metrics["accuracy"] > 0.8
+    predictions = pd.read_parquet(done / "artifacts/predictions.parquet")
+    manifest = pd.read_parquet(done / "artifacts/manifest.parquet").set_index("path")
+    assert set(predictions["path"]) == set(manifest.index[manifest["split"] == "test"])
+    assert (predictions["label"] == manifest.loc[predictions["path"], "label"].tolist()).all()
+    assert metrics["images"] == len(predictions)
+    both = predictions[["probability:dark", "probability:light"]]
+    assert (both.sum(axis=1) - 1).abs().max() < 1e-9
+    assert (predictions["predicted"] == predictions["label"]).mean() == metrics["accuracy"]
+
+
+def test_a_file_that_is_no_image_is_left_out_and_named(done: Path) -> None:
+    validation = json.loads((done / "reports/validation.json").read_text())
+    assert validation["success"]
+    assert [excluded["path"] for excluded in validation["excluded"]] == ["dark/notes.txt"]
+    assert "dark/notes.txt" in (done / "reports/report.html").read_text()
+
+
+def test_random_weights_are_named_in_the_report(done: Path) -> None:
+    assert "Backbone weights: random" in (done / "reports/report.html").read_text()
+
+
+def test_from_nothing_again_gives_the_same_bytes(done: Path, tmp_path: Path) -> None:
+    """Another folder, another store, DVC's run-cache and cache gone."""
+    again = copy(done, tmp_path / "elsewhere")
+    for name in ("artifacts", "reports", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(again / name)
+    (again / "dvc.lock").unlink()
+    repro(again)
+    assert contents(again) == contents(done)
+
+
+def test_no_out_names_a_folder_of_this_machine(done: Path) -> None:
+    for path in [*(done / "artifacts").rglob("*"), *(done / "reports").rglob("*")]:
+        if path.is_file():
+            assert str(done.parent).encode() not in path.read_bytes(), path
+
+
+def test_nothing_is_left_to_do_and_an_edit_runs_what_it_touches(done: Path, tmp_path: Path) -> None:
+    root = copy(done, tmp_path / "p")
+    assert "Data and pipelines are up to date" in repro(root).stdout
+    edit_params(root, **{"train.lr": 0.04})
+    out = repro(root).stdout
+    assert "Running stage 'train'" in out
+    assert "Running stage 'evaluate'" in out
+    assert "Running stage 'features'" not in out
+
+
+def test_new_images_cost_only_themselves(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy(done, tmp_path / "p")
+    monkeypatch.setenv("HEADSTART_CACHE", str(shutil.copytree(done.parent / "store", tmp_path / "warm")))
+    before = pd.read_parquet(root / "artifacts/manifest.parquet").set_index("path")["split"]
+    draw_images(tmp_path / "new", {"dark": 3}, seed=9)
+    for path in (tmp_path / "new" / "dark").iterdir():
+        shutil.copy(path, root / "data" / "dark" / f"new-{path.name}")
+    out = repro(root).stdout
+    assert "preprocess: 51 images packed, 3 decoded now" in out
+    assert "3 images went through the network now" in out
+    after = pd.read_parquet(root / "artifacts/manifest.parquet").set_index("path")["split"]
+    assert (after[before.index] == before).all()
+
+
+def test_a_worktree_with_edited_code_shows_the_edit(done: Path, tmp_path: Path) -> None:
+    """The installed package is another one than the tree's."""
+    root = copy(done, tmp_path / "p")
+    (root / "src" / "headstart").unlink()
+    shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart")
+    stage = root / "src" / "headstart" / "stages" / "train.py"
+    stage.write_text(stage.read_text().replace("epochs, best", "epochs, edited here, best"))
+    assert "train: 12 epochs, edited here, best" in repro(root).stdout
+    shown = run(root, str(Path(sys.executable).with_name("headstart")), "train")
+    assert "edited here" in shown.stdout
+
+
+def test_the_launcher_uses_the_interpreter_of_dvc(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`.venv/bin/dvc repro` without an activated environment."""
+    monkeypatch.delenv("HEADSTART_PYTHON")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    root = copy(done, tmp_path / "p")
+    edit_params(root, **{"train.epochs": 2})
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    assert "train: 2 epochs" in run(root, dvc, "repro", "--single-item", "train").stdout
+
+
+def test_dvc_shows_metrics_and_plots(done: Path, tmp_path: Path) -> None:
+    root = copy(done, tmp_path / "p")
+    shown = json.loads(run(root, sys.executable, "-m", "dvc", "metrics", "show", "--json").stdout)
+    metrics = json.loads((root / "reports/metrics.json").read_text())
+    assert shown[""]["data"]["reports/metrics.json"]["data"] == metrics
+    run(root, sys.executable, "-m", "dvc", "plots", "show", "--out", "plots")
+    page = (root / "plots" / "index.html").read_text()
+    for title in ("Loss an epoch", "Accuracy an epoch", "Test images by class", "ROC"):
+        assert title in page
+    assert "Error" not in run(root, sys.executable, "-m", "dvc", "plots", "show").stdout
+
+
+def test_the_lock_digest_is_that_of_the_results(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = copy(done, tmp_path / "p")
+    monkeypatch.chdir(root)
+    first = lineage.lock_digest()
+    assert not lineage.stale()
+    edit_params(root, **{"train.lr": 0.02})
+    assert list(lineage.stale()) == ["train"]
+    repro(root)
+    assert lineage.lock_digest() != first
+
+
+def test_dirt_is_seen_and_recorded(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy(done, tmp_path / "p")
+    monkeypatch.chdir(root)
+    commit(root)
+    (root / "dvc.lock").write_text((root / "dvc.lock").read_text() + "\n")
+    (root / "scratch.txt").write_text("not code")
+    clean = lineage.current_commit()
+    assert (clean.dirty, clean.on_remote, clean.branch) == (False, False, "main")
+    (root / "flows" / "new.py").write_text("x = 'neu'\n")
+    edit_params(root, **{"train.lr": 0.5})
+    dirty = lineage.current_commit()
+    assert "flows/new.py" in dirty.diff
+    assert "+  lr: 0.5" in dirty.diff
+    assert "dvc.lock" not in dirty.diff
+    assert "flows/new.py" not in run(root, "git", "diff", "--cached", "--name-only").stdout
+
+
+@pytest.fixture
+def headstart(tree: Path) -> Callable[..., str]:
+    """A command of the tree's own, in a process, that must fail: what it prints."""
+
+    def call(*arguments: str) -> str:
+        done = run(tree, str(tree / "bin" / "headstart"), *arguments, check=False)
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stdout
+        return done.stdout
+
+    return call
+
+
+def test_commands_outside_a_project_say_so(tmp_path: Path) -> None:
+    done = run(tmp_path, str(Path(sys.executable).with_name("headstart")), "train", check=False)
+    assert done.returncode == 1
+    assert "is in no Headstart project" in done.stdout
+
+
+def test_a_wrong_key_is_named_before_any_work(tree: Path, headstart: Callable[..., str]) -> None:
+    edit_params(tree, **{"train.optimiser": "sgd"})
+    assert "train.optimiser is unknown; did you mean optimizer" in headstart("train")
+
+
+def test_a_stage_without_its_input_names_the_file(headstart: Callable[..., str]) -> None:
+    assert "artifacts/features.safetensors" in headstart("train")
