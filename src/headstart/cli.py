@@ -149,7 +149,11 @@ def _sample(chosen: argparse.Namespace) -> None:
 
     total = len(sample.LABELS) * sample.IMAGES_PER_CLASS
     with bar(total, "sample") as progress:
-        sample.draw_sample(chosen.folder, report=lambda done, total: progress.update())
+
+        def show(done: int, total: int) -> None:
+            progress.update(done - progress.n)
+
+        sample.draw_sample(chosen.folder, report=show)
     print(f"drew {total} images in {chosen.folder}")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.data import pixels
+from headstart.data import decoding, pixels
 from headstart.errors import DataError, ParamsError
 
 TRANSFORM = pixels.transform_of("vgg16", "IMAGENET1K_V1")
@@ -29,7 +29,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 def test_packed_pixels_are_those_of_torchvisions_transform(size: tuple[int, int], form: str) -> None:
     data = encoded(picture(*size), form)
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    packed = pixels.pack(pixels.decode(data), TRANSFORM)
+    packed = pixels.pack(decoding.decode(data), TRANSFORM)
     assert packed.shape == (224, 224, 3)
     assert packed.dtype == np.uint8
     ours = pixels.normalise(torch.from_numpy(packed.copy())[None], TRANSFORM)[0]
@@ -41,7 +41,7 @@ def test_exif_orientation_turns_the_picture_upright(orientation: int) -> None:
     image = picture(48, 32)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    upright = pixels.decode(encoded(image, "PNG", exif=exif))
+    upright = decoding.decode(encoded(image, "PNG", exif=exif))
     turned = {
         1: image,
         2: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -60,34 +60,34 @@ def test_exif_orientation_turns_the_picture_upright(orientation: int) -> None:
 def test_what_is_transparent_is_white(mode: str) -> None:
     clear = picture(20, 20).convert("RGBA")
     clear.putalpha(0)
-    assert set(pixels.decode(encoded(clear.convert(mode), "PNG")).tobytes()) == {255}
+    assert set(decoding.decode(encoded(clear.convert(mode), "PNG")).tobytes()) == {255}
 
 
 def test_a_palette_with_a_transparent_colour_is_laid_on_white() -> None:
     image = Image.new("P", (10, 10), 3)
     image.putpalette([0, 0, 0] * 256)
-    assert set(pixels.decode(encoded(image, "PNG", transparency=3)).tobytes()) == {255}
+    assert set(decoding.decode(encoded(image, "PNG", transparency=3)).tobytes()) == {255}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
 def test_other_modes_become_rgb(mode: str) -> None:
     form = "JPEG" if mode == "CMYK" else "PNG"
-    assert pixels.decode(encoded(picture(30, 30, mode), form)).mode == "RGB"
+    assert decoding.decode(encoded(picture(30, 30, mode), form)).mode == "RGB"
 
 
 def test_the_digest_tells_pictures_apart_and_not_files() -> None:
     image = picture(30, 20)
-    digest = pixels.pixel_digest(pixels.decode(encoded(image, "PNG")))
-    assert digest == pixels.pixel_digest(pixels.decode(encoded(image, "BMP")))
-    assert digest != pixels.pixel_digest(pixels.decode(encoded(picture(30, 20, seed=1), "PNG")))
+    digest = decoding.pixel_digest(decoding.decode(encoded(image, "PNG")))
+    assert digest == decoding.pixel_digest(decoding.decode(encoded(image, "BMP")))
+    assert digest != decoding.pixel_digest(decoding.decode(encoded(picture(30, 20, seed=1), "PNG")))
     black = Image.new("RGB", (10, 20)), Image.new("RGB", (20, 10))
-    assert pixels.pixel_digest(black[0]) != pixels.pixel_digest(black[1])
+    assert decoding.pixel_digest(black[0]) != decoding.pixel_digest(black[1])
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded(picture(64, 64), "JPEG")[:900]])
 def test_what_cannot_be_decoded_is_an_error(data: bytes) -> None:
     with pytest.raises(DataError, match="cannot be decoded"):
-        pixels.decode(data)
+        decoding.decode(data)
 
 
 def test_unknown_weights_name_the_known_ones() -> None:

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.data import sample
-from headstart.data.pixels import decode, pixel_digest
+from headstart.data.decoding import decode, pixel_digest
 from headstart.data.splits import SPLITS, split_of
 from headstart.errors import DataError
 
@@ -95,9 +95,7 @@ def test_first_images_are_the_known_bytes(tmp_path: Path) -> None:
 
 def test_whole_set_is_the_known_bytes(whole: Path) -> None:
     paths = images(whole)
-    assert [len([p for p in paths if p.parent.name == label]) for label in sample.LABELS] == [
-        240
-    ] * 2
+    assert [len([p for p in paths if p.parent.name == label]) for label in sample.LABELS] == [240] * 2
     assert digest(paths) == WHOLE_SET
     assert sum(path.stat().st_size for path in paths) < 130e6
 
@@ -128,9 +126,7 @@ def test_images_are_rgb_of_differing_sizes_and_content(whole: Path) -> None:
     ],
     ids=["logistic regression", "random forest"],
 )
-def test_trivial_features_do_not_tell_the_classes_apart(
-    table: Table, classifier: ClassifierMixin
-) -> None:
+def test_trivial_features_do_not_tell_the_classes_apart(table: Table, classifier: ClassifierMixin) -> None:
     train, test = table.splits == "train", table.splits == "test"
     classifier.fit(table.features[train], table.labels[train])
     assert classifier.score(table.features[test], table.labels[test]) < CHANCE_BOUND
@@ -143,9 +139,7 @@ def test_every_class_is_in_every_split(table: Table) -> None:
 
 def test_every_image_is_reported(tmp_path: Path) -> None:
     reports: list[tuple[int, int]] = []
-    sample.draw_sample(
-        tmp_path / "images", images_per_class=2, report=lambda *done: reports.append(done)
-    )
+    sample.draw_sample(tmp_path / "images", images_per_class=2, report=lambda *done: reports.append(done))
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

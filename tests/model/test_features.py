@@ -12,7 +12,8 @@ from headstart.data.packed import PackedImages, write_npy_header
 from headstart.data.pixels import transform_of
 from headstart.errors import DeterminismError, ParamsError
 from headstart.model import checkpoint
-from headstart.model.features import Features, Forward, check_size, write_features
+from headstart.model.feature_file import Features
+from headstart.model.features import Forward, check_size, write_features
 from headstart.model.network import NetworkSpec, plan
 from headstart.model.vgg import random_tensors, vgg_layers
 from headstart.store import Store

@@ -11,7 +11,7 @@ from headstart.errors import ModelError
 from headstart.model import checkpoint, training
 from headstart.model.assembly import starting_head, trained_head
 from headstart.model.examples import Rows
-from headstart.model.features import Features
+from headstart.model.feature_file import Features
 from headstart.model.network import Network, NetworkSpec, plan
 from headstart.model.training import Epoch, TrainOptions, best_epoch, shuffled, train_head
 from headstart.model.vgg import random_tensors, vgg_layers

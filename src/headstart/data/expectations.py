@@ -1,5 +1,6 @@
 """The rules of the validate stage as Great Expectations suites, made in code and run in memory."""
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from headstart.data import rules as rule_book
 from headstart.data.rules import FileRules, Row, Rule, SetRules
 from headstart.data.splits import SPLITS
 from headstart.errors import DataError, HeadstartError
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # importing it turns INFO on
 
 __all__ = ["FileCheck", "FileRules", "SetCheck", "SetRules", "check_files", "check_set", "to_json"]
 

@@ -15,8 +15,8 @@ import pandas as pd
 import PIL
 from PIL import Image
 
+from headstart.data.decoding import pixel_digest, to_rgb
 from headstart.data.folders import Found
-from headstart.data.pixels import pixel_digest, to_rgb
 from headstart.data.splits import SPLITS, split_of
 from headstart.errors import DataError
 from headstart.rows import RowStore

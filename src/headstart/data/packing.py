@@ -10,9 +10,10 @@ import PIL
 import torchvision
 from torchvision.transforms._presets import ImageClassification
 
+from headstart.data.decoding import decode
 from headstart.data.manifest import read_checked
 from headstart.data.packed import write_npy_header
-from headstart.data.pixels import decode, pack
+from headstart.data.pixels import pack
 from headstart.errors import DataError, HeadstartError
 from headstart.rows import RowStore, check_again
 

@@ -1,46 +1,13 @@
-"""The one way from bytes to pixels: every stage, score and served answer goes through here."""
-
-import hashlib
-import io
+"""From a decoded picture to what the network reads: the same for training, scoring and serving."""
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torchvision.models import get_model_weights
 from torchvision.transforms import functional as F
 from torchvision.transforms._presets import ImageClassification
 
-from headstart.errors import DataError, ParamsError
-
-
-def decode(data: bytes) -> Image.Image:
-    """The upright RGB picture in an image file: EXIF orientation applied, alpha laid on white.
-
-    Raises:
-        DataError: the bytes are no image that Pillow can decode completely.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return to_rgb(image)
-    except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        raise DataError(f"cannot be decoded: {type(error).__name__}: {error}") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture, turned upright, on white, as RGB."""
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(white, upright)
-    return upright.convert("RGB")
-
-
-def pixel_digest(image: Image.Image) -> str:
-    """SHA-256 of an RGB picture's size and pixels: what "the same image" means everywhere."""
-    header = f"RGB {image.width}x{image.height}\n".encode()
-    return hashlib.sha256(header + image.tobytes()).hexdigest()
+from headstart.errors import ParamsError
 
 
 def transform_of(arch: str, weights: str) -> ImageClassification:

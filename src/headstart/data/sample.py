@@ -24,6 +24,7 @@ LABELS = ("ok", "scratch")
 IMAGES_PER_CLASS = 240
 SIDES = (224, 320)  # pixels
 SEED = 16
+DVC_DIGEST = "1361e2156d5b2dee73c31be73f50801e.dir"  # of the default set, in data.dvc
 ONE = 256  # fixed point: 1.0 of a share, a slope or a grey level; one deviation of the brushing
 UNIT = 1024  # length of a direction vector
 
@@ -185,9 +186,7 @@ class _Groove:
     pieces: Grid
 
 
-def _groove(
-    rng: np.random.Generator, width: int, height: int, slope: int, *, across: bool
-) -> _Groove:
+def _groove(rng: np.random.Generator, width: int, height: int, slope: int, *, across: bool) -> _Groove:
     """A groove in the middle part of the image, at 38 to 90 degrees to the brushing, or along it."""
     short = min(width, height)
     half = short * _between(rng, 25, 50) // 100

@@ -12,7 +12,7 @@ def split_of(pixels: str, fractions: Mapping[str, float], seed: int) -> str:
     Adding or removing other images moves nothing, and the same picture under two names lands in one split.
 
     Args:
-        pixels: digest of the decoded pixels, as `pixels.pixel_digest` gives it.
+        pixels: digest of the decoded pixels, as `decoding.pixel_digest` gives it.
         fractions: share of each split, in the order they are drawn from; they sum to 1.
         seed: another seed, another split.
     """

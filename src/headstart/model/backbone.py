@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torchvision.models import get_model_weights
 
 from headstart.errors import BackboneError, ParamsError
 from headstart.model import checkpoint
@@ -52,7 +52,7 @@ def load_backbone(source: BackboneSource) -> dict[str, torch.Tensor]:
     layers = vgg_layers(source.arch, source.width)
     if source.weights == RANDOM:
         return dict(random_tensors(layers, source.seed))
-    if source.weights in get_model_weights(source.arch).__members__:
+    if source.weights in _known_weights(source.arch):
         tensors = _from_torchvision(source)
     else:
         tensors = _from_file(source)
@@ -73,12 +73,18 @@ def describe_source(source: BackboneSource) -> str:
     return source.weights
 
 
+def _known_weights(arch: str) -> Mapping[str, Any]:
+    from torchvision.models import get_model_weights  # 3.5 s, which random weights do not need
+
+    return dict(get_model_weights(arch).__members__)
+
+
 def _from_torchvision(source: BackboneSource) -> dict[str, torch.Tensor]:
     if source.width != STANDARD_WIDTH:
         raise ParamsError(
             f"backbone.width: {source.width} has no pretrained weights; expected {STANDARD_WIDTH}"
         )
-    weights = get_model_weights(source.arch)[source.weights]
+    weights = _known_weights(source.arch)[source.weights]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
     try:
         tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
@@ -94,7 +100,7 @@ def _from_torchvision(source: BackboneSource) -> dict[str, torch.Tensor]:
 def _from_file(source: BackboneSource) -> dict[str, torch.Tensor]:
     path = Path(source.weights)
     if path.suffix not in {".pth", ".pt", ".safetensors"}:
-        names = ", ".join(get_model_weights(source.arch).__members__)
+        names = ", ".join(_known_weights(source.arch))
         raise ParamsError(
             f"backbone.weights: {source.weights!r} is neither {RANDOM!r}, nor weights of "
             f"{source.arch} that torchvision knows ({names}), nor a .pth or .safetensors file"

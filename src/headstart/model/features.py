@@ -1,8 +1,7 @@
 """The frozen part of the network, run once for each distinct image."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +12,9 @@ from headstart import runtime
 from headstart.data.packed import PackedImages
 from headstart.data.pixels import normalise
 from headstart.errors import ParamsError
-from headstart.model.checkpoint import RowReader, RowWriter
+from headstart.model.checkpoint import RowWriter
 from headstart.model.network import Chain, Network
 from headstart.rows import RowStore, check_again
-
-TENSOR = "features"
 
 
 @dataclass(frozen=True)
@@ -125,28 +122,6 @@ def check_size(network: Network, images: int, precision: runtime.Precision, max_
             "(a smaller head), use bf16, or raise features.max_gb"
         )
     return row * images
-
-
-class Features:
-    """The features file, with the metadata that says how it was made."""
-
-    def __init__(self, path: Path) -> None:
-        self._reader = RowReader(path, TENSOR)
-        self.metadata = self._reader.metadata
-        self.shape = self._reader.shape
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        """float32 [stop - start, *shape]."""
-        return self._reader.rows(start, stop).float()
-
-    def batches(self, rows: range, size: int) -> Iterator[tuple[range, torch.Tensor]]:
-        """Consecutive batches of `rows`, in order."""
-        for start in range(rows.start, rows.stop, size):
-            part = range(start, min(start + size, rows.stop))
-            yield part, self.rows(part.start, part.stop)
 
 
 def _compute(

@@ -10,7 +10,8 @@ import torch
 from torchvision.transforms._presets import ImageClassification
 
 from headstart import runtime
-from headstart.data.pixels import decode, normalise, pack, transform_of
+from headstart.data.decoding import decode
+from headstart.data.pixels import normalise, pack, transform_of
 from headstart.model import checkpoint
 from headstart.model.assembly import frozen_prefix, spec_of, trained_head
 from headstart.model.network import Chain, plan

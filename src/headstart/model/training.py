@@ -11,7 +11,7 @@ from torch import nn
 from headstart import runtime
 from headstart.errors import ModelError
 from headstart.model.examples import Rows
-from headstart.model.features import Features
+from headstart.model.feature_file import Features
 from headstart.model.heads import Standardize
 from headstart.model.network import Chain, Network
 
@@ -115,14 +115,6 @@ def fit_standardize(head: Chain, features: Features, rows: range) -> None:
             scale = torch.where(variance > 0, variance.rsqrt(), torch.ones_like(variance))
             layer.module.mean.copy_(mean)
             layer.module.scale.copy_(scale)
-
-
-@torch.inference_mode()
-def predict_head(head: Chain, features: Features, rows: range, size: int = 256) -> np.ndarray:
-    """Class probabilities of rows: float64 [N, C], the softmax taken in float64."""
-    head.eval()
-    parts = [head(batch).double().softmax(1) for _, batch in features.batches(rows, size)]
-    return torch.cat(parts).numpy()
 
 
 @torch.inference_mode()

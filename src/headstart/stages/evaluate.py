@@ -12,9 +12,9 @@ from headstart.files import replacing, write_json, write_text
 from headstart.model import checkpoint
 from headstart.model.assembly import spec_of, trained_head
 from headstart.model.examples import rows_of
-from headstart.model.features import Features
+from headstart.model.feature_file import Features
 from headstart.model.network import plan
-from headstart.model.training import predict_head
+from headstart.model.prediction import predict_head
 
 MISTAKES_SHOWN = 24
 

@@ -13,6 +13,7 @@ from headstart.files import replacing, write_json
 from headstart.model import checkpoint
 from headstart.model import features as computation
 from headstart.model.assembly import frozen_prefix
+from headstart.model.feature_file import TENSOR
 from headstart.model.network import Network, NetworkSpec, plan
 from headstart.progress import bar
 from headstart.rows import recipe_digest
@@ -60,7 +61,7 @@ def run(arch: str, width: int, head: str, options: Options) -> str:
         new.open("wb") as file,
     ):
         shape = (len(table), *network.feature_shape)
-        writer = checkpoint.RowWriter(file, computation.TENSOR, shape, dtype, metadata)
+        writer = checkpoint.RowWriter(file, TENSOR, shape, dtype, metadata)
         computed = computation.write_features(
             forward, images, table["pixels"].tolist(), store, recipe, writer, progress.update
         )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headstart import paths, runtime
-from headstart.data import manifest, packing, pixels
+from headstart.data import decoding, manifest, packing, pixels
 from headstart.files import replacing, write_json
 from headstart.progress import bar
 from headstart.rows import recipe_digest
@@ -20,7 +20,7 @@ def run(arch: str, weights: str) -> str:
     """
     transform = pixels.transform_of(arch, weights)
     rows = manifest.read_manifest(paths.MANIFEST)[KEPT]
-    sources = [Path(packing.__file__), Path(pixels.__file__)]
+    sources = [Path(str(module.__file__)) for module in (packing, decoding, pixels)]
     recipe = recipe_digest(packing.packing_recipe(transform), sources)
     with (
         Store(default_folder()) as store,

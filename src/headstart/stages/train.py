@@ -10,7 +10,7 @@ from headstart.files import replacing, write_json
 from headstart.model import checkpoint
 from headstart.model.assembly import spec_of, starting_head
 from headstart.model.examples import rows_of
-from headstart.model.features import Features
+from headstart.model.feature_file import Features
 from headstart.model.network import plan
 from headstart.model.training import Epoch, TrainOptions, best_epoch, train_head
 from headstart.progress import bar

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from headstart import paths
-from headstart.data import folders, manifest, pixels
+from headstart.data import decoding, folders, manifest
 from headstart.data.expectations import check_files, check_set, to_json
 from headstart.data.rules import FileRules, SetRules
 from headstart.errors import DataError
@@ -33,7 +33,7 @@ def run(files: FileRules, images: SetRules, policy: Policy) -> str:
             written, the manifest is not.
     """
     found = folders.find_files(paths.DATA)
-    sources = [Path(manifest.__file__), Path(pixels.__file__)]
+    sources = [Path(manifest.__file__), Path(decoding.__file__)]
     recipe = recipe_digest(manifest.facts_recipe(), sources)
     with Store(default_folder()) as store, bar(len(found), "validate", "file") as progress:
         table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
