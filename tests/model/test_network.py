@@ -6,6 +6,7 @@ from torch import nn
 
 from headstart.errors import ModelError
 from headstart.model.network import NetworkSpec, plan
+from headstart.model.vgg import random_tensors, vgg_layers
 
 
 def spec(**changes: object) -> NetworkSpec:
@@ -68,3 +69,11 @@ def test_weights_of_another_shape_are_an_error() -> None:
     wrong = {name: torch.zeros(3) for name in network.prefix().tensors()}
     with pytest.raises(ModelError, match=r"features\.0\.weight has shape \[3\]"):
         network.prefix().load(wrong)
+
+
+def test_filling_the_prefix_leaves_the_plan_as_it_is() -> None:
+    network = plan(spec())
+    prefix = network.prefix()
+    prefix.load(dict(random_tensors(vgg_layers("vgg16", 4), 0)))
+    assert network.feature_shape == (256,)
+    assert all(tensor.is_meta for tensor in network.prefix().tensors().values())

@@ -25,7 +25,8 @@ from headstart.data.rules import FileRules, Row, Rule, SetRules
 from headstart.data.splits import SPLITS
 from headstart.errors import DataError, HeadstartError
 
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # importing it turns INFO on
+for name in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(name).setLevel(logging.WARNING)  # importing them turns INFO on
 
 __all__ = ["FileCheck", "FileRules", "SetCheck", "SetRules", "check_files", "check_set", "to_json"]
 

@@ -1,6 +1,7 @@
 """The network that the parameters ask for: which layers are new, which are trained, where the cut is."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -91,12 +92,12 @@ class Network:
         return tuple(out.shape[1:])
 
     def prefix(self) -> Chain:
-        """The frozen layers before the cut, in eval mode."""
-        return Chain(self.layers[: self.cut]).eval().requires_grad_(False)
+        """The frozen layers before the cut, in eval mode; modules of its own, to be filled."""
+        return Chain(deepcopy(self.layers[: self.cut])).eval().requires_grad_(False)
 
     def head(self) -> Chain:
-        """The layers after the cut; `train_mode` sets which of them learn."""
-        return Chain(self.layers[self.cut :])
+        """The layers after the cut, as `prefix`; `train_mode` sets which of them learn."""
+        return Chain(deepcopy(self.layers[self.cut :]))
 
     def train_mode(self, head: Chain) -> Chain:
         """Gradients and train mode for trained layers; frozen layers stay in eval mode.

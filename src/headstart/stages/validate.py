@@ -38,7 +38,7 @@ def run(files: FileRules, images: SetRules, policy: Policy) -> str:
     with Store(default_folder()) as store, bar(len(found), "validate", "file") as progress:
         table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
     file_check = check_files(table, files)
-    table["excluded"] = table["path"].map(file_check.failures).fillna("").astype(object)
+    table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
     table["split"] = manifest.assign_splits(table, policy.fractions, policy.seed)
     set_check = check_set(table, images)
     problems = list(set_check.problems)

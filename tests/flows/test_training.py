@@ -1,0 +1,109 @@
+"""The training flow with Prefect's own temporary server and MLflow on SQLite."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from projects import edit_params, repro, run
+
+pytestmark = pytest.mark.server
+
+
+def headstart(root: Path, *arguments: str, check: bool = True) -> str:
+    return run(root, str(root / "bin" / "headstart"), *arguments, check=check).stdout
+
+
+def client(root: Path) -> MlflowClient:
+    uri = f"sqlite:///{root}/mlflow/mlflow.db"
+    return MlflowClient(uri, uri)
+
+
+def runs(root: Path) -> list[Run]:
+    """Newest first."""
+    experiment = client(root).get_experiment_by_name("headstart")
+    assert experiment is not None
+    return list(client(root).search_runs([experiment.experiment_id]))
+
+
+def versions(root: Path) -> list[str]:
+    found = client(root).search_model_versions("name = 'headstart'")
+    return sorted(str(version.version) for version in found)
+
+
+def test_one_pipeline_two_drivers(repository: Path) -> None:
+    out = headstart(repository, "run")
+    assert "headstart version 1 registered (alias: challenger, champion)" in out
+    assert "Data and pipelines are up to date" in repro(repository).stdout
+    _check_record(repository)
+
+    out = headstart(repository, "run")
+    assert "version 1 was registered before" in out
+    assert "Running stage" not in out
+    assert versions(repository) == ["1"]
+
+    edit_params(repository, **{"train.lr": 0.03})
+    repro(repository)
+    out = headstart(repository, "run")
+    assert "Running stage" not in out
+    assert "version 2 registered (alias: challenger)" in out
+    assert "version 2 was registered before" in headstart(repository, "register")
+    aliases = client(repository).get_registered_model("headstart").aliases
+    assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "2"}
+    assert (repository / "reports" / "data_docs" / "index.html").exists()
+    shown = headstart(repository, "show")
+    assert "models:/headstart/2 (challenger)" in shown
+    assert "random" in shown
+
+
+def _check_record(root: Path) -> None:
+    [done] = runs(root)
+    metrics = json.loads((root / "reports/metrics.json").read_text())
+    assert done.info.status == "FINISHED"
+    assert done.data.metrics["test/accuracy"] == metrics["accuracy"]
+    assert done.data.params["train.lr"] == "0.05"
+    assert done.data.tags["mlflow.source.git.commit"] == run(root, "git", "rev-parse", "HEAD").stdout.strip()
+    assert done.data.tags["headstart.flow_run"]
+    assert [entry.dataset.name for entry in done.inputs.dataset_inputs] == ["data"]
+    history = client(root).get_metric_history(done.info.run_id, "val_loss")
+    assert [point.step for point in history] == list(range(1, len(history) + 1))
+    record = {file.path for file in client(root).list_artifacts(done.info.run_id, "record")}
+    assert {"record/dvc.lock", "record/params.yaml", "record/requirements.lock", "record/data.dvc"} <= record
+    assert "record/commit.bundle" in record
+    version = client(root).get_model_version("headstart", "1")
+    assert version.tags["backbone"] == "random"
+    assert version.description.startswith("Meets the thresholds: accuracy")
+    assert "Backbone weights: random" in version.description
+
+
+def test_a_failed_stage_fails_the_flow_and_its_run_and_registers_nothing(repository: Path) -> None:
+    edit_params(repository, **{"backbone.weights": "gone.pth", "backbone.sha256": "0" * 64})
+    done = run(repository, str(repository / "bin" / "headstart"), "run", check=False)
+    assert done.returncode != 0
+    assert "there is no file gone.pth" in done.stdout
+    assert "Finished in state Failed" in done.stdout
+    [failed] = runs(repository)
+    assert failed.info.status == "FAILED"
+    assert "there is no file gone.pth" in failed.data.tags["headstart.failure"]
+    assert versions(repository) == []
+
+
+def test_without_mlflow_the_model_is_made_and_registered_later(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done = run(repository, str(repository / "bin" / "headstart"), "run", check=False)
+    assert done.returncode != 0
+    assert "MLflow does not answer at http://127.0.0.1:9" in done.stdout
+    assert (repository / "artifacts/head.safetensors").exists()
+    assert "MLflow does not answer" in headstart(repository, "register", check=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert "version 1 registered" in headstart(repository, "register")
+    assert [done.info.status for done in runs(repository)] == ["FINISHED"]
+
+
+def test_results_that_are_out_of_date_are_not_registered(repository: Path) -> None:
+    repro(repository)
+    edit_params(repository, **{"train.lr": 0.01})
+    assert "not up to date: train" in headstart(repository, "register", check=False)
