@@ -21,6 +21,13 @@ from headstart.errors import HeadstartError
 from headstart.tree import enter_tree
 
 SHARE = re.compile(r"(\d+)%\|")
+DVC_HINTS = (
+    "git add dvc.lock",
+    "To track the changes with git",
+    "auto staging",
+    "core.autostage",
+    "`dvc push`",
+)
 
 
 @flow(name="training")
@@ -74,8 +81,12 @@ def run_stage(name: str, known_clean: bool) -> State[Any]:
     lines: list[str] = []
 
     def on_line(line: str) -> None:
-        lines.append(line)
-        logger.info(line)
+        if SHARE.search(line):  # a bar's last state
+            progress.show(line)
+        elif not any(hint in line for hint in DVC_HINTS):
+            progress.end_line()
+            lines.append(line)
+            logger.info(line)
 
     lineage.run_stage(name, on_line, progress.show)
     progress.finish()
@@ -92,9 +103,11 @@ class StageProgress:
         self._stage = stage
         self._artifact: Any = None
         self._share = -1.0
+        self._line_is_open = False
 
     def show(self, text: str) -> None:
         print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        self._line_is_open = True
         found = SHARE.search(text)
         if found is None:
             return
@@ -107,7 +120,14 @@ class StageProgress:
             return
         self._share = share
 
+    def end_line(self) -> None:
+        """Leave the bar where it stands: something else is printed below it."""
+        if self._line_is_open:
+            print(file=sys.stderr, flush=True)
+        self._line_is_open = False
+
     def finish(self) -> None:
+        self.end_line()
         if self._artifact is not None:
             update_progress_artifact(self._artifact, 100.0)
 

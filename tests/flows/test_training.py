@@ -73,7 +73,7 @@ def _check_record(root: Path) -> None:
     assert "record/commit.bundle" in record
     version = client(root).get_model_version("headstart", "1")
     assert version.tags["backbone"] == "random"
-    assert version.description.startswith("Meets the thresholds: accuracy")
+    assert version.description.startswith("PASS: accuracy ")
     assert "Backbone weights: random" in version.description
 
 

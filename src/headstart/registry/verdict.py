@@ -22,7 +22,7 @@ class Verdict:
             f"{name.replace('_', ' ')} {self.found[name]:.3f} (needs {least:g})"
             for name, least in self.thresholds.items()
         )
-        return f"{'Meets' if self.passed else 'FAILS'} the thresholds: {figures}"
+        return f"{'PASS' if self.passed else 'FAIL'}: {figures}"
 
 
 def judge(metrics: Mapping[str, Any], thresholds: Mapping[str, float]) -> Verdict:
