@@ -42,6 +42,11 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         ("backbone:", "backbon:", r"backbone is missing.*backbon is unknown; did you mean backbone"),
         ("accuracy: 0.85", "acuracy: 0.85", r"register.thresholds.acuracy is unknown; did you mean accuracy"),
         ("model: headstart", "model: a/b", r"register.model"),
+        (
+            "weights: random",
+            "weights: IMAGENET1K_FEATURES",
+            r"must be fed what preprocess.weights IMAGENET1K_F",
+        ),
         ("backbone:\n", "backbone: 3\nx:\n", r"backbone: .*found 3"),
     ],
 )

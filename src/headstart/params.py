@@ -116,6 +116,15 @@ class Params(Section):
     evaluate: Evaluate
     register_: Register = Field(alias="register")
 
+    @model_validator(mode="after")
+    def _weights_get_their_own_transform(self) -> "Params":
+        weights = self.backbone.weights
+        if weights.startswith("IMAGENET") and weights != self.preprocess.weights:
+            raise ValueError(
+                f"backbone.weights {weights} must be fed what preprocess.weights {weights} makes"
+            )
+        return self
+
 
 def load_params(path: Path) -> Params:
     """Read params.yaml.
@@ -140,12 +149,14 @@ def load_params(path: Path) -> Params:
 def _explain(problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
-    key = ".".join(str(part) for part in location) or "the document"
+    key = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         return f"{key} is unknown{_nearest(location)}"
     if problem["type"] == "missing":
         return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if not location:
+        return f"{message}, found {problem['input']!r}" if problem["type"] != "value_error" else message
     return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
 
 

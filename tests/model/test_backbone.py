@@ -31,7 +31,7 @@ def sha256(path: Path) -> str:
 def test_a_file_with_its_digest(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     torch.save(weights(), path) if name.endswith("pth") else save_file(weights(), path)
-    loaded = load_backbone(source(weights=str(path), sha256=sha256(path)))
+    loaded = load_backbone(source(weights=str(path), sha256=sha256(path))).tensors
     assert all(torch.equal(loaded[key], tensor) for key, tensor in weights().items())
 
 
@@ -39,7 +39,7 @@ def test_a_file_older_than_batch_counters(tmp_path: Path) -> None:
     path = tmp_path / "old.pth"
     old = {key: tensor for key, tensor in weights("vgg16_bn").items() if "num_batches" not in key}
     torch.save(old, path)
-    loaded = load_backbone(source(arch="vgg16_bn", weights=str(path), sha256=sha256(path)))
+    loaded = load_backbone(source(arch="vgg16_bn", weights=str(path), sha256=sha256(path))).tensors
     assert loaded["features.1.num_batches_tracked"] == 0
 
 
@@ -122,4 +122,7 @@ def test_pretrained_weights_come_from_torchvisions_cache_folder(
     cached.parent.mkdir(parents=True)
     torch.save(state, cached)
     loaded = load_backbone(source(weights="IMAGENET1K_V1", width=64))
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in state.items())
+    assert loaded.source.startswith("IMAGENET1K_V1, by its name only: the cached file has sha256")
+    with pytest.raises(BackboneError, match="expected 397923af"):
+        load_backbone(source(weights="IMAGENET1K_V1", width=64, sha256="397923af" + "0" * 56))

@@ -42,8 +42,19 @@ class BackboneSource:
     width: int
 
 
-def load_backbone(source: BackboneSource) -> dict[str, torch.Tensor]:
-    """Every tensor of the network, by torchvision's names, float32 on the CPU.
+@dataclass(frozen=True)
+class Backbone:
+    """Every tensor of a network by torchvision's names, float32 on the CPU, and where they came from.
+
+    `source` names no folder of this machine.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    source: str
+
+
+def load_backbone(source: BackboneSource) -> Backbone:
+    """The weights that the parameters ask for, and no others.
 
     Raises:
         BackboneError: out of reach, another digest, damaged, or of another architecture.
@@ -51,26 +62,17 @@ def load_backbone(source: BackboneSource) -> dict[str, torch.Tensor]:
     """
     layers = vgg_layers(source.arch, source.width)
     if source.weights == RANDOM:
-        return dict(random_tensors(layers, source.seed))
+        return Backbone(dict(random_tensors(layers, source.seed)), f"random (seed {source.seed})")
     if source.weights in _known_weights(source.arch):
-        tensors = _from_torchvision(source)
+        loaded = _from_torchvision(source)
     else:
-        tensors = _from_file(source)
+        loaded = _from_file(source)
     expected = named_tensors(layers)
     for name, tensor in expected.items():
         if not tensor.is_floating_point():  # files older than PyTorch 0.4.1 do not count batches
-            tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    _check_fit(expected, tensors, source)
-    return tensors
-
-
-def describe_source(source: BackboneSource) -> str:
-    """The source in a few words, without any folder of this machine."""
-    if source.weights == RANDOM:
-        return f"random (seed {source.seed})"
-    if source.sha256:
-        return f"{Path(source.weights).name} (sha256 {source.sha256[:12]})"
-    return source.weights
+            loaded.tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
+    _check_fit(expected, loaded.tensors, source)
+    return loaded
 
 
 def _known_weights(arch: str) -> Mapping[str, Any]:
@@ -79,7 +81,7 @@ def _known_weights(arch: str) -> Mapping[str, Any]:
     return dict(get_model_weights(arch).__members__)
 
 
-def _from_torchvision(source: BackboneSource) -> dict[str, torch.Tensor]:
+def _from_torchvision(source: BackboneSource) -> Backbone:
     if source.width != STANDARD_WIDTH:
         raise ParamsError(
             f"backbone.width: {source.width} has no pretrained weights; expected {STANDARD_WIDTH}"
@@ -94,10 +96,21 @@ def _from_torchvision(source: BackboneSource) -> dict[str, torch.Tensor]:
             f"{weights.url} on a machine with network and put it at {cached}; or name the file in "
             "`backbone.weights` with its `backbone.sha256`; or set `weights: random` to try the pipeline"
         ) from error
-    return dict(tensors)
+    if source.sha256 is not None:
+        _check_sha256(cached, source.sha256)
+    return Backbone(dict(tensors), source.weights + _doubt(cached))
 
 
-def _from_file(source: BackboneSource) -> dict[str, torch.Tensor]:
+def _doubt(cached: Path) -> str:
+    """torchvision checks what it downloads, not what lies in its cache: say so where they differ."""
+    named = cached.stem.rsplit("-", 1)[-1]
+    found = _sha256(cached)
+    if found.startswith(named):
+        return ""
+    return f", by its name only: the cached file has sha256 {found[:8]}, not {named}"
+
+
+def _from_file(source: BackboneSource) -> Backbone:
     path = Path(source.weights)
     if path.suffix not in {".pth", ".pt", ".safetensors"}:
         names = ", ".join(_known_weights(source.arch))
@@ -114,9 +127,8 @@ def _from_file(source: BackboneSource) -> dict[str, torch.Tensor]:
         tensors = load_file(path) if path.suffix == ".safetensors" else _read_state_dict(path)
     except Exception as error:  # a damaged file raises whatever its bytes make the reader raise
         raise BackboneError(f"backbone.weights: cannot read {source.weights}: {error}") from error
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
-    }
+    floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return Backbone(floats, f"{path.name} (sha256 {str(source.sha256)[:12]})")
 
 
 def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -128,8 +140,7 @@ def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _check_sha256(path: Path, expected: str | None) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _sha256(path)
     if expected is None:
         raise ParamsError(
             f"backbone.sha256: required for the file {path}, so that a run can be made again; "
@@ -159,12 +170,17 @@ def _check_fit(
     )
 
 
-def backbone_metadata(source: BackboneSource, tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def backbone_metadata(source: BackboneSource, backbone: Backbone) -> dict[str, object]:
     """What the backbone's file says of itself: architecture, source and digest."""
     return {
         "arch": source.arch,
         "width": source.width,
-        "source": describe_source(source),
+        "source": backbone.source,
         "random": source.weights == RANDOM,
-        "digest": checkpoint.digest(tensors),
+        "digest": checkpoint.digest(backbone.tensors),
     }

@@ -7,8 +7,9 @@ from headstart.model.backbone import BackboneSource, backbone_metadata, load_bac
 
 def run(source: BackboneSource) -> str:
     """Write `artifacts/backbone.safetensors` and return a line that says what it holds."""
-    tensors = load_backbone(source)
-    metadata = backbone_metadata(source, tensors)
+    backbone = load_backbone(source)
+    tensors = backbone.tensors
+    metadata = backbone_metadata(source, backbone)
     checkpoint.save(paths.BACKBONE, tensors, metadata)
     parameters = sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point())
     return (
