@@ -1,5 +1,6 @@
 """What a folder of images says about classes and splits."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,18 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
         find_files(tmp_path)
     with pytest.raises(DataError, match="there is no folder"):
         find_files(tmp_path / "data")
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png")
+    with open(os.fsencode(tmp_path) + b"/a/bad\xff.png", "wb"):
+        pass
+    with pytest.raises(DataError, match=r"bad\\xff\.png' is not UTF-8; rename"):
+        find_files(tmp_path)
+
+
+def test_a_link_to_a_folder_above_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="loop links to a folder that it lies in"):
+        find_files(tmp_path)

@@ -28,11 +28,12 @@ def find_files(data: Path) -> list[Found]:
     lies in no class has the label "".
 
     Raises:
-        DataError: no folder, no file, or split folders that do not agree.
+        DataError: no folder, no file, a name that is no UTF-8, a link to a folder above it, or split
+            folders that do not agree.
     """
     if not data.is_dir():
         raise DataError(f"there is no folder {data}; put images there, one subfolder a class")
-    paths = sorted(path.relative_to(data).as_posix() for path in _walk(data))
+    paths = sorted(path.relative_to(data).as_posix() for path in _walk(data, ()))
     if not paths:
         raise DataError(
             f"{data} holds no files; put images there, one subfolder a class, "
@@ -45,15 +46,29 @@ def find_files(data: Path) -> list[Found]:
     return [Found(path, path.split("/")[0] if "/" in path else "", "") for path in paths]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above:
+        raise DataError(f"{folder} links to a folder that it lies in ({real}); remove the link")
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in NOT_IMAGES:
                 continue
+            _check_name(entry)
             if entry.is_dir():
-                yield from _walk(Path(entry.path))
+                yield from _walk(Path(entry.path), (*above, real))
             else:
                 yield Path(entry.path)
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    """DVC and Parquet hold paths as UTF-8, so that a path of other bytes could not be recorded."""
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the name of {os.fsencode(entry.path)!r} is not UTF-8; rename the file (`convmv` renames many)"
+        ) from error
 
 
 def _are_splits(data: Path) -> bool:
