@@ -68,8 +68,7 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png")
-    with open(os.fsencode(tmp_path) + b"/a/bad\xff.png", "wb"):
-        pass
+    (tmp_path / "a" / os.fsdecode(b"bad\xff.png")).touch()
     with pytest.raises(DataError, match=r"bad\\xff\.png' is not UTF-8; rename"):
         find_files(tmp_path)
 
