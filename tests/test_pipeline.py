@@ -139,7 +139,7 @@ def test_a_worktree_with_edited_code_shows_the_edit(done: Path, tmp_path: Path) 
     (root / "src" / "headstart").unlink()
     shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart")
     stage = root / "src" / "headstart" / "stages" / "train.py"
-    stage.write_text(stage.read_text().replace("epochs, best", "epochs, edited here, best"))
+    stage.write_text(stage.read_text().replace("{said}, best", "{said}, edited here, best"))
     assert "train: 12 epochs, edited here, best" in repro(root).stdout
     shown = run(root, str(Path(sys.executable).with_name("headstart")), "train")
     assert "edited here" in shown.stdout

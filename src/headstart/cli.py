@@ -74,9 +74,13 @@ class Stage:
 
 
 def _params() -> "Params":
+    """params.yaml, with a network that can be built: what does not fit is an error before any work."""
+    from headstart.network_params import check_network
     from headstart.params import load_params
 
-    return load_params(paths.PARAMS)
+    params = load_params(paths.PARAMS)
+    check_network(params, paths.DATA)
+    return params
 
 
 def _backbone(params: "Params") -> str:
@@ -111,14 +115,16 @@ def _features(params: "Params") -> str:
     from headstart.stages import features
 
     options = features.Options(transform_weights=params.preprocess.weights, **params.features.model_dump())
-    return features.run(params.backbone.arch, params.backbone.width, params.model.head, options)
+    return features.run(params.backbone.arch, params.backbone.width, params.model.model_dump(), options)
 
 
 def _train(params: "Params") -> str:
     from headstart.model.training import TrainOptions
     from headstart.stages import train
 
-    return train.run(TrainOptions(**params.train.model_dump()))
+    values = params.train.model_dump()
+    apart = {name: values.pop(name) for name in ("class_weights", "init", "trials")}
+    return train.run(train.Options(TrainOptions(**values), **apart))
 
 
 def _evaluate(params: "Params") -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -15,6 +15,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 ModelName = Annotated[str, Field(pattern=r"^[^/:.%\"']+$")]
 
 
@@ -66,12 +67,56 @@ class Preprocess(Section):
 
 class Model(Section):
     head: str
+    hidden: list[Count]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    replace: dict[str, Any]
+    train: list[str]
 
 
 class Features(Section):
     precision: Literal["fp32", "bf16"]
     batch_size: Count
     max_gb: Positive
+    views: Count
+    seed: Seed
+
+
+class Range(Section):
+    """What a sampled setting is drawn from."""
+
+    low: NotNegative
+    high: Positive
+    log: bool
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"low must be at most high ({self.high:g})")
+        if self.log and self.low == 0:
+            raise ValueError("low must be more than 0 where log is true")
+        return self
+
+
+class Setting(Section):
+    """One listed trial: what it has of its own; the rest is as in `train`."""
+
+    lr: Positive | None = None
+    momentum: Rate | None = None
+    weight_decay: NotNegative | None = None
+    label_smoothing: Rate | None = None
+    dropout: Rate | None = None
+
+
+class Sample(Section):
+    """Trials drawn at random: a list of choices or a range for each setting."""
+
+    count: Count
+    seed: Seed
+    lr: list[Positive] | Range | None = None
+    momentum: list[Rate] | Range | None = None
+    weight_decay: list[NotNegative] | Range | None = None
+    label_smoothing: list[Rate] | Range | None = None
+    dropout: list[Rate] | Range | None = None
 
 
 class Train(Section):
@@ -79,11 +124,28 @@ class Train(Section):
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
-    schedule: Literal["cosine", "constant"]
+    schedule: Literal["cosine", "one_cycle", "constant"]
+    warmup_epochs: NotNegative
     epochs: Count
     batch_size: Count
     patience: Count
+    class_weights: Literal["balanced"] | dict[str, NotNegative] | None
+    label_smoothing: Rate
+    clip_norm: Positive | None
+    precision: Literal["fp32", "bf16"]
     seed: Seed
+    init: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    trials: list[Setting] | Sample | None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Train":
+        if self.schedule == "one_cycle" and self.warmup_epochs:
+            raise ValueError("one_cycle has a warm-up of its own; set warmup_epochs to 0")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs must be less than epochs ({self.epochs})")
+        if isinstance(self.trials, list) and not self.trials:
+            raise ValueError("trials must name at least one trial, or be null")
+        return self
 
 
 class Evaluate(Section):

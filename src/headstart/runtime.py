@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,16 +25,19 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def dtype_of(precision: Precision) -> torch.dtype:
+def dtype_of(precision: Precision, key: str = "precision") -> torch.dtype:
     """The dtype of a named precision.
+
+    Args:
+        key: of params.yaml, for the error.
 
     Raises:
         ParamsError: this machine has no hardware for it; nothing is chosen in its place.
     """
     if precision == "bf16" and not _has_bf16():
         raise ParamsError(
-            f"features.precision: bf16 needs a processor with bfloat16 arithmetic, which {device_name()} "
-            "is not; set `precision: fp32` under `features:` in params.yaml"
+            f"{key}: bf16 needs a processor with bfloat16 arithmetic, which {device_name()} is not; set "
+            f"`precision: fp32` there in params.yaml"
         )
     return DTYPES[precision]
 
@@ -46,6 +50,26 @@ def make_deterministic(seed: int) -> None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(seed)
+
+
+def autocast(precision: Precision) -> torch.autocast:
+    """A context of mixed precision: matrix products in bf16, weights in fp32; fp32 changes nothing."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """Where torch's random streams stand, those that dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: Mapping[str, torch.Tensor]) -> None:
+    """Go on where `random_state` was taken."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def generator(seed: int) -> np.random.Generator:

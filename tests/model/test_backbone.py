@@ -10,7 +10,8 @@ from torchvision import models
 
 from headstart.errors import BackboneError, ParamsError
 from headstart.model.backbone import BackboneSource, load_backbone
-from headstart.model.vgg import random_tensors, vgg_layers
+from headstart.model.vgg import vgg_layers
+from headstart.model.weights import random_tensors
 
 
 def source(**changes: object) -> BackboneSource:

@@ -14,8 +14,10 @@ from headstart.errors import DeterminismError, ParamsError
 from headstart.model import checkpoint
 from headstart.model.feature_file import Features
 from headstart.model.features import Forward, check_size, write_features
+from headstart.model.modules import prefix_of
 from headstart.model.network import NetworkSpec, plan
-from headstart.model.vgg import random_tensors, vgg_layers
+from headstart.model.vgg import vgg_layers
+from headstart.model.weights import random_tensors
 from headstart.store import Store
 
 TRANSFORM = transform_of("vgg16", "IMAGENET1K_V1")
@@ -25,7 +27,7 @@ RECIPE = "ab" * 32
 
 def forward(precision: runtime.Precision = "fp32", batch_size: int = 4) -> Forward:
     network = plan(NetworkSpec("vgg16", 4, "pooled", ("a", "b")))
-    prefix = network.prefix()
+    prefix = prefix_of(network)
     prefix.load(dict(random_tensors(vgg_layers("vgg16", 4), 0)))
     return Forward(prefix, TRANSFORM, precision, batch_size).prepared()
 
@@ -116,7 +118,7 @@ def test_a_stored_row_that_is_not_what_comes_out_again_stops_the_run(tmp_path: P
 
 def test_frozen_batch_norm_does_not_move_its_statistics(tmp_path: Path) -> None:
     network = plan(NetworkSpec("vgg16_bn", 4, "pooled", ("a", "b")))
-    prefix = network.prefix()
+    prefix = prefix_of(network)
     weights = dict(random_tensors(vgg_layers("vgg16_bn", 4), 0))
     prefix.load({name: tensor.clone() for name, tensor in weights.items()})
     Forward(prefix, TRANSFORM, "fp32", 2).prepared().run(packed(tmp_path, 2)[0].rows(0, 2))

@@ -10,11 +10,12 @@ from headstart import runtime
 from headstart.errors import ModelError
 from headstart.model import checkpoint, training
 from headstart.model.assembly import starting_head, trained_head
-from headstart.model.examples import Rows
+from headstart.model.examples import LabelledRows
 from headstart.model.feature_file import Features
 from headstart.model.network import Network, NetworkSpec, plan
 from headstart.model.training import Epoch, TrainOptions, best_epoch, shuffled, train_head
-from headstart.model.vgg import random_tensors, vgg_layers
+from headstart.model.vgg import vgg_layers
+from headstart.model.weights import random_tensors
 
 OPTIONS = TrainOptions("adamw", 0.01, 0.9, 0.01, "cosine", 6, 16, 6, 0)
 
@@ -29,7 +30,7 @@ def features_file(folder: Path, rows: torch.Tensor) -> Features:
     return Features(path)
 
 
-def problem(folder: Path, channels: int, count: int = 600) -> tuple[Features, Rows, Rows]:
+def problem(folder: Path, channels: int, count: int = 600) -> tuple[Features, LabelledRows, LabelledRows]:
     """Two classes that differ in a few channels, far from standardised."""
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 2, (count,), generator=random)
@@ -37,7 +38,7 @@ def problem(folder: Path, channels: int, count: int = 600) -> tuple[Features, Ro
     rows[:, :3] += labels[:, None] * 90
     rows[:, 5] = 7
     half = count // 2
-    train, val = Rows(range(half), labels[:half]), Rows(range(half, count), labels[half:])
+    train, val = LabelledRows(range(half), labels[:half]), LabelledRows(range(half, count), labels[half:])
     return features_file(folder, rows), train, val
 
 
@@ -99,9 +100,8 @@ def test_frozen_tensors_are_bit_equal_after_training(tmp_path: Path) -> None:
     """Layers frozen after the cut: the first linear layer learns, the second stays."""
     weights = dict(random_tensors(vgg_layers("vgg16", 4), 0))
     checkpoint.save(tmp_path / "backbone", weights, {})
-    base = network("linear")
-    cut = [layer.name for layer in base.layers].index("classifier.0")
-    planned = Network(base.layers, frozenset({"classifier.0", "classifier.6"}), base.new, cut)
+    planned = plan(NetworkSpec("vgg16", 4, "linear", ("a", "b"), train=("classifier.0",)))
+    assert planned.cut_name == "flatten"
     features, train_rows, val_rows = problem(tmp_path, planned.feature_shape[0])
     head = starting_head(planned, tmp_path / "backbone", 0)
     before = {name: tensor.clone() for name, tensor in head.tensors().items()}
@@ -128,7 +128,7 @@ def test_every_row_comes_once_an_epoch_with_its_label(
 ) -> None:
     monkeypatch.setattr(training, "WINDOW_BYTES", window)
     features = features_file(tmp_path, torch.arange(float(count + 10))[:, None].expand(-1, 8).contiguous())
-    rows = Rows(range(7, 7 + count), torch.arange(7, 7 + count))
+    rows = LabelledRows(range(7, 7 + count), torch.arange(7, 7 + count))
     order = runtime.generator(0)
     epochs = [list(shuffled(features, rows, 16, order)) for _ in range(2)]
     for batches in epochs:

@@ -6,8 +6,9 @@ from torchvision import models
 
 from headstart.errors import ModelError
 from headstart.model import checkpoint
-from headstart.model.network import Chain
-from headstart.model.vgg import architectures, named_tensors, random_tensors, vgg_layers
+from headstart.model.modules import Chain
+from headstart.model.vgg import architectures, named_tensors, vgg_layers
+from headstart.model.weights import random_tensors
 
 
 @pytest.mark.parametrize("arch", architectures())

@@ -11,14 +11,10 @@ from safetensors.torch import load_file
 
 from headstart.errors import BackboneError, ParamsError
 from headstart.model import checkpoint
-from headstart.model.vgg import (
-    STANDARD_WIDTH,
-    architectures,
-    missing_and_unexpected,
-    named_tensors,
-    random_tensors,
-    vgg_layers,
-)
+from headstart.model.kinds import TensorKind
+from headstart.model.modules import differences
+from headstart.model.vgg import STANDARD_WIDTH, architectures, named_tensors, vgg_layers
+from headstart.model.weights import random_tensors
 
 RANDOM = "random"
 
@@ -69,8 +65,8 @@ def load_backbone(source: BackboneSource) -> Backbone:
         loaded = _from_file(source)
     expected = named_tensors(layers)
     for name, tensor in expected.items():
-        if not tensor.is_floating_point():  # files older than PyTorch 0.4.1 do not count batches
-            loaded.tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
+        if tensor.is_count:  # files older than PyTorch 0.4.1 do not count batches
+            loaded.tensors.setdefault(name, torch.zeros(tensor.shape, dtype=torch.int64))
     _check_fit(expected, loaded.tensors, source)
     return loaded
 
@@ -151,23 +147,27 @@ def _check_sha256(path: Path, expected: str | None) -> None:
 
 
 def _check_fit(
-    expected: Mapping[str, torch.Tensor],
+    expected: Mapping[str, TensorKind],
     found: Mapping[str, torch.Tensor],
     source: BackboneSource,
 ) -> None:
-    wrong = missing_and_unexpected(expected, found)
+    wrong = differences(_shapes(expected), found)
     if not wrong:
         return
     fits = [
         arch
         for arch in architectures()
-        if not missing_and_unexpected(named_tensors(vgg_layers(arch, source.width)), found)
+        if not differences(_shapes(named_tensors(vgg_layers(arch, source.width))), found)
     ]
     advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "they fit no VGG of torchvision"
     raise BackboneError(
         f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
         f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
     )
+
+
+def _shapes(tensors: Mapping[str, TensorKind]) -> dict[str, tuple[int, ...]]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _sha256(path: Path) -> str:

@@ -37,7 +37,7 @@ def load(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tens
         known = set(file.keys())
         if missing := [name for name in names or () if name not in known]:
             raise ModelError(f"{path} holds no tensor {missing[0]!r}; it was written for another network")
-        return {name: file.get_tensor(name) for name in names or sorted(known)}
+        return {name: file.get_tensor(name) for name in (sorted(known) if names is None else names)}
 
 
 def metadata(path: Path) -> dict[str, Any]:

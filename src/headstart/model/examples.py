@@ -1,16 +1,20 @@
-"""The rows of one split, and the class of each."""
+"""The rows of one split, the class of each, and how much a class counts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from headstart.errors import DataError
+from headstart.errors import DataError, ParamsError
+from headstart.model.heads import nearest
+
+BALANCED = "balanced"
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """A range of rows of the features file, and the class index of each: int64 [len(indices)]."""
 
     indices: range
@@ -21,7 +25,7 @@ class Rows:
         return self.labels[part.start - self.indices.start : part.stop - self.indices.start]
 
 
-def rows_of(table: pd.DataFrame, split: str, classes: tuple[str, ...]) -> Rows:
+def rows_of(table: pd.DataFrame, split: str, classes: tuple[str, ...]) -> LabelledRows:
     """The rows of one split in the table of packed images, where they lie together.
 
     Raises:
@@ -33,4 +37,27 @@ def rows_of(table: pd.DataFrame, split: str, classes: tuple[str, ...]) -> Rows:
     index = {name: number for number, name in enumerate(classes)}
     rows = range(int(positions[0]), int(positions[-1]) + 1)
     labels = table["label"].iloc[rows.start : rows.stop].map(index).tolist()
-    return Rows(rows, torch.tensor(labels))
+    return LabelledRows(rows, torch.tensor(labels))
+
+
+def class_weights(
+    wanted: str | Mapping[str, float] | None, classes: tuple[str, ...], labels: torch.Tensor
+) -> torch.Tensor | None:
+    """`train.class_weights` as float32 [C], None where every image counts alike.
+
+    `balanced` is images / (classes x images of the class), as scikit-learn has it; a mapping states
+    the weight of some classes, the others weigh 1.
+
+    Raises:
+        ParamsError: a class that does not exist.
+    """
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        counts = torch.bincount(labels, minlength=len(classes)).double()
+        return (len(labels) / (len(classes) * counts)).float()
+    if unknown := [name for name in wanted if name not in classes]:
+        raise ParamsError(
+            f"train.class_weights: there is no class {unknown[0]!r}{nearest(unknown[0], classes)}"
+        )
+    return torch.tensor([float(wanted.get(name, 1.0)) for name in classes])

@@ -1,7 +1,9 @@
 """The frozen part of the network, run once for each distinct image."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +13,12 @@ from torchvision.transforms._presets import ImageClassification
 from headstart import runtime
 from headstart.data.packed import PackedImages
 from headstart.data.pixels import normalise
+from headstart.data.views import JITTER, SCALE, make_view, view_key
 from headstart.errors import ParamsError
 from headstart.model.checkpoint import RowWriter
-from headstart.model.network import Chain, Network
+from headstart.model.feature_file import Views
+from headstart.model.modules import Chain
+from headstart.model.network import Network
 from headstart.rows import RowStore, check_again
 
 
@@ -50,9 +55,41 @@ class Forward:
         return activations[:count].contiguous().cpu()
 
 
+class Pictures(Protocol):
+    """Packed pixels by position."""
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """uint8 [stop - start, H, W, 3]."""
+
+
+class ViewedImages:
+    """Packed images followed by the further views of those in a range, made when they are asked for.
+
+    Attributes:
+        keys: what identifies each row's pixels, in hexadecimal digits.
+    """
+
+    def __init__(self, images: PackedImages, keys: Sequence[str], views: Views) -> None:
+        self._images = images
+        self._views = views
+        viewed = keys[views.first : views.first + views.rows]
+        further = [view_key(key, view, views.seed) for view in range(1, views.count) for key in viewed]
+        self.keys = [*keys, *further]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return np.concatenate([self._row(index) for index in range(start, stop)])
+
+    def _row(self, index: int) -> np.ndarray:
+        further = index - self._views.offset
+        if further < 0:
+            return self._images.rows(index, index + 1)
+        source = self._views.first + further % self._views.rows
+        return make_view(self._images.rows(source, source + 1)[0], self.keys[index])[None]
+
+
 def write_features(
     forward: Forward,
-    images: PackedImages,
+    images: Pictures,
     keys: Sequence[str],
     store: RowStore,
     recipe: str,
@@ -96,7 +133,8 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
     return {
         "rows": "features",
         "backbone": backbone_digest,
-        "layers": [f"{layer.name} {layer.module}" for layer in network.layers[: network.cut]],
+        "layers": [f"{layer.name} {layer.kind!r}" for layer in network.before],
+        "views": [*SCALE, JITTER],
         "transform": repr(forward.transform),
         "precision": forward.precision,
         "batch_size": forward.batch_size,
@@ -109,24 +147,26 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
 
 
 def check_size(network: Network, images: int, precision: runtime.Precision, max_gb: float) -> int:
-    """Bytes of the features of `images` images, before any work.
+    """Bytes of the features of `images` images or views, before any work; where the cut is the input, 0.
 
     Raises:
         ParamsError: more than `max_gb` gigabytes (10^9 bytes).
     """
-    row = int(np.prod(network.feature_shape)) * runtime.DTYPES[precision].itemsize
+    if not network.cut:
+        return 0
+    row = math.prod(network.feature_shape) * runtime.DTYPES[precision].itemsize
     if row * images > max_gb * 1e9:
         raise ParamsError(
             f"features.max_gb: the cut after {network.cut_name} stores {row:,} bytes an image, "
             f"{row * images / 1e9:.1f} GB for {images:,} images, more than {max_gb:g} GB; cut later "
-            "(a smaller head), use bf16, or raise features.max_gb"
+            "(train or replace fewer layers), use fewer features.views or bf16, or raise features.max_gb"
         )
     return row * images
 
 
 def _compute(
     forward: Forward,
-    images: PackedImages,
+    images: Pictures,
     keys: Sequence[str],
     indices: Sequence[int],
     store: RowStore,
@@ -141,7 +181,7 @@ def _compute(
     return len(distinct)
 
 
-def _rows_of(forward: Forward, images: PackedImages, indices: Sequence[int]) -> list[bytes]:
+def _rows_of(forward: Forward, images: Pictures, indices: Sequence[int]) -> list[bytes]:
     pixels = np.concatenate([images.rows(index, index + 1) for index in indices])
     activations = forward.run(pixels)
     return [bytes(row.flatten().view(torch.uint8).numpy()) for row in activations]
@@ -156,7 +196,7 @@ def _copy(keys: Sequence[str], store: RowStore, recipe: str, writer: RowWriter) 
 
 def _check_store(
     forward: Forward,
-    images: PackedImages,
+    images: Pictures,
     keys: Sequence[str],
     known: Sequence[bool],
     store: RowStore,

@@ -3,13 +3,18 @@
 import numpy as np
 import torch
 
-from headstart.model.feature_file import Features
-from headstart.model.network import Chain
+from headstart import runtime
+from headstart.model.feature_file import Rows, batches
+from headstart.model.modules import Chain
 
 
 @torch.inference_mode()
-def predict_head(head: Chain, features: Features, rows: range, size: int = 256) -> np.ndarray:
-    """Class probabilities of rows: float64 [N, C], the softmax taken in float64."""
-    head.eval()
-    parts = [head(batch).double().softmax(1) for _, batch in features.batches(rows, size)]
+def predict_head(head: Chain, features: Rows, rows: range, size: int) -> np.ndarray:
+    """Class probabilities of rows: float64 [N, C], the softmax taken in float64.
+
+    Args:
+        size: rows at once; see `Network.eval_batch`.
+    """
+    head.to(runtime.device()).eval()
+    parts = [head(batch).double().softmax(1).cpu() for _, batch in batches(features, rows, size)]
     return torch.cat(parts).numpy()

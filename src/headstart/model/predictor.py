@@ -13,8 +13,9 @@ from headstart import runtime
 from headstart.data.decoding import decode
 from headstart.data.pixels import normalise, pack, transform_of
 from headstart.model import checkpoint
-from headstart.model.assembly import frozen_prefix, spec_of, trained_head
-from headstart.model.network import Chain, plan
+from headstart.model.assembly import frozen_prefix, trained_head
+from headstart.model.modules import Chain
+from headstart.model.network import plan, spec_of
 
 
 @dataclass(frozen=True)
@@ -62,5 +63,5 @@ class Predictor:
         """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, C]."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
         features = self.prefix(batch.to(runtime.dtype_of(self.precision)))
-        logits: torch.Tensor = self.head(features.contiguous().float())
+        logits: torch.Tensor = self.head(features.float())
         return logits.double().softmax(1).cpu().numpy()

@@ -25,8 +25,8 @@ from mlflow.types.schema import Map
 from headstart import lineage, paths
 from headstart.errors import LineageError, TrackingError
 from headstart.model import checkpoint
-from headstart.model.assembly import spec_of
-from headstart.model.network import plan
+from headstart.model.modules import head_of, prefix_of
+from headstart.model.network import plan, spec_of
 from headstart.registry import served_model, tracking
 from headstart.registry.dataset import DvcSource, ImageFolder
 from headstart.registry.verdict import Verdict, judge
@@ -252,7 +252,7 @@ def _log_model(run_id: str) -> str:
 def _write_frozen_tensors(path: Path) -> None:
     network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
     own = set(network.head_names())
-    names = [name for name in [*network.prefix().tensors(), *network.head().tensors()] if name not in own]
+    names = [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
     checkpoint.save(path, checkpoint.load(paths.BACKBONE, names), checkpoint.metadata(paths.BACKBONE))
 
 

@@ -1,6 +1,7 @@
 """Stage evaluate: the head on the test split, which nothing before has looked at."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,11 @@ from headstart.data.packed import PackedImages
 from headstart.evaluation import metrics, plots, report
 from headstart.files import replacing, write_json, write_text
 from headstart.model import checkpoint
-from headstart.model.assembly import spec_of, trained_head
+from headstart.model.assembly import trained_head
 from headstart.model.examples import rows_of
-from headstart.model.feature_file import Features
-from headstart.model.network import plan
+from headstart.model.network import INPUT, plan, spec_of
 from headstart.model.prediction import predict_head
+from headstart.model.rows_source import open_rows
 
 MISTAKES_SHOWN = 24
 
@@ -65,12 +66,13 @@ def run(options: Options) -> str:
 
 def _evaluate(options: Options) -> _Results:
     runtime.make_deterministic(options.seed)
-    features = Features(paths.FEATURES)
     spec = spec_of(checkpoint.metadata(paths.HEAD))
-    head = trained_head(plan(spec), paths.HEAD, paths.BACKBONE)
+    network = plan(spec)
+    head = trained_head(network, paths.HEAD, paths.BACKBONE)
     table = pd.read_parquet(paths.IMAGE_TABLE)
+    rows = open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())
     test = rows_of(table, "test", spec.classes)
-    probabilities = predict_head(head, features, test.indices)
+    probabilities = predict_head(head, rows, test.indices, network.eval_batch)
     labels = test.labels.numpy()
     return _Results(
         table=table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices)),
@@ -137,7 +139,7 @@ def _report(results: _Results) -> report.Report:
         title="Headstart: " + " / ".join(results.classes[:4]),
         banner=random_banner() if backbone["random"] else None,
         facts=(
-            ("Network", f"{head['arch']}, head “{head['head']}”, cut after {head['cut']}"),
+            ("Network", _network(head)),
             ("Backbone weights", backbone["source"]),
             ("Backbone digest", backbone["digest"]),
             ("Head digest", head["digest"]),
@@ -152,6 +154,16 @@ def _report(results: _Results) -> report.Report:
         counts=counts,
         links=(("Validation pages", "data_docs/index.html"),),
     )
+
+
+def _network(head: dict[str, Any]) -> str:
+    parts = [f"{head['arch']}, head “{head['head']}”"]
+    if head["replace"]:
+        parts.append(f"replaced {', '.join(head['replace'])}")
+    if head["train"]:
+        parts.append(f"trained too: {', '.join(head['train'])}")
+    parts.append("nothing frozen before the cut" if head["cut"] == INPUT else f"cut after {head['cut']}")
+    return ", ".join(parts)
 
 
 def random_banner() -> str:
