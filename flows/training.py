@@ -31,8 +31,12 @@ DVC_HINTS = (
 
 
 @flow(name="training")
-def train_and_register() -> str:
+def train_and_register(init_from: str | None = None) -> str:
     """Make everything that is out of date, then register; what was made before is found as cached.
+
+    Args:
+        init_from: an earlier head to train further from, such as `models:/headstart@champion`; without
+            it params.yaml decides (`train.init`).
 
     Returns:
         The sentence that says which version stands in the registry.
@@ -41,6 +45,8 @@ def train_and_register() -> str:
     logger = get_run_logger()
     run_id = open_tracking()
     try:
+        if init_from is not None:
+            start_from_earlier_head(init_from)
         run_stages()
         render_docs()
         if run_id is None:
@@ -130,6 +136,14 @@ class StageProgress:
         self.end_line()
         if self._artifact is not None:
             update_progress_artifact(self._artifact, 100.0)
+
+
+@task(cache_policy=NO_CACHE)
+def start_from_earlier_head(source: str) -> str:
+    """Fetch an earlier head and set `train.init`; nothing changes where it is set already."""
+    from headstart.initial_head import init_from
+
+    return init_from(source)
 
 
 @task(cache_policy=NO_CACHE)

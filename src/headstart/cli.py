@@ -55,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     docs.set_defaults(run=_docs)
     tracking = commands.add_parser("tracking", help="make the tracking database, and say where it is")
     tracking.set_defaults(run=_tracking)
+    _add_model_commands(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
     return parser
@@ -147,6 +148,127 @@ def _add_sample(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     sample = commands.add_parser("sample", help="draw the sample data: brushed metal, ok and scratch")
     sample.add_argument("folder", nargs="?", default="data", type=Path, help="default: data")
     sample.set_defaults(run=_sample)
+
+
+def _add_model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "the network layer by layer: shapes, parameters, what is trained, where the cut falls"
+    describe = commands.add_parser("describe", help=about, description=about)
+    describe.add_argument("--classes", type=int, help="default: those of data/, else 2")
+    describe.add_argument("--json", action="store_true", help="as JSON")
+    describe.set_defaults(run=_describe)
+    about = "what the pretrained network as it is sees: the best of its 1000 ImageNet categories"
+    classify = commands.add_parser("classify", help=about, description=about)
+    classify.add_argument("paths", nargs="+", metavar="IMAGE", help="files, folders or glob patterns")
+    classify.add_argument("--top", type=int, default=5, help="categories an image; default: 5")
+    classify.add_argument("--json", action="store_true", help="a JSON line an image")
+    classify.set_defaults(run=_classify)
+    about = "what a trained model says of images"
+    predict = commands.add_parser("predict", help=about, description=about)
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
+    predict.add_argument(
+        "--model",
+        help="models:/NAME/VERSION, models:/NAME@ALIAS, runs:/RUN/model, or a head file beside its "
+        f"backbone.safetensors; default: {paths.HEAD}",
+    )
+    predict.add_argument("--json", action="store_true", help="a JSON line an image")
+    predict.set_defaults(run=_predict)
+    about = "start the next training from an earlier head"
+    init = commands.add_parser("init-from", help=about, description=about)
+    init.add_argument("source", metavar="MODEL", help="models:/NAME/VERSION, models:/NAME@ALIAS, a head file")
+    init.set_defaults(run=_init_from)
+
+
+def _describe(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.model.description import as_text, describe
+    from headstart.model.network import plan
+    from headstart.network_params import classes_in, spec_for
+
+    params = _params()
+    note = ""
+    if chosen.classes is not None:
+        classes = tuple(str(number) for number in range(chosen.classes))
+    elif paths.DATA.is_dir() and any(paths.DATA.iterdir()):
+        classes = classes_in(paths.DATA)
+    else:
+        classes = ("first", "second")
+        note = f"\nThere is no {paths.DATA}/: 2 classes are assumed (--classes N)"
+    spec = spec_for(params, classes)
+    found = describe(spec, plan(spec), 2 if params.features.precision == "bf16" else 4)
+    print(json.dumps(found, indent=2) if chosen.json else as_text(found) + note)
+
+
+def _classify(chosen: argparse.Namespace) -> None:
+    files = _enter_with(*chosen.paths)
+    from headstart.model.backbone import BackboneSource
+    from headstart.model.classifier import Classifier
+    from headstart.model.scoring import find_images, score
+    from headstart.prediction_output import print_top
+
+    params = _params()
+    images = find_images(files)
+    source = BackboneSource(**params.backbone.model_dump())
+    network = Classifier.load(source, params.preprocess.weights)
+    if source.weights == "random":
+        print(
+            "backbone.weights is random: the network never learned these categories; set "
+            "backbone.weights: IMAGENET1K_V1 in params.yaml",
+            file=sys.stderr,
+        )
+    scored = score(images, network.transform, network.predict_pixels)
+    print_top(scored, network.categories, images, chosen.top, chosen.json)
+
+
+def _predict(chosen: argparse.Namespace) -> None:
+    model, *files = _enter_with(chosen.model or str(paths.HEAD), *chosen.paths)
+    model = model if chosen.model else str(paths.HEAD)
+    from headstart.model.predictor import Predictor
+    from headstart.model.scoring import find_images, score
+    from headstart.prediction_output import print_predictions
+
+    images = find_images(files)
+    name, head, backbone = _model_files(model)
+    predictor = Predictor.load(head, backbone)
+    print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
+    scored = score(images, predictor.transform, predictor.predict_pixels)
+    print_predictions(scored, predictor.classes, images, chosen.json)
+
+
+def _model_files(model: str) -> tuple[str, Path, Path]:
+    """Name, head and backbone of a model in MLflow or of a head file."""
+    if model.startswith(("models:/", "runs:/")):
+        from headstart.registry import models
+
+        stored = models.fetch(model)
+        return stored.name, stored.head, stored.backbone
+    head = Path(model)
+    if not head.exists():
+        raise HeadstartError(
+            f"there is no head file {model}; train one (`dvc repro`), or name a version: "
+            "--model models:/headstart@champion"
+        )
+    beside = head.with_name(paths.BACKBONE.name)
+    return model, head, beside if beside.exists() else paths.BACKBONE
+
+
+def _enter_with(*given: str) -> list[str]:
+    """Enter the tree, and return paths that were typed in another folder as they are seen from its root."""
+    here = Path.cwd()
+    root = enter_tree()
+    return [_seen_from(root, here, path) for path in given]
+
+
+def _seen_from(root: Path, here: Path, path: str) -> str:
+    return path if ":/" in path or Path(path).is_absolute() else os.path.relpath(here / path, root)
+
+
+def _init_from(chosen: argparse.Namespace) -> None:
+    [source] = _enter_with(chosen.source)
+    from headstart.initial_head import init_from
+
+    print(init_from(source))
 
 
 def _sample(chosen: argparse.Namespace) -> None:

@@ -78,6 +78,11 @@ def cache_data() -> None:
     _dvc("commit", "--quiet", str(DATA))
 
 
+def add(path: Path) -> None:
+    """Version a file with DVC: `path.dvc` names it, DVC's cache holds it."""
+    _dvc("add", "--quiet", str(path))
+
+
 def pull_data() -> None:
     """Fetch the data that data.dvc names from the DVC remote.
 

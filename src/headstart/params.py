@@ -2,9 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -107,16 +107,40 @@ class Setting(Section):
     dropout: Rate | None = None
 
 
+def _is_list(value: object) -> str:
+    return "list" if isinstance(value, list) else "mapping"
+
+
+BY_SHAPE = Discriminator(_is_list)
+AsMapping = Annotated[Range, Tag("mapping")]
+Positives = Annotated[Annotated[list[Positive], Tag("list")] | AsMapping, BY_SHAPE]
+NotNegatives = Annotated[Annotated[list[NotNegative], Tag("list")] | AsMapping, BY_SHAPE]
+Rates = Annotated[Annotated[list[Rate], Tag("list")] | AsMapping, BY_SHAPE]
+
+
 class Sample(Section):
     """Trials drawn at random: a list of choices or a range for each setting."""
 
     count: Count
     seed: Seed
-    lr: list[Positive] | Range | None = None
-    momentum: list[Rate] | Range | None = None
-    weight_decay: list[NotNegative] | Range | None = None
-    label_smoothing: list[Rate] | Range | None = None
-    dropout: list[Rate] | Range | None = None
+    lr: Positives | None = None
+    momentum: Rates | None = None
+    weight_decay: NotNegatives | None = None
+    label_smoothing: Rates | None = None
+    dropout: Rates | None = None
+
+    @model_validator(mode="after")
+    def _rates_stay_below_one(self) -> "Sample":
+        for name in ("momentum", "label_smoothing", "dropout"):
+            within = getattr(self, name)
+            if isinstance(within, Range) and within.high >= 1:
+                raise ValueError(f"{name}.high must be less than 1, found {within.high:g}")
+            if within == []:
+                raise ValueError(f"{name} must name at least one value")
+        return self
+
+
+Trials = Annotated[Annotated[list[Setting], Tag("list")] | Annotated[Sample, Tag("mapping")], BY_SHAPE]
 
 
 class Train(Section):
@@ -135,7 +159,7 @@ class Train(Section):
     precision: Literal["fp32", "bf16"]
     seed: Seed
     init: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
-    trials: list[Setting] | Sample | None
+    trials: Trials | None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Train":
@@ -211,28 +235,47 @@ def load_params(path: Path) -> Params:
 def _explain(problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
-    key = ".".join(str(part) for part in location)
+    named, known = _walk(location)
+    key = ".".join(map(str, named))
     if problem["type"] == "extra_forbidden":
-        return f"{key} is unknown{_nearest(location)}"
+        return f"{key} is unknown{_nearest(str(location[-1]), known)}"
     if problem["type"] == "missing":
         return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
     if not location:
-        return f"{message}, found {problem['input']!r}" if problem["type"] != "value_error" else message
+        return f"{message}, found {problem['input']!r}"
     return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
 
 
-def _nearest(location: tuple[str | int, ...]) -> str:
-    known = _keys(location[:-1])
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; expected {', '.join(known)}"
 
 
-def _keys(location: tuple[str | int, ...]) -> list[str]:
-    section: type[BaseModel] = Params
-    for part in location:
-        fields = {field.alias or name: field for name, field in section.model_fields.items()}
-        annotation = fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        section = annotation
-    return [field.alias or name for name, field in section.model_fields.items()]
+def _walk(location: tuple[str | int, ...]) -> tuple[list[str | int], list[str]]:
+    """The keys of a location, without what pydantic adds for unions, and the keys known at its last one."""
+    sections: list[type[Section]] = []
+    named: list[str | int] = []
+    annotation: object = Params
+    for index, part in enumerate(location):
+        sections = _sections(annotation) or sections
+        fields = {f.alias or name: f for section in sections for name, f in section.model_fields.items()}
+        if part in fields:
+            annotation = fields[str(part)].annotation
+        elif isinstance(part, str) and index + 1 < len(location) and _sections(annotation):
+            continue  # a tag of a union
+        elif part in {"list", "mapping"} or str(part).startswith(("literal[", "dict[")):
+            continue
+        else:
+            annotation = None
+        named.append(part)
+    return named, [name for section in sections for name in section.model_fields]
+
+
+def _sections(annotation: object) -> list[type[Section]]:
+    """The sections that an annotation names, inside of unions and lists too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]  # type: ignore[list-item]
+    return [section for part in get_args(annotation) for section in _sections(part)]

@@ -43,7 +43,7 @@ def test_one_pipeline_two_drivers(repository: Path) -> None:
     assert "Running stage" not in out
     assert versions(repository) == ["1"]
 
-    edit_params(repository, **{"train.lr": 0.03})
+    edit_params(repository, **{"train.trials": [{"lr": 0.03}, {"lr": 0.01}, {"lr": 0.02}]})
     repro(repository)
     out = headstart(repository, "run")
     assert "Running stage" not in out
@@ -52,6 +52,15 @@ def test_one_pipeline_two_drivers(repository: Path) -> None:
     aliases = client(repository).get_registered_model("headstart").aliases
     assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "2"}
     assert (repository / "reports" / "data_docs" / "index.html").exists()
+    trials = [run for run in runs(repository) if "mlflow.parentRunId" in run.data.tags]
+    assert sorted(run.data.params["lr"] for run in trials) == ["0.01", "0.02", "0.03"]
+    assert all(run.data.metrics["val_loss"] > 0 and run.info.status == "FINISHED" for run in trials)
+    predicted = headstart(repository, "predict", "--model", "models:/headstart@champion", "data/dark")
+    assert "model: models:/headstart/1, head " in predicted
+    assert "data/dark/000.png  dark" in predicted
+    assert "of models:/headstart/2 (dark, light)" in headstart(
+        repository, "init-from", "models:/headstart@challenger"
+    )
     shown = headstart(repository, "show")
     assert "models:/headstart/2 (challenger)" in shown
     assert "random" in shown

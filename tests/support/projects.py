@@ -59,7 +59,7 @@ def draw_images(folder: Path, classes: dict[str, int], seed: int = 0) -> None:
 def make_repository(root: Path) -> None:
     """Make `root` a git and DVC project with its data added and a first commit."""
     (root / ".gitignore").write_text(
-        "/data\n/artifacts\n/reports\n/mlflow/*.db*\n/mlflow/*.lock\n/mlflow/artifacts\n__pycache__/\n"
+        "/data\n/artifacts/*\n!/artifacts/*.dvc\n/reports\n/mlflow/*.db*\n/mlflow/*.lock\n/mlflow/artifacts\n__pycache__/\n"
     )
     run(root, "git", "init", "--quiet", "--initial-branch=main")
     run(root, sys.executable, "-m", "dvc", "init", "--quiet")

@@ -3,7 +3,7 @@
 import hashlib
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import DataError
 
@@ -17,6 +17,8 @@ def decode(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return to_rgb(image)
+    except UnidentifiedImageError:
+        raise DataError("cannot be decoded: no image format that Pillow knows") from None
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
         raise DataError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 

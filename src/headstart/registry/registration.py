@@ -35,6 +35,7 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 PACKAGE = Path(__file__).resolve().parent.parent
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
+TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
 PROBED = 4
 TOLERANCE = 1e-3
 
@@ -134,6 +135,7 @@ def _record(
     _log_metrics(client, run_id, metrics)
     _log_tags(client, run_id, commit, digest, head)
     _log_files(client, run_id, commit)
+    _log_trials(client, run_id)
     _log_dataset(client, run_id, commit)
     uri = _log_model(run_id)
     _probe(uri)
@@ -155,8 +157,8 @@ def _record(
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict[str, Any]) -> None:
-    flat = pd.json_normalize(params, sep=".").iloc[0].to_dict()
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+    flat = {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
+    client.log_batch(run_id, params=[Param(key, _told(value)) for key, value in flat.items()])
 
 
 def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> None:
@@ -177,6 +179,31 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> 
         client.log_batch(run_id, metrics=points[start : start + 1000])
 
 
+def _told(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def _log_trials(client: MlflowClient, run_id: str) -> None:
+    """A nested run a trial: the UI compares them in a table or by parallel coordinates."""
+    table = pd.read_csv(paths.TRIALS)
+    if len(table) < 2:
+        return
+    parent = client.get_run(run_id)
+    for row in table.to_dict(orient="records"):
+        tags = {
+            "mlflow.parentRunId": run_id,
+            "mlflow.runName": f"trial {row['trial']}",
+            "mlflow.source.name": "dvc.yaml",
+            "mlflow.source.type": "PROJECT",
+        }
+        opened = client.create_run(parent.info.experiment_id, tags=tags).info.run_id
+        params = [Param(name, _told(row[name])) for name in TRIAL_SETTINGS if not pd.isna(row[name])]
+        scores = [name for name in row if name not in {"trial", *TRIAL_SETTINGS} and not pd.isna(row[name])]
+        client.log_batch(opened, [Metric(name, float(row[name]), 0, 0) for name in scores], params)
+        diverged = pd.isna(row["val_loss"])
+        client.set_terminated(opened, "FAILED" if diverged else "FINISHED")
+
+
 def _log_tags(
     client: MlflowClient,
     run_id: str,
@@ -195,6 +222,7 @@ def _log_tags(
         LOCK_TAG: digest,
         "headstart.head": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
+        "headstart.init": head["init"] or "none",
         "headstart.backbone_source": head["backbone"]["source"],
     }
     for key, value in tags.items():
@@ -208,7 +236,7 @@ def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> Non
         client.log_artifact(run_id, str(path), "record/environment")
     for path in (paths.HEAD, paths.PREDICTIONS):
         client.log_artifact(run_id, str(path), "results")
-    for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.VALIDATION):
+    for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
         client.log_artifact(run_id, str(path), "reports")
     if commit.diff:
         client.log_text(run_id, commit.diff, "record/uncommitted.diff")

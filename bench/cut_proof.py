@@ -1,0 +1,215 @@
+"""Does the cut change anything? Trains after the cut, and the whole network beside it, and compares.
+
+The whole network is torchvision's own model in a plain loop: its forward pass from the pixels in every step,
+the same layers frozen in eval mode, torch's own optimizer, the same seed and batches. Writes docs/cut.md.
+
+    .venv/bin/python bench/cut_proof.py             # minutes on 2 cores
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+
+from headstart import runtime
+from headstart.data.packed import PackedImages, write_npy_header
+from headstart.data.pixels import normalise
+from headstart.model import checkpoint
+from headstart.model.assembly import frozen_prefix, starting_head
+from headstart.model.examples import LabelledRows
+from headstart.model.feature_file import Features, Rows
+from headstart.model.features import Forward
+from headstart.model.image_rows import ImageRows
+from headstart.model.modules import Chain
+from headstart.model.network import Network, NetworkSpec, plan
+from headstart.model.training import TrainOptions, shuffled, train_head
+from headstart.model.vgg import vgg_layers
+from headstart.model.weights import initial_tensors, random_tensors
+
+CLASSES = ("first", "second")
+IMAGES, BATCH = 48, 8
+OPTIONS = TrainOptions("adamw", 1e-3, 0.9, 0.01, "cosine", 2, BATCH, 9, 0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained besides `classifier.6`, which is always new."""
+
+    title: str
+    arch: str
+    train: tuple[str, ...]
+
+
+CASES = (
+    Case("`classifier.6`", "vgg16", ()),
+    Case("the whole classifier", "vgg16", ("classifier",)),
+    Case("the last convolution block", "vgg16", ("features.24", "features.26", "features.28")),
+    Case("`classifier.6`", "vgg16_bn", ()),
+    Case("the last convolution block", "vgg16_bn", ("features.34", "features.37", "features.40")),
+    Case("everything", "vgg16", ("features", "classifier")),
+    Case("everything", "vgg16_bn", ("features", "classifier")),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Largest differences between both ways; 0 means equal bits."""
+
+    cut: str
+    loss: float
+    head: float
+    steps: int
+
+
+class Numbers:
+    """Rows that are their own numbers: the batches in which `shuffled` draws them."""
+
+    row_shape = (1,)
+    views = 1
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        return torch.arange(start, stop)[:, None].float()
+
+    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
+        return self.rows(start, start + len(views))
+
+
+def compare(case: Case, width: int, folder: Path) -> Result:
+    """Train both ways at this width of the network and compare losses and tensors."""
+    spec = NetworkSpec(case.arch, width, "linear", CLASSES, train=case.train)
+    network = plan(spec)
+    weights = dict(random_tensors(vgg_layers(case.arch, width), 0))
+    checkpoint.save(folder / "backbone", weights, {})
+    images, labels = _images(folder / "images.npy")
+    split, val = LabelledRows(range(IMAGES), labels), LabelledRows(range(BATCH), labels[:BATCH])
+    rows = _rows(network, case, images, folder)
+    head = starting_head(network, folder / "backbone", OPTIONS.seed)
+    _, history = train_head(network, head, rows, split, val, OPTIONS)
+    last = head.tensors()
+    whole, losses = train_whole(case, network, weights, images, split)
+    gaps = [float((last[name].double() - whole[name].double()).abs().max()) for name in network.head_names()]
+    loss_gaps = [abs(a.train_loss - b) for a, b in zip(history, losses, strict=True)]
+    return Result(network.cut_name, max(loss_gaps), max(gaps), OPTIONS.epochs * IMAGES // BATCH)
+
+
+def train_whole(
+    case: Case,
+    network: Network,
+    weights: dict[str, torch.Tensor],
+    images: PackedImages,
+    split: LabelledRows,
+) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """The whole network in a plain loop; returns its tensors and the mean loss of each epoch."""
+    model = whole_network(case.arch, network, weights)
+    runtime.make_deterministic(OPTIONS.seed)
+    model.eval().requires_grad_(False)
+    for layer in network.layers:
+        module = dict(model.named_modules()).get(layer.name)
+        if module is not None:
+            module.requires_grad_(layer.is_trained)
+            module.train(layer.is_trained or (layer in network.after and not layer.has_state))
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=OPTIONS.lr, weight_decay=OPTIONS.weight_decay)
+    steps = OPTIONS.epochs * IMAGES // BATCH
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    transform = get_model_weights(case.arch).IMAGENET1K_V1.transforms()
+    order = runtime.generator(OPTIONS.seed)
+    losses = []
+    for _ in range(OPTIONS.epochs):
+        total = 0.0
+        for numbers, labels in shuffled(Numbers(), split, BATCH, order):
+            pixels = np.concatenate([images.rows(int(n), int(n) + 1) for n in numbers[:, 0]])
+            loss = nn.functional.cross_entropy(model(normalise(torch.from_numpy(pixels), transform)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            total += loss.item() * len(labels)
+        losses.append(total / IMAGES)
+    return model.state_dict(), losses
+
+
+def whole_network(arch: str, network: Network, weights: dict[str, torch.Tensor]) -> nn.Module:
+    """torchvision's model with the article's new last layer; narrower ones have its layers rebuilt."""
+    model = get_model(arch, weights=None)
+    for layer in network.layers:
+        if layer.kind.tensors():
+            group, number = layer.name.split(".")
+            dict(model.named_children())[group][int(number)] = Chain([layer]).body[0]
+    new = initial_tensors([layer for layer in network.layers if layer.is_new], OPTIONS.seed)
+    model.load_state_dict({**weights, **new}, assign=True)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _rows(network: Network, case: Case, images: PackedImages, folder: Path) -> Rows:
+    transform = get_model_weights(case.arch).IMAGENET1K_V1.transforms()
+    if not network.cut:
+        return ImageRows(images, transform, [""] * len(images), 1, 0)
+    prefix = frozen_prefix(network, folder / "backbone")
+    forward = Forward(prefix, transform, "fp32", BATCH).prepared()
+    parts = [forward.run(images.rows(start, start + BATCH)) for start in range(0, IMAGES, BATCH)]
+    checkpoint.save(folder / "features", {"features": torch.cat(parts)}, {})
+    return Features(folder / "features")
+
+
+def _images(path: Path) -> tuple[PackedImages, torch.Tensor]:
+    """Noise whose second class is brighter."""
+    random = np.random.default_rng(0)
+    labels = torch.arange(IMAGES) % 2
+    with path.open("wb") as file:
+        write_npy_header(file, (IMAGES, 224, 224, 3))
+        for label in labels:
+            file.write((random.integers(0, 200, (224, 224, 3)) + 50 * int(label)).astype(np.uint8).tobytes())
+    return PackedImages(path), labels
+
+
+def table(results: list[tuple[Case, Result]], width: int) -> Iterator[str]:
+    """The page docs/cut.md."""
+    yield "# The cut changes nothing"
+    yield ""
+    yield (
+        "Training after the cut, on stored features, against training the whole network from the pixels "
+        "with the same layers frozen in eval mode: torchvision's own model in a plain loop, the same seed, "
+        f"batches and optimizer (AdamW, cosine). {IMAGES} images, {results[0][1].steps} steps of {BATCH}, "
+        f"fp32, width {width}. 0 means that every bit is equal."
+    )
+    yield ""
+    yield "| trained | network | cut after | largest difference of an epoch's loss | of a trained tensor |"
+    yield "|---|---|---|---|---|"
+    for case, result in results:
+        yield f"| {case.title} | {case.arch} | {result.cut} | {_told(result.loss)} | {_told(result.head)} |"
+    yield ""
+    yield (
+        f"Made by `.venv/bin/python bench/cut_proof.py` on {runtime.device_name()} with torch "
+        f"{torch.__version__}, torchvision {torchvision.__version__}; `tests/model/test_cut.py` holds it."
+    )
+
+
+def _told(gap: float) -> str:
+    return "0" if gap == 0 else f"{gap:.1e}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, default=64, help="64 is torchvision's network")
+    parser.add_argument("--out", type=Path, default=Path("docs/cut.md"))
+    chosen = parser.parse_args()
+    results = []
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            result = compare(case, chosen.width, Path(folder))
+        gaps = f"loss {result.loss:.1e}, tensors {result.head:.1e}"
+        print(f"{case.arch} {case.title}: cut after {result.cut}; {gaps}", flush=True)
+        results.append((case, result))
+    chosen.out.write_text("\n".join(table(results, chosen.width)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

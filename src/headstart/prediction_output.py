@@ -1,0 +1,73 @@
+"""Predictions for people (a table) and for programs (JSON lines), printed as they come."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import DataError, HeadstartError
+
+Scored = Iterable[tuple[Path, np.ndarray | DataError]]
+
+
+def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path], as_json: bool) -> None:
+    """One line a file: label and probability, or why there is none.
+
+    Raises:
+        HeadstartError: no file could be read.
+    """
+    width = max(len(str(path)) for path in files)
+    label_width = max(len(name) for name in names)
+    read = 0
+    for path, scores in scored:
+        if isinstance(scores, DataError):
+            _print_failure(path, scores, width, as_json)
+            continue
+        read += 1
+        best = int(scores.argmax())
+        if as_json:
+            found = {name: float(score) for name, score in zip(names, scores, strict=True)}
+            print(_json({"path": str(path), "label": names[best], "probabilities": found}), flush=True)
+        else:
+            print(f"{path!s:<{width}}  {names[best]:<{label_width}}  {scores[best]:.4f}", flush=True)
+    _check_read(read, files)
+
+
+def print_top(scored: Scored, names: Sequence[str], files: Sequence[Path], top: int, as_json: bool) -> None:
+    """The best outputs of each file: a heading and a line an output, or one JSON line.
+
+    Raises:
+        HeadstartError: no file could be read.
+    """
+    read = 0
+    for path, scores in scored:
+        if isinstance(scores, DataError):
+            _print_failure(path, scores, 0, as_json)
+            continue
+        read += 1
+        best = np.argsort(-scores, kind="stable")[:top]
+        if as_json:
+            found = [{"index": int(i), "category": names[i], "probability": float(scores[i])} for i in best]
+            print(_json({"path": str(path), "top": found}), flush=True)
+        else:
+            print(path)
+            for index in best:
+                print(f"  {scores[index]:.4f}  {names[index]}", flush=True)
+    _check_read(read, files)
+
+
+def _print_failure(path: Path, error: DataError, width: int, as_json: bool) -> None:
+    if as_json:
+        print(_json({"path": str(path), "error": str(error)}), flush=True)
+    else:
+        print(f"{path!s:<{width}}  cannot be read: {error}", flush=True)
+
+
+def _check_read(read: int, files: Sequence[Path]) -> None:
+    if not read:
+        raise HeadstartError(f"none of {len(files)} files could be read")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

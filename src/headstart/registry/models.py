@@ -1,0 +1,43 @@
+"""The files of a stored model: its head, and the frozen tensors that it runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow.models import Model
+
+from headstart.errors import TrackingError
+from headstart.registry import tracking
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """Files of a model on this machine.
+
+    Attributes:
+        name: its URI, of a version where it is one: aliases are resolved.
+    """
+
+    name: str
+    head: Path
+    backbone: Path
+
+
+def fetch(uri: str) -> StoredModel:
+    """The files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
+
+    Raises:
+        TrackingError: MLflow is out of reach, has no such model, or one that is not ours.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"fetch {uri}"):
+        name = uri
+        if uri.startswith("models:/") and "@" in uri:
+            model, alias = uri.removeprefix("models:/").split("@", 1)
+            name = f"models:/{model}/{client.get_model_version_by_alias(model, alias).version}"
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
+        flavors = Model.load(str(folder)).flavors
+    files = flavors.get("python_function", {}).get("artifacts", {})
+    if not {"head", "backbone"} <= set(files):
+        raise TrackingError(f"{uri} was not registered by Headstart: it holds no head and backbone")
+    return StoredModel(name, folder / files["head"]["path"], folder / files["backbone"]["path"])
