@@ -49,11 +49,7 @@ def main() -> None:
             for own_dropout in (False, True) if "network's" in name else (False,):
                 tried = make_trials(chosen.trials, own_dropout)
                 rows.append(measure(name, plan(spec), features, train, val, options, tried, own_dropout))
-                print(
-                    f"{rows[-1]['case']}: one {rows[-1]['one_s']:.2f} s, "
-                    f"{chosen.trials} {rows[-1]['many_s']:.2f} s, ratio {rows[-1]['ratio']:.2f}",
-                    flush=True,
-                )
+                print("{case}: one {one_s:.2f} s, all {many_s:.2f} s, ratio {ratio:.2f}".format(**rows[-1]))
     result = {
         "device": runtime.device_name(),
         "threads": torch.get_num_threads(),

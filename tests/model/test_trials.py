@@ -107,7 +107,7 @@ def test_dropout_of_its_own_trains_each_trial_with_it(tmp_path: Path) -> None:
 
 def test_the_same_trials_give_the_same_bits_and_may_be_killed(tmp_path: Path) -> None:
     problem = Problem(tmp_path, network("mlp"))
-    tried = [trial(lr=0.01), trial(lr=0.001, dropout=0.7)]
+    tried = [trial(lr=0.01, dropout=0.7), trial(lr=0.001, dropout=0.2), trial(lr=0.002, dropout=0.7)]
     straight = problem.together(OPTIONS, tried)
     state = Checkpoint(tmp_path / "state.safetensors")
     seen = []
@@ -163,7 +163,7 @@ def test_convolutions_train_one_after_the_other(tmp_path: Path) -> None:
     features = features_file(tmp_path, torch.randn(24, *planned.feature_shape, generator=random))
     labels = torch.arange(24) % 2
     backbone = backbone_file(tmp_path)
-    tried = [trial(lr=0.001), trial(lr=0.01, dropout=0.1)]
+    tried = [trial(lr=0.001, dropout=0.5), trial(lr=0.01, dropout=0.1)]
     tensors, history, outcomes = train_trials(
         planned,
         lambda: starting_head(planned, backbone, 0),

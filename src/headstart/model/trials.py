@@ -43,6 +43,7 @@ BATCHED = (
     kinds.AdaptiveAvgPool2d,
 )
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch.optim.AdamW's
+TINY = 1e-20  # a learning rate of 0 is a step of nothing, not a division by 0
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,14 @@ class _Group:
         runtime.make_deterministic(options.seed)
         self._device = runtime.device()
         self._network, self._features, self._train, self._val = network, features, train, val
-        self._options, self._trials = options, trials
+        # trials of the same dropout stand together; `run` gives them back in their order
+        self._order = sorted(range(len(trials)), key=lambda i: trials[i].dropout or 0)
+        self._options, self._trials = options, [trials[i] for i in self._order]
+        self._rates, self._group_sizes = _dropouts(self._trials)
+        self._columns = {
+            name: torch.tensor([getattr(trial, name) for trial in self._trials], device=runtime.device())
+            for name in ("lr", "momentum", "weight_decay", "label_smoothing")
+        }
         self._head = head.to(self._device)
         if fit:
             fit_standardize(head, features, train.indices, network.eval_batch)
@@ -212,6 +220,8 @@ class _Group:
             {name: torch.zeros_like(t) for name, t in zeros.items()} if options.optimizer == "adamw" else {}
         )
         self._steps = 0
+        self._smooths = any(trial.label_smoothing for trial in self._trials)
+        self._decays = any(trial.weight_decay for trial in self._trials)
         self._class_weights = None if class_weights is None else class_weights.to(self._device)
         self._best = {name: tensor.detach().clone() for name, tensor in self._weights.items()}
         self._histories: list[list[Epoch]] = [[] for _ in trials]
@@ -241,7 +251,8 @@ class _Group:
                 self._save(state, epoch, resuming.random_values(order))
             if not all(self._diverged):
                 on_epoch(self._leader())
-        return [self._result(index) for index in range(len(self._trials))]
+        found = dict(zip(self._order, map(self._result, range(len(self._trials))), strict=True))
+        return [found[index] for index in range(len(found))]
 
     def _result(self, index: int) -> tuple[dict[str, torch.Tensor], list[Epoch]]:
         history = self._histories[index]
@@ -258,45 +269,60 @@ class _Group:
         return replace(best[-1], epoch=max(len(history) for history in alive))
 
     def _forward(self, x: torch.Tensor, training: bool) -> torch.Tensor:
-        """Logits [trials, batch, classes] of inputs that all trials share."""
-        count = len(self._trials)
-        shared = True
+        """Logits [trials, batch, classes] of inputs that all trials share.
+
+        Until the first trained layer, trials with the same dropout share one input, and their weights are one
+        matrix; after it every trial has an input of its own.
+        """
+        shared: list[torch.Tensor] = [x]
+        own: torch.Tensor | None = None
         for layer, module in self._layers:
             if isinstance(layer.kind, kinds.Dropout):
-                if training:
-                    x, shared = self._drop(x, shared, layer.kind.p)
+                if not training:
+                    continue
+                if own is None:
+                    shared = self._drop_shared(shared, layer.kind.p)
+                else:
+                    own = self._drop_own(own, layer.kind.p)
             elif layer.is_trained:
                 weight, bias = self._weights[f"{layer.name}.weight"], self._weights[f"{layer.name}.bias"]
-                if shared:
-                    together = nn.functional.linear(x, weight.flatten(0, 1), bias.flatten())
-                    x = together.view(len(x), count, -1).transpose(0, 1)
+                if own is None:
+                    own = _linear_of_groups(shared, weight, bias, self._group_sizes)
                 else:
-                    x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
-                shared = False
-            elif isinstance(layer.kind, kinds.ReLU):
-                x = nn.functional.relu(x)
+                    own = torch.baddbmm(bias.unsqueeze(1), own, weight.transpose(1, 2))
             else:  # poolings stand before the first linear layer; the others work on the last dimension
-                x = module(x)
-        return x
+                function = nn.functional.relu if isinstance(layer.kind, kinds.ReLU) else module
+                if own is None:
+                    shared = [function(part) for part in shared]
+                else:
+                    own = function(own)
+        assert own is not None
+        return own
 
-    def _drop(self, x: torch.Tensor, shared: bool, planned: float) -> tuple[torch.Tensor, bool]:
-        """The same draws for every trial; a mask of its own where its rate is another."""
-        rates = [planned if trial.dropout is None else trial.dropout for trial in self._trials]
-        if len(set(rates)) == 1:
-            one = x if shared else x[0]
-            if shared:
-                return nn.functional.dropout(x, rates[0]), True
-            return x * nn.functional.dropout(torch.ones_like(one), rates[0]), False
-        kept = 1 - torch.tensor(rates, device=x.device).view(-1, *[1] * (x.dim() if shared else x.dim() - 1))
-        draws = torch.rand((x if shared else x[0]).shape, device=x.device)
-        return x * ((draws < kept) / kept), False
+    def _drop_shared(self, shared: list[torch.Tensor], planned: float) -> list[torch.Tensor]:
+        """Drop alike for trials of the same rate; the draws are the same for all rates."""
+        if self._rates is None:
+            return [nn.functional.dropout(part, planned) for part in shared]
+        if len(self._rates) == 1:
+            return [nn.functional.dropout(shared[0], self._rates[0])]
+        parts = shared if len(shared) > 1 else shared * len(self._rates)
+        draws = torch.rand(parts[0].shape, device=parts[0].device)
+        return [part * ((draws >= rate) / (1 - rate)) for part, rate in zip(parts, self._rates, strict=True)]
+
+    def _drop_own(self, own: torch.Tensor, planned: float) -> torch.Tensor:
+        rates = [planned] if self._rates is None else self._rates
+        if len(rates) == 1:
+            return own * nn.functional.dropout(torch.ones_like(own[0]), rates[0])
+        every = [rate for rate, size in zip(rates, self._group_sizes, strict=True) for _ in range(size)]
+        rate = _beside(torch.tensor(every, device=own.device), own)
+        return own * ((torch.rand(own[0].shape, device=own.device) >= rate) / (1 - rate))
 
     def _train_epoch(
         self, drawn: Iterator[tuple[torch.Tensor, torch.Tensor]]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss and accuracy of every trial: two of float64 [trials]."""
         count = len(self._trials)
-        smoothing = self._column("label_smoothing")
+        smoothing = self._columns["label_smoothing"] if self._smooths else None
         loss_sum, hits = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
         names = list(self._weights)
         for data, labels in drawn:
@@ -314,8 +340,8 @@ class _Group:
     def _step(self, gradients: dict[str, torch.Tensor]) -> None:
         """torch.optim's AdamW or SGD with Nesterov momentum, a learning rate and decay a trial."""
         self._steps += 1
-        lr = self._column("lr") * float(self._dummy.param_groups[0]["lr"])
-        decay, momentum = self._column("weight_decay"), self._column("momentum")
+        lr = self._columns["lr"] * float(self._dummy.param_groups[0]["lr"])
+        decay, momentum = self._columns["weight_decay"], self._columns["momentum"]
         if self._options.clip_norm is not None:
             squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients.values()])
             scale = (self._options.clip_norm / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)
@@ -325,12 +351,15 @@ class _Group:
             rate = _beside(lr, weight)
             if self._options.optimizer == "adamw":
                 square = self._square[name]
-                weight.mul_(1 - rate * _beside(decay, weight))
+                if self._decays:
+                    weight.mul_(1 - rate * _beside(decay, weight))
                 mean.lerp_(gradient, 1 - BETAS[0])
                 square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+                # weight -= step * mean / (sqrt(square) / correction + epsilon), in few passes
                 correction = math.sqrt(1 - BETAS[1] ** self._steps)
-                step = rate / (1 - BETAS[0] ** self._steps)
-                weight.sub_((mean * step).div_(square.sqrt().div_(correction).add_(EPSILON)))
+                step = (rate / (1 - BETAS[0] ** self._steps)).clamp(min=TINY)
+                divisor = square.sqrt().mul_(1 / (correction * step)).add_(EPSILON / step)
+                weight.addcdiv_(mean, divisor, value=-1)
             else:
                 gradient = gradient + weight * _beside(decay, weight)
                 share = _beside(momentum, weight)
@@ -347,7 +376,7 @@ class _Group:
         for part, batch in batches(self._features, self._val.indices, size):
             labels = self._val.labels_of(part).to(self._device)
             logits = self._forward(batch, training=False)
-            losses = _losses(logits, labels, torch.zeros(count, device=self._device), None)
+            losses = _losses(logits, labels, None, None)
             loss_sum += losses.double().cpu() * len(labels)
             hits += (logits.argmax(-1) == labels).sum(1).double().cpu()
         return loss_sum / len(self._val.indices), hits / len(self._val.indices)
@@ -372,9 +401,6 @@ class _Group:
                 for name, tensor in self._weights.items():
                     self._best[name][index] = tensor.detach()[index]
             self._over[index] = number - best_epoch(history).epoch >= self._options.patience
-
-    def _column(self, name: str) -> torch.Tensor:
-        return torch.tensor([getattr(trial, name) for trial in self._trials], device=self._device)
 
     def _save(self, state: Checkpoint, epoch: int, order: dict[str, object]) -> None:
         state.save(
@@ -415,10 +441,21 @@ class _Group:
         return int(saved["epoch"])
 
 
+def _dropouts(trials: Sequence[Trial]) -> tuple[list[float] | None, list[int]]:
+    """The distinct rates of trials in that order, None where they have none, and how many have each."""
+    if trials[0].dropout is None:
+        return None, [len(trials)]
+    sizes: dict[float, int] = {}
+    for trial in trials:
+        rate = float(trial.dropout or 0)
+        sizes[rate] = sizes.get(rate, 0) + 1
+    return list(sizes), list(sizes.values())
+
+
 def _losses(
     logits: torch.Tensor,
     labels: torch.Tensor,
-    smoothing: torch.Tensor,
+    smoothing: torch.Tensor | None,
     class_weights: torch.Tensor | None,
 ) -> torch.Tensor:
     """`nn.functional.cross_entropy` of every trial, with a smoothing of its own: [trials].
@@ -434,10 +471,23 @@ def _losses(
     else:
         total = torch.tensor(float(len(labels)), device=logits.device)
     hard = scores.gather(2, labels.expand(len(logits), -1).unsqueeze(2)).sum((1, 2)) / total
-    if not smoothing.any():
+    if smoothing is None:
         return hard
     soft = scores.sum((1, 2)) / (total * logits.shape[2])
     return (1 - smoothing) * hard + smoothing * soft
+
+
+def _linear_of_groups(
+    shared: list[torch.Tensor], weight: torch.Tensor, bias: torch.Tensor, sizes: list[int]
+) -> torch.Tensor:
+    """[trials, batch, outputs]: one product for all trials that share an input [batch, inputs]."""
+    if len(shared) == 1:
+        sizes = [len(weight)]
+    parts = []
+    for x, w, b in zip(shared, weight.split(sizes), bias.split(sizes), strict=True):
+        together = nn.functional.linear(x, w.flatten(0, 1), b.flatten())
+        parts.append(together.view(len(x), len(w), -1).transpose(0, 1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _beside(column: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from headstart import paths, runtime
 from headstart.data.splits import SPLITS
+from headstart.errors import ParamsError
 from headstart.files import replacing, write_json
 from headstart.model import (
     checkpoint,
@@ -28,6 +29,7 @@ from headstart.model import (
 from headstart.model.assembly import starting_head
 from headstart.model.examples import LabelledRows, class_weights, rows_of
 from headstart.model.feature_file import Rows, features_metadata
+from headstart.model.kinds import Dropout
 from headstart.model.modules import Chain
 from headstart.model.network import Network, NetworkSpec, plan, spec_of
 from headstart.model.resuming import Checkpoint
@@ -71,7 +73,7 @@ def run(options: Options) -> str:
     splits = {name: rows_of(table, name, spec.classes) for name in SPLITS}
     weights = class_weights(options.class_weights, spec.classes, splits["train"].labels)
     start = _Start(network, spec, metadata, options)
-    tried = _trials(options)
+    tried = _trials(options, network)
     key = _key(options, metadata, table, rows)
     groups = len(tried) if tried and not trials.can_batch(network) else 1
     with bar(options.training.epochs * groups, "train", "epoch") as progress:
@@ -175,13 +177,21 @@ def _train(
     return tensors, history, [Outcome(own, len(history), best_epoch(history))]
 
 
-def _trials(options: Options) -> list[Trial]:
+def _trials(options: Options, network: Network) -> list[Trial]:
     """The trials as params.yaml lists or samples them; settings that it does not name are the common ones."""
     found = options.trials
     if found is None:
         return []
     listed = _sampled(found) if isinstance(found, Mapping) else found
+    planned = next((layer.kind.p for layer in network.after if isinstance(layer.kind, Dropout)), None)
+    if planned is None and any(own.get("dropout") is not None for own in listed):
+        raise ParamsError(
+            "train.trials: dropout is set, but no dropout layer comes after the cut; leave it out, or use a "
+            "head that has one (linear, mlp)"
+        )
     common: dict[str, Any] = {name: getattr(options.training, name, None) for name in SETTINGS}
+    if any(own.get("dropout") is not None for own in listed):
+        common["dropout"] = planned
     return [Trial(**common | {k: v for k, v in own.items() if v is not None}) for own in listed]
 
 
