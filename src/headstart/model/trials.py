@@ -323,7 +323,8 @@ class _Group:
         """Mean loss and accuracy of every trial: two of float64 [trials]."""
         count = len(self._trials)
         smoothing = self._columns["label_smoothing"] if self._smooths else None
-        loss_sum, hits = torch.zeros(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+        loss_sum = torch.zeros(count, dtype=torch.float64, device=self._device)
+        hits = torch.zeros(count, dtype=torch.int64, device=self._device)
         names = list(self._weights)
         for data, labels in drawn:
             with runtime.autocast(self._options.precision):
@@ -331,10 +332,10 @@ class _Group:
             losses = _losses(logits.float(), labels, smoothing, self._class_weights)
             gradients = torch.autograd.grad(losses.sum(), [self._weights[name] for name in names])
             self._step(dict(zip(names, gradients, strict=True)))
-            loss_sum += losses.detach().double().cpu() * len(labels)
-            hits += (logits.argmax(-1) == labels).sum(1).double().cpu()
+            loss_sum.add_(losses.detach(), alpha=len(labels))
+            hits += (logits.argmax(-1) == labels).sum(1)
         seen = len(self._train.indices)
-        return loss_sum / seen, hits / seen
+        return loss_sum.cpu() / seen, hits.cpu() / seen
 
     @torch.no_grad()
     def _step(self, gradients: dict[str, torch.Tensor]) -> None:
@@ -482,12 +483,14 @@ def _linear_of_groups(
 ) -> torch.Tensor:
     """[trials, batch, outputs]: one product for all trials that share an input [batch, inputs]."""
     if len(shared) == 1:
-        sizes = [len(weight)]
-    parts = []
-    for x, w, b in zip(shared, weight.split(sizes), bias.split(sizes), strict=True):
-        together = nn.functional.linear(x, w.flatten(0, 1), b.flatten())
-        parts.append(together.view(len(x), len(w), -1).transpose(0, 1))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return _linear_together(shared[0], weight, bias)
+    groups = zip(shared, weight.split(sizes), bias.split(sizes), strict=True)
+    return torch.cat([_linear_together(x, w, b) for x, w, b in groups])
+
+
+def _linear_together(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    together = nn.functional.linear(x, weight.flatten(0, 1), bias.flatten())
+    return together.view(len(x), len(weight), -1).transpose(0, 1)
 
 
 def _beside(column: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
