@@ -3,6 +3,8 @@ PYTHON ?= python3
 MODEL ?= models:/headstart@champion
 BIN := .venv/bin
 DONE := .venv/installed
+# an activated .venv has no pip of its own
+export PATH := $(subst $(abspath $(BIN)):,,$(PATH))
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
@@ -22,11 +24,7 @@ $(DONE): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)] and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ...")'
 	mkdir -p .tools
 	sed -n '/^uv==/,/^    # via/p' requirements.lock >.tools/uv.txt
-	if test -x .tools/bin/uv; then \
-		.tools/bin/uv pip install --quiet --no-deps --require-hashes --python $(PYTHON) --target .tools -r .tools/uv.txt; \
-	else \
-		$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target .tools -r .tools/uv.txt; \
-	fi
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .tools -r .tools/uv.txt
 	test -x $(BIN)/python || .tools/bin/uv venv --quiet --seed --python $(PYTHON) .venv
 	.tools/bin/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
