@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mlflow
 import pandas as pd
@@ -36,6 +37,7 @@ LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 PACKAGE = Path(__file__).resolve().parent.parent
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
+TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
 TOLERANCE = 1e-3
 
@@ -184,24 +186,35 @@ def _told(value: object) -> str:
 
 
 def _log_trials(client: MlflowClient, run_id: str) -> None:
-    """A nested run a trial: the UI compares them in a table or by parallel coordinates."""
+    """A nested run a trial, and on the run a link to the page that compares them by parallel coordinates.
+
+    Their metrics are those of validation alone: the page colours by the first one.
+    """
     table = pd.read_csv(paths.TRIALS)
     if len(table) < 2:
         return
-    parent = client.get_run(run_id)
-    for row in table.to_dict(orient="records"):
-        tags = {
-            "mlflow.parentRunId": run_id,
-            "mlflow.runName": f"trial {row['trial']}",
-            "mlflow.source.name": "dvc.yaml",
-            "mlflow.source.type": "PROJECT",
-        }
-        opened = client.create_run(parent.info.experiment_id, tags=tags).info.run_id
-        params = [Param(name, _told(row[name])) for name in TRIAL_SETTINGS if not pd.isna(row[name])]
-        scores = [name for name in row if name not in {"trial", *TRIAL_SETTINGS} and not pd.isna(row[name])]
-        client.log_batch(opened, [Metric(name, float(row[name]), 0, 0) for name in scores], params)
-        diverged = pd.isna(row["val_loss"])
-        client.set_terminated(opened, "FAILED" if diverged else "FINISHED")
+    experiment = client.get_run(run_id).info.experiment_id
+    opened = [_log_trial(client, run_id, experiment, row) for row in table.to_dict(orient="records")]
+    page = f"#/compare-runs?runs={quote(json.dumps(opened))}&experiments={quote(json.dumps([experiment]))}"
+    note = f"A sweep of {len(table)} trials: [compare them by parallel coordinates]({page}).\n"
+    client.set_tag(run_id, "mlflow.note.content", note)
+
+
+def _log_trial(client: MlflowClient, parent: str, experiment: str, row: dict[str, Any]) -> str:
+    tags = {
+        "mlflow.parentRunId": parent,
+        "mlflow.runName": f"trial {row['trial']}",
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
+        "headstart.epochs": str(row["epochs"]),
+    }
+    run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+    diverged = bool(pd.isna(row["val_loss"]))
+    scores = [] if diverged else [Metric(name, float(row[name]), 0, 0) for name in TRIAL_SCORES]
+    params = [Param(name, _told(row[name])) for name in TRIAL_SETTINGS if not pd.isna(row[name])]
+    client.log_batch(run_id, scores, params)
+    client.set_terminated(run_id, "FAILED" if diverged else "FINISHED")
+    return run_id
 
 
 def _log_tags(
