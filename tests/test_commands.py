@@ -152,6 +152,32 @@ def test_training_goes_further_from_a_head_and_a_class_may_be_added(
     assert "dvc pull artifacts/init.safetensors.dvc" in repro(root, check=False).stdout
 
 
+def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(
+    trained: Path, tmp_path: Path
+) -> None:
+    import shutil
+    import subprocess
+    import time
+
+    root = Path(shutil.copytree(trained, tmp_path / "p", symlinks=True))
+    edit_params(root, **{"train.epochs": 400, "train.patience": 400, "model.head": "pooled"})
+    command = [str(root / "bin" / "headstart"), "train"]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    states = tmp_path / "store" / "checkpoints"
+    until = time.monotonic() + 60
+    while not list(states.glob("*-0.safetensors")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -9
+    assert len(list(states.glob("*-0.safetensors"))) == 1
+    assert "train: goes on where it was stopped" in run(root, *command).stdout
+    resumed = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
+    assert list(states.iterdir()) == []
+    assert "goes on" not in run(root, *command).stdout
+    straight = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
+    assert resumed == straight
+
+
 def test_everything_trained_copies_nothing(tree: Path, repository: Path) -> None:
     edit_params(tree, **{
         "model.head": "linear", "model.train": ["features", "classifier"], "train.epochs": 1,

@@ -75,6 +75,8 @@ def run(options: Options) -> str:
     start = _Start(network, spec, metadata, options)
     tried = _trials(options, network)
     key = _key(options, metadata, table, rows)
+    if left := _checkpoints(key):
+        print(f"train: goes on where it was stopped ({left[0].name[:12]})", flush=True)
     groups = len(tried) if tried and not trials.can_batch(network) else 1
     with bar(options.training.epochs * groups, "train", "epoch") as progress:
 
