@@ -34,7 +34,7 @@ data: install  ## the images that data.dvc names: drawn if they are the sample, 
 	$(BIN)/headstart data
 
 test: install  ## the default test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: install  ## tests with servers, a browser or the full network
 	$(BIN)/python -m pytest -m 'slow or server'

@@ -366,7 +366,8 @@ class _Group:
                 share = _beside(momentum, weight)
                 mean.mul_(share).add_(gradient) if self._steps > 1 else mean.copy_(gradient)
                 weight.sub_((gradient + mean * share).mul_(rate))
-        self._dummy.step()
+        if self._steps == 1:
+            self._dummy.step()  # torch warns of a schedule that is stepped before any optimizer was
         self._scheduler.step()
 
     @torch.inference_mode()
@@ -465,6 +466,10 @@ def _losses(
         logits: [trials, batch, classes].
         labels: int64 [batch].
     """
+    if smoothing is None and class_weights is None:
+        every = labels.expand(len(logits), -1).flatten()
+        hard = nn.functional.cross_entropy(logits.flatten(0, 1), every, reduction="none")
+        return hard.view(len(logits), -1).mean(1)
     scores = -torch.log_softmax(logits, -1)
     if class_weights is not None:
         scores = scores * class_weights
