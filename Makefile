@@ -26,7 +26,7 @@ $(DONE): requirements.lock pyproject.toml
 	sed -n '/^uv==/,/^    # via/p' requirements.lock >.tools/uv.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .tools -r .tools/uv.txt
 	test -x $(BIN)/python || .tools/bin/uv venv --quiet --seed --python $(PYTHON) .venv
-	.tools/bin/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	.tools/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $(DONE)
 

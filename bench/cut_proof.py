@@ -153,8 +153,9 @@ def _rows(network: Network, case: Case, images: PackedImages, folder: Path) -> R
     if not network.cut:
         return ImageRows(images, transform, [""] * len(images), 1, 0)
     prefix = frozen_prefix(network, folder / "backbone")
-    forward = Forward(prefix, transform, "fp32", BATCH).prepared()
-    parts = [forward.run(images.rows(start, start + BATCH)) for start in range(0, IMAGES, BATCH)]
+    replica = Forward(prefix, transform, "fp32", BATCH).prepared()[0]
+    starts = range(0, IMAGES, BATCH)
+    parts = [replica.start(torch.from_numpy(images.rows(s, s + BATCH)))().clone() for s in starts]
     checkpoint.save(folder / "features", {"features": torch.cat(parts)}, {})
     return Features(folder / "features")
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +17,60 @@ from headstart.errors import ParamsError
 Precision = Literal["fp32", "bf16"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+CPU_IMAGES = 2
 RECORDED = ("torch", "torchvision", "numpy", "pillow", "safetensors")
 
 
 def device() -> torch.device:
     """The accelerator of this machine where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return devices()[0]
+
+
+def devices() -> list[torch.device]:
+    """All accelerators of this machine, else the CPU."""
+    if torch.cuda.is_available():
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [torch.device("cpu")]
+
+
+def images_at_once(batch_size: int) -> int:
+    """How many images go through the convolutions together.
+
+    A processor takes few, so that their maps stay in its caches (`bench/backbone.py` measures it); an
+    accelerator takes the batch.
+    """
+    return batch_size if torch.cuda.is_available() else min(batch_size, CPU_IMAGES)
+
+
+def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Start a copy from the CPU, through pinned memory where the device is another."""
+    if device.type == "cpu":
+        return host
+    return host.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Start a copy to the CPU; what is returned waits for it and gives the copy."""
+    if tensor.device.type == "cpu":
+        return lambda: tensor
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record(torch.cuda.current_stream(tensor.device))
+
+    def wait() -> torch.Tensor:
+        copied.synchronize()
+        return host
+
+    return wait
+
+
+def fits_device(size: int) -> bool:
+    """Whether `size` bytes may lie in the accelerator's memory for a whole training: half of what is free."""
+    if not torch.cuda.is_available():
+        return False
+    free, _ = torch.cuda.mem_get_info(device())
+    return size <= free // 2
 
 
 def dtype_of(precision: Precision, key: str = "precision") -> torch.dtype:
@@ -45,7 +93,7 @@ def dtype_of(precision: Precision, key: str = "precision") -> torch.dtype:
 def make_deterministic(seed: int) -> None:
     """Seed torch and ask for algorithms that give the same bytes in every run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1 s
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

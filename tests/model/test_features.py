@@ -13,7 +13,8 @@ from headstart.data.pixels import transform_of
 from headstart.errors import DeterminismError, ParamsError
 from headstart.model import checkpoint
 from headstart.model.feature_file import Features
-from headstart.model.features import Forward, check_size, write_features
+from headstart.model.features import Forward, Replica, check_size, write_features
+from headstart.model.frozen import run_frozen
 from headstart.model.modules import prefix_of
 from headstart.model.network import NetworkSpec, plan
 from headstart.model.vgg import vgg_layers
@@ -25,7 +26,7 @@ NETWORK = plan(NetworkSpec("vgg16", 4, "pooled", ("a", "b")))
 RECIPE = "ab" * 32
 
 
-def forward(precision: runtime.Precision = "fp32", batch_size: int = 4) -> Forward:
+def forward(precision: runtime.Precision = "fp32", batch_size: int = 4) -> list[Replica]:
     network = plan(NetworkSpec("vgg16", 4, "pooled", ("a", "b")))
     prefix = prefix_of(network)
     prefix.load(dict(random_tensors(vgg_layers("vgg16", 4), 0)))
@@ -42,12 +43,14 @@ def packed(folder: Path, count: int, order: list[int] | None = None) -> tuple[Pa
     return PackedImages(path), [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
 
 
-def compute(folder: Path, images: PackedImages, keys: list[str], store: Store) -> tuple[bytes, int]:
+def compute(
+    folder: Path, images: PackedImages, keys: list[str], store: Store, replicas: list[Replica] | None = None
+) -> tuple[bytes, int]:
     path = folder / "features.safetensors"
     with path.open("wb") as file:
         shape = (len(images), *NETWORK.feature_shape)
         writer = checkpoint.RowWriter(file, "features", shape, torch.float32, {})
-        computed = write_features(forward(), images, keys, store, RECIPE, writer)
+        computed = write_features(replicas or forward(), images, keys, store, RECIPE, writer)
     return path.read_bytes(), computed
 
 
@@ -67,7 +70,7 @@ def test_rows_are_those_of_the_whole_network_cut_here(tmp_path: Path) -> None:
         torch.tensor(TRANSFORM.mean)[:, None, None]
     ) / torch.tensor(TRANSFORM.std)[:, None, None]
     with torch.inference_mode():
-        expected = forward().prefix(normalised)
+        expected = forward()[0].prefix(normalised)
     assert torch.allclose(features.rows(0, 6), expected, atol=1e-5)
 
 
@@ -116,12 +119,32 @@ def test_a_stored_row_that_is_not_what_comes_out_again_stops_the_run(tmp_path: P
             compute(tmp_path, images, keys, store)
 
 
+def test_several_devices_give_the_same_bytes(tmp_path: Path) -> None:
+    images, keys = packed(tmp_path, 11)
+    with Store(tmp_path / "one") as store:
+        alone, _ = compute(tmp_path, images, keys, store)
+    with Store(tmp_path / "three") as store:
+        together, computed = compute(tmp_path, images, keys, store, forward() + forward() + forward())
+    assert (together, computed) == (alone, 11)
+
+
+def test_few_images_at_a_time_give_the_rows_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = prefix_of(plan(NetworkSpec("vgg16", 4, "linear", ("a", "b"))))
+    prefix.load(dict(random_tensors(vgg_layers("vgg16", 4), 0)))
+    batch = torch.randn(5, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    whole = prefix(batch.contiguous(memory_format=torch.channels_last))
+    for images_at_once in (1, 2, 3, 5):
+        monkeypatch.setattr(runtime, "CPU_IMAGES", images_at_once)
+        torch.testing.assert_close(run_frozen(prefix, batch), whole)
+
+
 def test_frozen_batch_norm_does_not_move_its_statistics(tmp_path: Path) -> None:
     network = plan(NetworkSpec("vgg16_bn", 4, "pooled", ("a", "b")))
     prefix = prefix_of(network)
     weights = dict(random_tensors(vgg_layers("vgg16_bn", 4), 0))
     prefix.load({name: tensor.clone() for name, tensor in weights.items()})
-    Forward(prefix, TRANSFORM, "fp32", 2).prepared().run(packed(tmp_path, 2)[0].rows(0, 2))
+    [replica] = Forward(prefix, TRANSFORM, "fp32", 2).prepared()
+    replica.start(torch.from_numpy(packed(tmp_path, 2)[0].rows(0, 2)))()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in prefix.tensors().items())
 
 

@@ -57,6 +57,15 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path) 
     assert first == second != other
 
 
+def test_rows_that_stay_on_the_device_give_the_same_bits(tmp_path: Path) -> None:
+    planned = network()
+    features, train_rows, val_rows = two_classes(tmp_path, planned.feature_shape[0])
+    start = starting_head(planned, tmp_path / "no backbone is read", 0)
+    moved = features.move_to(runtime.device())
+    tensors, _ = train_head(planned, start, moved, train_rows, val_rows, OPTIONS)
+    assert checkpoint.digest(tensors) == checkpoint.digest(train(tmp_path, OPTIONS)[0])
+
+
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     tensors, history = train(tmp_path, options(lr=5.0, epochs=10, patience=10, schedule="constant"))
     best = best_epoch(history)

@@ -10,6 +10,7 @@ from torchvision.transforms._presets import ImageClassification
 from headstart import runtime
 from headstart.data.pixels import normalise, transform_of
 from headstart.model.backbone import BackboneSource, load_backbone
+from headstart.model.frozen import run_frozen
 from headstart.model.modules import Chain
 from headstart.model.vgg import vgg_layers
 
@@ -50,5 +51,5 @@ class Classifier:
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, 1000]."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
-        logits: torch.Tensor = self.network(batch)
+        logits = run_frozen(self.network, batch)
         return logits.double().softmax(1).cpu().numpy()

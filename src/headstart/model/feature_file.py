@@ -1,5 +1,6 @@
 """What the trained part reads, a row an image, in pieces so that memory stays bounded."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from headstart import runtime
 from headstart.model.checkpoint import RowReader, metadata
 
 TENSOR = "features"
+MOVED = 4096  # rows moved to a device at once
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Rows(Protocol):
         """Views of each training image, the plain one included."""
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        """float32 [stop - start, *row_shape], on the CPU."""
+        """float32 [stop - start, *row_shape], on the CPU or where they are resident."""
 
     def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
         """Rows from `start` on, each in the view that `views` names: float32 [len(views), *row_shape]."""
@@ -59,15 +61,23 @@ class Features:
     """The features file, with the metadata that says how it was made."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = RowReader(path, TENSOR)
-        self.metadata = self._reader.metadata
-        self.row_shape = self._reader.shape[1:]
+        reader = RowReader(path, TENSOR)
+        self.metadata = reader.metadata
+        self.row_shape = reader.shape[1:]
+        self.bytes = math.prod(reader.shape) * reader.dtype.itemsize
+        self._reader: RowReader | _DeviceReader = reader
         found = self.metadata.get("views")
         self._views = Views(**found) if found else None
 
     @property
     def views(self) -> int:
         return self._views.count if self._views else 1
+
+    def move_to(self, device: torch.device) -> "Features":
+        """Hold all rows in the memory of `device` from now on."""
+        if isinstance(self._reader, RowReader):
+            self._reader = _DeviceReader(self._reader, device)
+        return self
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         return self._reader.rows(start, stop).float()
@@ -76,11 +86,32 @@ class Features:
         data = self.rows(start, start + len(views))
         if self._views is None:
             return data
+        data = data.clone()
         place = self._views
         for index in np.flatnonzero(views):
             row = place.offset + (int(views[index]) - 1) * place.rows + start + int(index) - place.first
             data[index] = self.rows(row, row + 1)[0]
         return data
+
+
+class _DeviceReader:
+    """Rows in the memory of a device, read there once."""
+
+    def __init__(self, reader: RowReader, device: torch.device) -> None:
+        self._rows = torch.empty(reader.shape, dtype=reader.dtype, device=device)
+        for start in range(0, len(self._rows), MOVED):
+            part = reader.rows(start, min(start + MOVED, len(self._rows)))
+            self._rows[start : start + MOVED] = runtime.to_device(part, device)
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        return self._rows[start:stop]
+
+
+def resident(rows: Rows) -> Rows:
+    """The same rows in the accelerator's memory, where there is one that has room for all of them."""
+    if isinstance(rows, Features) and runtime.fits_device(rows.bytes):
+        return rows.move_to(runtime.device())
+    return rows
 
 
 def features_metadata(path: Path) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """The frozen part of the network, run once for each distinct image."""
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,9 +20,13 @@ from headstart.data.views import JITTER, SCALE, make_view, view_key
 from headstart.errors import ParamsError
 from headstart.model.checkpoint import RowWriter
 from headstart.model.feature_file import Views
+from headstart.model.frozen import run_frozen
 from headstart.model.modules import Chain
 from headstart.model.network import Network
 from headstart.rows import RowStore, check_again
+
+PUT_BATCHES = 16  # batches that are put into the store together: its disk is waited for once
+COPIED = 256  # rows copied from the store at once
 
 
 @dataclass(frozen=True)
@@ -38,21 +45,35 @@ class Forward:
     precision: runtime.Precision
     batch_size: int
 
-    def prepared(self) -> "Forward":
-        """The same with weights on the device, in the precision, channels last."""
+    def prepared(self) -> list["Replica"]:
+        """A copy on each device: weights in the precision, channels last."""
         dtype = runtime.dtype_of(self.precision)
-        self.prefix.to(runtime.device(), dtype).to(memory_format=torch.channels_last)
-        return self
+        self.prefix.to(dtype).to(memory_format=torch.channels_last)
+        first, *further = runtime.devices()
+        copies = [copy.deepcopy(self.prefix).to(device) for device in further]
+        return [Replica(self, self.prefix.to(first), first)] + [
+            Replica(self, prefix, device) for prefix, device in zip(copies, further, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """The frozen part on one device."""
+
+    forward: Forward
+    prefix: Chain
+    device: torch.device
 
     @torch.inference_mode()
-    def run(self, pixels: np.ndarray) -> torch.Tensor:
-        """Activations at the cut of uint8 [n, H, W, 3], n at most `batch_size`: [n, *shape], on the CPU."""
-        count = len(pixels)
-        padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
-        padded[:count] = pixels
-        batch = normalise(torch.from_numpy(padded).to(runtime.device()), self.transform)
-        activations: torch.Tensor = self.prefix(batch.to(runtime.dtype_of(self.precision)))
-        return activations[:count].contiguous().cpu()
+    def start(self, pixels: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Send a batch uint8 [batch_size, H, W, 3] through; what is returned waits for its rows.
+
+        Rows are [batch_size, *shape], on the CPU.
+        """
+        moved = runtime.to_device(pixels, self.device)
+        floats = normalise(moved, self.forward.transform)
+        batch = floats.to(runtime.dtype_of(self.forward.precision))
+        return runtime.to_host(run_frozen(self.prefix, batch).contiguous())
 
 
 class Pictures(Protocol):
@@ -77,18 +98,17 @@ class ViewedImages:
         self.keys = [*keys, *further]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        return np.concatenate([self._row(index) for index in range(start, stop)])
+        plain = min(max(start, self._views.offset), stop)
+        parts = [self._images.rows(start, plain)] if start < plain else []
+        return np.concatenate([*parts, *(self._further(index) for index in range(plain, stop))])
 
-    def _row(self, index: int) -> np.ndarray:
-        further = index - self._views.offset
-        if further < 0:
-            return self._images.rows(index, index + 1)
-        source = self._views.first + further % self._views.rows
+    def _further(self, index: int) -> np.ndarray:
+        source = self._views.first + (index - self._views.offset) % self._views.rows
         return make_view(self._images.rows(source, source + 1)[0], self.keys[index])[None]
 
 
 def write_features(
-    forward: Forward,
+    replicas: Sequence[Replica],
     images: Pictures,
     keys: Sequence[str],
     store: RowStore,
@@ -99,6 +119,7 @@ def write_features(
     """Write the activations of every packed image, in order; those that the store knows are not computed.
 
     Args:
+        replicas: the frozen part on each device; batches go to them in turn.
         keys: digest of each image's pixels.
         writer: of a tensor [N, *shape].
         advance: told of each number of images that are done.
@@ -110,22 +131,21 @@ def write_features(
         DeterminismError: a stored row computed again is different.
     """
     known = store.has(recipe, keys)
-    _check_store(forward, images, keys, known, store, recipe)
-    computed = 0
-    pending: list[int] = []
-    first = 0
-    for index, is_known in enumerate(known):
-        if not is_known:
-            pending.append(index)
-        if len(pending) == forward.batch_size or index + 1 - first == 64 * forward.batch_size:
-            computed += _compute(forward, images, keys, pending, store, recipe)
-            _copy(keys[first : index + 1], store, recipe, writer)
-            advance(index + 1 - first)
-            first, pending = index + 1, []
-    computed += _compute(forward, images, keys, pending, store, recipe)
-    _copy(keys[first:], store, recipe, writer)
-    advance(len(keys) - first)
-    return computed
+    _check_store(replicas[0], images, keys, known, store, recipe)
+    missing = {keys[index]: index for index in reversed(range(len(keys))) if not known[index]}
+    todo = sorted(missing.values())
+    advance(len(keys) - len(todo))
+    for part in _slices(todo, PUT_BATCHES * replicas[0].forward.batch_size):
+        rows: dict[str, bytes] = {}
+        for indices, activations in _activations(replicas, images, part):
+            rows |= {keys[index]: row for index, row in zip(indices, _as_bytes(activations), strict=True)}
+            advance(len(indices))
+        store.put(recipe, rows)
+    for start in range(0, len(keys), COPIED):
+        for row in store.get(recipe, keys[start : start + COPIED]):
+            assert row is not None
+            writer.write(row)
+    return len(todo)
 
 
 def features_recipe(network: Network, backbone_digest: str, forward: Forward) -> dict[str, object]:
@@ -138,6 +158,7 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
         "transform": repr(forward.transform),
         "precision": forward.precision,
         "batch_size": forward.batch_size,
+        "images_at_once": runtime.images_at_once(forward.batch_size),
         "device": runtime.device_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
@@ -164,45 +185,58 @@ def check_size(network: Network, images: int, precision: runtime.Precision, max_
     return row * images
 
 
-def _compute(
-    forward: Forward,
-    images: Pictures,
-    keys: Sequence[str],
-    indices: Sequence[int],
-    store: RowStore,
-    recipe: str,
-) -> int:
-    """Run the network over distinct images and store their rows."""
-    distinct = list({keys[index]: index for index in indices}.values())
-    if not distinct:
-        return 0
-    rows = _rows_of(forward, images, distinct)
-    store.put(recipe, {keys[index]: row for index, row in zip(distinct, rows, strict=True)})
-    return len(distinct)
+def _activations(
+    replicas: Sequence[Replica], images: Pictures, indices: Sequence[int]
+) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """Rows of images by position, in order; the next batches are read while one is computed."""
+    size = replicas[0].forward.batch_size
+    batches = list(_slices(indices, size))
+    running: deque[tuple[Sequence[int], Callable[[], torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        read = deque(pool.submit(_batch, images, part, size) for part in batches[: len(replicas) + 1])
+        for number, part in enumerate(batches):
+            pixels = read.popleft().result()
+            if number + len(replicas) + 1 < len(batches):
+                read.append(pool.submit(_batch, images, batches[number + len(replicas) + 1], size))
+            running.append((part, replicas[number % len(replicas)].start(pixels)))
+            if len(running) > len(replicas):
+                done, wait = running.popleft()
+                yield done, wait()[: len(done)]
+        for done, wait in running:
+            yield done, wait()[: len(done)]
 
 
-def _rows_of(forward: Forward, images: Pictures, indices: Sequence[int]) -> list[bytes]:
-    pixels = np.concatenate([images.rows(index, index + 1) for index in indices])
-    activations = forward.run(pixels)
+def _batch(images: Pictures, indices: Sequence[int], size: int) -> torch.Tensor:
+    """Pixels of images by position, padded to `size`; neighbours are read together."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    found = [images.rows(run[0], run[-1] + 1) for run in runs]
+    padding = np.zeros((size - len(indices), *found[0].shape[1:]), np.uint8)
+    return torch.from_numpy(np.concatenate([*found, padding]))
+
+
+def _as_bytes(activations: torch.Tensor) -> list[bytes]:
     return [bytes(row.flatten().view(torch.uint8).numpy()) for row in activations]
 
 
-def _copy(keys: Sequence[str], store: RowStore, recipe: str, writer: RowWriter) -> None:
-    for key in keys:
-        [row] = store.get(recipe, [key])
-        assert row is not None
-        writer.write(row)
+def _slices(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _check_store(
-    forward: Forward,
+    replica: Replica,
     images: Pictures,
     keys: Sequence[str],
     known: Sequence[bool],
     store: RowStore,
     recipe: str,
 ) -> None:
-    indices = [index for index, is_known in enumerate(known) if is_known][: forward.batch_size]
+    indices = [index for index, is_known in enumerate(known) if is_known][: replica.forward.batch_size]
     if not indices:
         return
     stored = [row for row in store.get(recipe, [keys[i] for i in indices]) if row is not None]
@@ -210,5 +244,5 @@ def _check_store(
         "features",
         [keys[index] for index in indices],
         stored,
-        lambda: _rows_of(forward, images, indices),
+        lambda: _as_bytes(next(_activations([replica], images, indices))[1]),
     )

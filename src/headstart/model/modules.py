@@ -48,9 +48,9 @@ class Chain(nn.Module):
         """Each layer with its module."""
         return list(zip(self.layers, self.body, strict=True))
 
-    def first(self, count: int) -> "Chain":
-        """The first layers, sharing their modules."""
-        return Chain(self.layers[:count], list(self.body)[:count])
+    def part(self, start: int | None, stop: int | None) -> "Chain":
+        """Some of the layers, sharing their modules."""
+        return Chain(self.layers[start:stop], list(self.body)[start:stop])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers by torchvision's names."""

@@ -14,6 +14,7 @@ from headstart.data.decoding import decode
 from headstart.data.pixels import normalise, pack, transform_of
 from headstart.model import checkpoint
 from headstart.model.assembly import frozen_prefix, trained_head
+from headstart.model.frozen import run_frozen
 from headstart.model.modules import Chain
 from headstart.model.network import plan, spec_of
 
@@ -62,6 +63,6 @@ class Predictor:
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, C]."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
-        features = self.prefix(batch.to(runtime.dtype_of(self.precision)))
+        features = run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision)))
         logits: torch.Tensor = self.head(features.float())
         return logits.double().softmax(1).cpu().numpy()

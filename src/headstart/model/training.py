@@ -159,7 +159,7 @@ def fit_standardize(head: Chain, features: Rows, rows: range, size: int) -> None
     """
     for position, (_, module) in enumerate(head.named()):
         if isinstance(module, Standardize):
-            before = head.first(position).eval()
+            before = head.part(0, position).eval()
             mean, variance = _moments(before, features, rows, size)
             scale = torch.where(variance > 0, variance.rsqrt(), torch.ones_like(variance))
             module.mean.copy_(mean)
@@ -200,6 +200,7 @@ def shuffled(
         data = torch.cat([_block(features, block, order) for block in blocks])
         labels = torch.cat([split.labels_of(block) for block in blocks])
         mixed = torch.from_numpy(order.permutation(len(data)))
+        data, labels, mixed = (runtime.to_device(part, runtime.device()) for part in (data, labels, mixed))
         data, labels = data[mixed], labels[mixed]
         if left is not None:
             data, labels = torch.cat([left[0], data]), torch.cat([left[1], labels])
@@ -266,7 +267,8 @@ def _train_epoch(
     options: TrainOptions,
 ) -> tuple[float, float]:
     learning = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    loss_sum = hits = seen = 0.0
+    loss_sum = torch.zeros((), dtype=torch.float64, device=runtime.device())
+    hits, seen = torch.zeros((), dtype=torch.int64, device=runtime.device()), 0
     for data, labels in drawn:
         with runtime.autocast(options.precision):
             logits = head(data)
@@ -277,10 +279,10 @@ def _train_epoch(
             nn.utils.clip_grad_norm_(learning, options.clip_norm)
         optimizer.step()
         scheduler.step()
-        loss_sum += loss.item() * len(labels)
-        hits += (logits.argmax(1) == labels).sum().item()
+        loss_sum += loss.detach().double() * len(labels)  # read once an epoch: an accelerator need not wait
+        hits += (logits.argmax(1) == labels).sum()
         seen += len(labels)
-    return loss_sum / seen, hits / seen
+    return loss_sum.item() / seen, hits.item() / seen
 
 
 def _is_over(history: Sequence[Epoch], patience: int) -> bool:

@@ -12,7 +12,7 @@ from headstart.data import views as data_views
 from headstart.data.packed import PackedImages
 from headstart.errors import ModelError
 from headstart.files import replacing, write_json
-from headstart.model import checkpoint
+from headstart.model import checkpoint, frozen
 from headstart.model import features as computation
 from headstart.model.assembly import frozen_prefix
 from headstart.model.examples import rows_of
@@ -70,7 +70,7 @@ def run(arch: str, width: int, model: dict[str, Any], options: Options) -> str:
         )
     forward = _forward(network, spec, options)
     images = computation.ViewedImages(PackedImages(paths.IMAGES), table["pixels"].tolist(), views)
-    sources = [Path(module.__file__ or "") for module in (computation, pixels, data_views)]
+    sources = [Path(module.__file__ or "") for module in (computation, frozen, pixels, data_views)]
     recipe = recipe_digest(computation.features_recipe(network, backbone["digest"], forward), sources)
     with (
         Store(default_folder()) as store,
@@ -80,7 +80,7 @@ def run(arch: str, width: int, model: dict[str, Any], options: Options) -> str:
     ):
         writer = checkpoint.RowWriter(file, TENSOR, (count, *network.feature_shape), dtype, metadata)
         computed = computation.write_features(
-            forward, images, images.keys, store, recipe, writer, progress.update
+            forward.prepared(), images, images.keys, store, recipe, writer, progress.update
         )
     shown = f"{len(table)} x {network.feature_shape}"
     if views.count > 1:
@@ -106,4 +106,4 @@ def _forward(network: Network, spec: NetworkSpec, options: Options) -> computati
     prefix = frozen_prefix(network, paths.BACKBONE)
     transform = pixels.transform_of(spec.arch, options.transform_weights)
     runtime.make_deterministic(0)
-    return computation.Forward(prefix, transform, options.precision, options.batch_size).prepared()
+    return computation.Forward(prefix, transform, options.precision, options.batch_size)

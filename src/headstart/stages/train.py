@@ -28,7 +28,7 @@ from headstart.model import (
 )
 from headstart.model.assembly import starting_head
 from headstart.model.examples import LabelledRows, class_weights, rows_of
-from headstart.model.feature_file import Rows, features_metadata
+from headstart.model.feature_file import Rows, features_metadata, resident
 from headstart.model.kinds import Dropout
 from headstart.model.modules import Chain
 from headstart.model.network import Network, NetworkSpec, plan, spec_of
@@ -69,7 +69,7 @@ def run(options: Options) -> str:
     spec = spec_of(metadata)
     network = plan(spec)
     table = pd.read_parquet(paths.IMAGE_TABLE, columns=["label", "split", "pixels"])
-    rows = open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())
+    rows = resident(open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist()))
     splits = {name: rows_of(table, name, spec.classes) for name in SPLITS}
     weights = class_weights(options.class_weights, spec.classes, splits["train"].labels)
     start = _Start(network, spec, metadata, options)
