@@ -43,12 +43,15 @@ def train_and_register(init_from: str | None = None) -> str:
     """
     enter_tree()
     logger = get_run_logger()
+    if init_from is None and not lineage.stale() and (sentence := registered_before()) is not None:
+        mark_cached()
+        logger.info("nothing changed: %s", sentence)
+        return sentence
     run_id = open_tracking()
     try:
         if init_from is not None:
             start_from_earlier_head(init_from)
         run_stages()
-        render_docs()
         if run_id is None:
             run_id = open_tracking()
         sentence = register_model(run_id)
@@ -61,20 +64,32 @@ def train_and_register(init_from: str | None = None) -> str:
 
 
 def run_stages() -> None:
-    """Walk all stages in the order of dvc.yaml, unless DVC says that none is out of date.
+    """Walk all stages in the order of dvc.yaml; the validation pages are rendered beside the later ones.
 
     Raises:
         HeadstartError: DVC still finds something to do at the end.
     """
-    stages = [str(lineage.DATA), *lineage.stage_names()]
-    if not lineage.stale():
-        for name in stages:
-            run_stage.with_options(name=name)(name, known_clean=True)
-        return
-    for name in stages:
+    docs = None
+    for name in stage_names():
         run_stage.with_options(name=name)(name, known_clean=False)
+        if name == "validate":
+            docs = render_docs.submit()
+    if docs is not None:
+        docs.result()
     if left := lineage.stale():
         raise HeadstartError(f"dvc status is not clean after all stages: {', '.join(left)} changed meanwhile")
+
+
+def mark_cached() -> None:
+    """Where DVC finds nothing to do, each stage is a task that ends as Cached."""
+    for name in stage_names():
+        run_stage.with_options(name=name)(name, known_clean=True)
+    if not (paths.DATA_DOCS / "index.html").exists():
+        render_docs()
+
+
+def stage_names() -> list[str]:
+    return [str(lineage.DATA), *lineage.stage_names()]
 
 
 @task(cache_policy=NO_CACHE)
@@ -157,6 +172,20 @@ def render_docs() -> None:
 
 
 @task(cache_policy=NO_CACHE)
+def registered_before() -> str | None:
+    """The version that holds the results in the tree, in words; None where it must be made or looked at."""
+    from headstart.errors import TrackingError
+    from headstart.params import load_params
+    from headstart.registry import versions
+
+    try:
+        found = versions.registered(load_params(paths.PARAMS).register_.model)
+    except TrackingError:  # the whole walk says what is wrong
+        return None
+    return None if found is None else found.sentence()
+
+
+@task(cache_policy=NO_CACHE)
 def register_model(run_id: str | None) -> str:
     """Register the results; the same results are registered once."""
     from headstart.params import load_params
@@ -169,6 +198,7 @@ def register_model(run_id: str | None) -> str:
         settings.experiment,
         settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
+        settings.package,
         run_id=run_id,
     )
     return registered.sentence()

@@ -242,7 +242,7 @@ def _model_files(model: str) -> tuple[str, Path, Path]:
         from headstart.registry import models
 
         stored = models.fetch(model)
-        return stored.name, stored.head, stored.backbone
+        return stored.name, stored.head, stored.backbone()
     head = Path(model)
     if not head.exists():
         raise HeadstartError(
@@ -320,6 +320,7 @@ def _register(chosen: argparse.Namespace) -> None:
         settings.experiment,
         settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
+        settings.package,
     )
     print(registered.sentence())
 

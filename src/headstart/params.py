@@ -186,6 +186,7 @@ class Thresholds(Section):
 class Register(Section):
     model: ModelName
     experiment: Annotated[str, Field(min_length=1)]
+    package: Literal["shared", "full"]
     thresholds: Thresholds
 
 

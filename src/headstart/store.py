@@ -1,6 +1,5 @@
 """A store of computed rows, addressed by content: the work that is done once per image, ever."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +9,6 @@ import lmdb
 from headstart.errors import HeadstartError
 
 MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with what is in it
-
-
-def default_folder() -> Path:
-    """`HEADSTART_CACHE`, else `headstart` in the user's cache folder. It may be deleted at any time."""
-    if named := os.environ.get("HEADSTART_CACHE"):
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "headstart"
 
 
 class Store:

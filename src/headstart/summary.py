@@ -5,7 +5,7 @@ import json
 from headstart import paths
 from headstart.errors import HeadstartError, TrackingError
 from headstart.params import load_params
-from headstart.registry import registration
+from headstart.registry import versions
 
 
 def summary() -> str:
@@ -52,6 +52,9 @@ def _backbone() -> str:
 
 def _registered(name: str) -> str:
     try:
-        return registration.current(name) or "not yet: run `headstart register`"
+        found = versions.registered(name)
     except TrackingError as error:
         return f"unknown: {error}"
+    if found is None:
+        return "not yet: run `headstart register`"
+    return f"models:/{name}/{found.version} ({', '.join(found.aliases) or 'no alias'})"

@@ -30,14 +30,25 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
 def load(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
     """Tensors of a file, all or the named ones, on the CPU.
 
+    Args:
+        path: a file, or a folder with a file a layer (`features.0.safetensors`); of a folder, name them.
+
     Raises:
         ModelError: the file is missing or damaged, or a name is not in it.
     """
+    if path.is_dir():
+        files = {name: path / f"{layer_of(name)}.safetensors" for name in names or ()}
+        return {name: load(file, [name])[name] for name, file in files.items()}
     with opened(path) as file:
         known = set(file.keys())
         if missing := [name for name in names or () if name not in known]:
             raise ModelError(f"{path} holds no tensor {missing[0]!r}; it was written for another network")
         return {name: file.get_tensor(name) for name in (sorted(known) if names is None else names)}
+
+
+def layer_of(tensor: str) -> str:
+    """The layer that a tensor belongs to: `features.0` of `features.0.weight`."""
+    return tensor.rpartition(".")[0]
 
 
 def metadata(path: Path) -> dict[str, Any]:

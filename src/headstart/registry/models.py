@@ -8,6 +8,7 @@ from mlflow.models import Model
 
 from headstart.errors import TrackingError
 from headstart.registry import tracking
+from headstart.registry.frozen import fetch_frozen
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,20 @@ class StoredModel:
 
     Attributes:
         name: its URI, of a version where it is one: aliases are resolved.
+        frozen: the frozen tensors, or the JSON that refers to them.
     """
 
     name: str
     head: Path
-    backbone: Path
+    frozen: Path
+
+    def backbone(self) -> Path:
+        """Its frozen tensors: the package's own file, or the folder of layers that it refers to.
+
+        Raises:
+            TrackingError: they are not on the server.
+        """
+        return fetch_frozen(self.frozen) if self.frozen.suffix == ".json" else self.frozen
 
 
 def fetch(uri: str) -> StoredModel:
@@ -38,6 +48,7 @@ def fetch(uri: str) -> StoredModel:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
         flavors = Model.load(str(folder)).flavors
     files = flavors.get("python_function", {}).get("artifacts", {})
-    if not {"head", "backbone"} <= set(files):
+    stored = next((files[name] for name in ("backbone", "frozen") if name in files), None)
+    if stored is None or "head" not in files:
         raise TrackingError(f"{uri} was not registered by Headstart: it holds no head and backbone")
-    return StoredModel(name, folder / files["head"]["path"], folder / files["backbone"]["path"])
+    return StoredModel(name, folder / files["head"]["path"], folder / stored["path"])

@@ -1,14 +1,15 @@
 """Register what the stages made: a run with its record, a model version, and its alias. Idempotent."""
 
 import csv
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,35 +29,20 @@ from headstart.errors import LineageError, TrackingError
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
-from headstart.registry import served_model, tracking
+from headstart.registry import frozen, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
 from headstart.registry.verdict import Verdict, judge
+from headstart.registry.versions import Registered
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 PACKAGE = Path(__file__).resolve().parent.parent
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
 TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
 TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version that stands in the registry."""
-
-    name: str
-    version: str
-    aliases: tuple[str, ...]
-    run_id: str
-    is_new: bool
-
-    def sentence(self) -> str:
-        """One line for a person."""
-        aliases = ", ".join(self.aliases) or "none: it does not meet register.thresholds"
-        how = "registered" if self.is_new else "was registered before"
-        return f"{self.name} version {self.version} {how} (alias: {aliases})"
+FULL = "full"
+NOT_SERVED = {"stages", "evaluation"}
 
 
 def register(
@@ -64,6 +50,7 @@ def register(
     experiment: str,
     thresholds: dict[str, float],
     params: dict[str, Any],
+    package: str = "shared",
     run_id: str | None = None,
 ) -> Registered:
     """Record the results that stand in the tree and register the model; the same results once.
@@ -72,6 +59,7 @@ def register(
         name: of the registered model.
         thresholds: least values of metrics that make a version a challenger.
         params: the whole of params.yaml, for the record.
+        package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
         run_id: the run that the flow opened; without it a run is opened here.
 
     Raises:
@@ -86,39 +74,19 @@ def register(
     client = tracking.connect()
     digest = lineage.lock_digest()
     with tracking.translated("register"):
-        found = _find(client, name, digest)
+        found = versions.find(client, name, digest)
         is_new = found is None
         if found is None:
             commit = lineage.current_commit()
             opened = run_id or client.create_run(tracking.experiment_id(client, experiment)).info.run_id
-            found = _record(client, name, opened, digest, commit, params, thresholds)
+            found = _record(client, name, opened, digest, commit, params, thresholds, package)
             if run_id is None:
                 client.set_terminated(opened, "FINISHED")
         elif run_id is not None:
             client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
         _set_aliases(client, name, found, thresholds)
-        aliases = _aliases_of(client, name, found)
+        aliases = versions.aliases_of(client, name, found)
     return Registered(name, str(found.version), aliases, str(found.run_id), is_new)
-
-
-def current(name: str) -> str | None:
-    """The version that holds the results in the tree, in words; None where they are not registered.
-
-    Raises:
-        TrackingError: MLflow is out of reach.
-    """
-    client = tracking.connect()
-    with tracking.translated("look up the version"):
-        found = _find(client, name, lineage.lock_digest())
-        if found is None:
-            return None
-        aliases = ", ".join(_aliases_of(client, name, found)) or "no alias"
-    return f"models:/{name}/{found.version} ({aliases})"
-
-
-def _find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
-    versions = client.search_model_versions(f"name = '{name}' and tags.`{LOCK_TAG}` = '{digest}'")
-    return max(versions, key=lambda found: int(found.version), default=None)
 
 
 def _record(
@@ -129,6 +97,7 @@ def _record(
     commit: lineage.Commit,
     params: dict[str, Any],
     thresholds: dict[str, float],
+    package: str,
 ) -> ModelVersion:
     metrics = json.loads(paths.METRICS.read_text())
     head = checkpoint.metadata(paths.HEAD)
@@ -139,10 +108,10 @@ def _record(
     _log_files(client, run_id, commit)
     _log_trials(client, run_id)
     _log_dataset(client, run_id, commit)
-    uri = _log_model(run_id)
-    _probe(uri)
+    uri, is_stored_now = _log_model(client, run_id, package)
+    _probe(uri, is_stored_now)
     tags = {
-        LOCK_TAG: digest,
+        versions.LOCK_TAG: digest,
         "head": head["digest"],
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         "gate": "passed" if verdict.passed else "failed",
@@ -232,7 +201,7 @@ def _log_tags(
         "headstart.dirty": str(commit.dirty).lower(),
         "headstart.commit_on_remote": str(commit.on_remote).lower(),
         "headstart.data": lineage.data_version(),
-        LOCK_TAG: digest,
+        versions.LOCK_TAG: digest,
         "headstart.head": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
         "headstart.init": head["init"] or "none",
@@ -243,20 +212,30 @@ def _log_tags(
 
 
 def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> None:
-    for path in (lineage.LOCK, lineage.PIPELINE, lineage.DATA, paths.PARAMS, paths.LOCK):
+    for path in (lineage.LOCK, lineage.PIPELINE, lineage.DATA, paths.PARAMS):
         client.log_artifact(run_id, str(path), "record")
     for path in sorted(paths.ENVIRONMENTS.glob("*.json")):
         client.log_artifact(run_id, str(path), "record/environment")
-    for path in (paths.HEAD, paths.PREDICTIONS):
-        client.log_artifact(run_id, str(path), "results")
+    client.log_artifact(run_id, str(paths.PREDICTIONS), "results")
     for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
         client.log_artifact(run_id, str(path), "reports")
     if commit.diff:
         client.log_text(run_id, commit.diff, "record/uncommitted.diff")
+    client.log_dict(run_id, _shared_files(client, commit), "record/shared.json")
+
+
+def _shared_files(client: MlflowClient, commit: lineage.Commit) -> dict[str, dict[str, str]]:
+    """Store what versions of one environment and one commit have in common; where each file is kept."""
+    lock = hashlib.sha256(paths.LOCK.read_bytes()).hexdigest()
+    kept = {
+        paths.LOCK.name: (f"lock {lock}", lambda path: shutil.copyfile(paths.LOCK, path)),
+    }
     if not commit.on_remote:
-        with tempfile.TemporaryDirectory() as folder:
-            lineage.bundle(Path(folder) / "commit.bundle")
-            client.log_artifact(run_id, f"{folder}/commit.bundle", "record")
+        kept["commit.bundle"] = (f"commit {commit.commit}", lineage.bundle)
+    return {
+        name: {"key": key, "run_id": shared.keep(client, key, key[:19], {name: write}).run_id}
+        for name, (key, write) in kept.items()
+    }
 
 
 def _log_dataset(client: MlflowClient, run_id: str, commit: lineage.Commit) -> None:
@@ -266,39 +245,59 @@ def _log_dataset(client: MlflowClient, run_id: str, commit: lineage.Commit) -> N
         mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
 
 
-def _log_model(run_id: str) -> str:
-    """Store the package: the code, the trained tensors, and the frozen tensors that it runs."""
+def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[str, bool]:
+    """Store the package: the code, the trained tensors, and the frozen ones or what refers to them.
+
+    Returns:
+        The model's URI, and whether frozen tensors were sent to the server now.
+    """
     signature = ModelSignature(
         inputs=Schema([ColSpec("binary", "image")]),
         outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
     )
-    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
-        backbone = Path(folder) / "backbone.safetensors"
-        _write_frozen_tensors(backbone)
+    sent = False
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts = {"head": str(paths.HEAD)}
+        if package == FULL:
+            artifacts["backbone"] = f"{folder}/backbone.safetensors"
+            tensors = checkpoint.load(paths.BACKBONE, _frozen_names())
+            checkpoint.save(Path(artifacts["backbone"]), tensors, checkpoint.metadata(paths.BACKBONE))
+        else:
+            artifacts["frozen"] = f"{folder}/frozen.json"
+            sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
-        shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PACKAGE, code, ignore=_not_served)
         # MLflow's own check of an input example would load the model here, with this tree's code.
         warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=served_model.__file__,
-            artifacts={"head": str(paths.HEAD), "backbone": str(backbone)},
-            code_paths=[str(code)],
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
-            signature=signature,
-        )
-    return str(logged.model_uri)
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=served_model.__file__,
+                artifacts=artifacts,
+                code_paths=[str(code)],
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+                signature=signature,
+            )
+    return str(logged.model_uri), sent
 
 
-def _write_frozen_tensors(path: Path) -> None:
+def _frozen_names() -> list[str]:
+    """Names of the tensors that the network runs and did not train."""
     network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
     own = set(network.head_names())
-    names = [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
-    checkpoint.save(path, checkpoint.load(paths.BACKBONE, names), checkpoint.metadata(paths.BACKBONE))
+    return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
 
 
-def _probe(uri: str) -> None:
+def _not_served(folder: str, names: list[str]) -> set[str]:
+    """What an answer needs no part of stays out of the package."""
+    at_top = Path(folder) == PACKAGE
+    return {name for name in names if name == "__pycache__" or (at_top and name in NOT_SERVED)}
+
+
+def _probe(uri: str, is_stored_now: bool) -> None:
     """Load the stored model in a fresh process and compare its answers with what evaluate wrote.
+
+    Frozen tensors that were sent now are fetched from the server again, past this machine's cache.
 
     Raises:
         TrackingError: it does not load, runs other code, or answers otherwise.
@@ -306,7 +305,10 @@ def _probe(uri: str) -> None:
     expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
     files = [str(paths.DATA / path) for path in expected["path"]]
     script = str(Path(__file__).with_name("probe.py"))
-    done = subprocess.run([sys.executable, "-P", script, uri, *files], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as empty:
+        environment = {**os.environ, **({"HEADSTART_CACHE": empty} if is_stored_now else {})}
+        command = [sys.executable, "-P", script, uri, *files]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise TrackingError(f"the stored model does not answer: {done.stderr.strip()[-2000:]}")
     answer = json.loads(done.stdout.splitlines()[-1])
@@ -329,18 +331,13 @@ def _compare(expected: pd.DataFrame, answers: Sequence[dict[str, Any]]) -> None:
 def _set_aliases(client: MlflowClient, name: str, found: ModelVersion, thresholds: dict[str, float]) -> None:
     """Give a new version its aliases, once: later changes of them are people's."""
     version = client.get_model_version(name, found.version)
-    if version.tags.get(STATE_TAG) == "complete":
+    if version.tags.get(versions.STATE_TAG) == versions.COMPLETE:
         return
     if judge(json.loads(paths.METRICS.read_text()), thresholds).passed:
         client.set_registered_model_alias(name, CHALLENGER, found.version)
         if CHAMPION not in client.get_registered_model(name).aliases:
             client.set_registered_model_alias(name, CHAMPION, found.version)
-    client.set_model_version_tag(name, found.version, STATE_TAG, "complete")
-
-
-def _aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[str, ...]:
-    aliases = client.get_registered_model(name).aliases
-    return tuple(sorted(a for a, number in aliases.items() if str(number) == str(found.version)))
+    client.set_model_version_tag(name, found.version, versions.STATE_TAG, versions.COMPLETE)
 
 
 def _model_description() -> str:

@@ -13,9 +13,11 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         from headstart.model.predictor import Predictor
+        from headstart.registry.frozen import fetch_frozen
 
         files = context.artifacts
-        self.predictor = Predictor.load(Path(files["head"]), Path(files["backbone"]))
+        backbone = Path(files["backbone"]) if "backbone" in files else fetch_frozen(Path(files["frozen"]))
+        self.predictor = Predictor.load(Path(files["head"]), backbone)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

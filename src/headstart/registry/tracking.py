@@ -44,6 +44,12 @@ def connect() -> MlflowClient:
     return MlflowClient(uri, uri)
 
 
+def server_name() -> str:
+    """The tracking server of this process, without a password that its address may hold."""
+    address = urlsplit(mlflow.get_tracking_uri())
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+
+
 def experiment_id(client: MlflowClient, name: str) -> str:
     """The experiment's id; it is made where it does not exist.
 

@@ -49,7 +49,7 @@ def run(options: Options) -> str:
     results = _evaluate(options)
     write_json(paths.METRICS, results.metrics.to_dict())
     with replacing(paths.PREDICTIONS) as new:
-        _predictions(results).to_parquet(new, index=False)
+        _predictions(results).to_parquet(new, index=False, compression="zstd")
     with replacing(paths.CONFUSION) as new:
         _confusion_rows(results).to_csv(new, index=False)
     with replacing(paths.ROC) as new:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from headstart import paths, runtime
+from headstart.cache import default_folder
 from headstart.data import pixels
 from headstart.data import views as data_views
 from headstart.data.packed import PackedImages
@@ -20,7 +21,7 @@ from headstart.model.feature_file import TENSOR, Views
 from headstart.model.network import Network, NetworkSpec, plan
 from headstart.progress import bar
 from headstart.rows import recipe_digest
-from headstart.store import Store, default_folder
+from headstart.store import Store
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from headstart import paths, runtime
+from headstart.cache import default_folder
 from headstart.data import decoding, manifest, packing, pixels
 from headstart.files import replacing, write_json
 from headstart.progress import bar
 from headstart.rows import recipe_digest
-from headstart.store import Store, default_folder
+from headstart.store import Store
 
 KEPT = ["path", "sha256", "pixels", "label", "split"]
 

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from headstart import paths, runtime
+from headstart.cache import default_folder
 from headstart.data.splits import SPLITS
 from headstart.errors import ParamsError
 from headstart.files import replacing, write_json
@@ -37,7 +38,6 @@ from headstart.model.rows_source import open_rows
 from headstart.model.training import Epoch, TrainOptions, best_epoch, train_head
 from headstart.model.trials import Outcome, Trial, train_trials
 from headstart.progress import bar
-from headstart.store import default_folder
 
 SETTINGS = tuple(field.name for field in fields(Trial))
 

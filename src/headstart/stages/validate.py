@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from headstart import paths
+from headstart.cache import default_folder
 from headstart.data import decoding, folders, manifest
 from headstart.data.expectations import check_files, check_set, to_json
 from headstart.data.rules import FileRules, SetRules
@@ -13,7 +14,7 @@ from headstart.errors import DataError
 from headstart.files import replacing, write_json
 from headstart.progress import bar
 from headstart.rows import recipe_digest
-from headstart.store import Store, default_folder
+from headstart.store import Store
 
 
 @dataclass(frozen=True)
