@@ -17,11 +17,12 @@ import torch
 from article import article_epochs
 from backbone import plain_model
 from machine import ROOT, finish, keep, matmul_rate, timed
+from matplotlib.figure import Figure
 from servers import servers
 from workspace import Workspace, draw_photographs
 
 from headstart import runtime
-from headstart.evaluation.canvas import figure, png_of
+from headstart.evaluation.canvas import BLUE, png_of
 from headstart.model.vgg import vgg_layers
 from headstart.model.weights import random_tensors
 
@@ -161,14 +162,14 @@ def flows(project: Workspace, folder: Path) -> dict[str, object]:
 def plot(cold: float, epoch: float, article_epoch: float, path: Path) -> None:
     """How many times faster by epochs."""
     epochs = list(range(1, 101))
-    chart = figure(6.4, 3.6)
-    axes = chart.subplots()
-    factors = [article_epoch * n / (cold + (n - EPOCHS) * epoch) for n in epochs]
-    axes.plot(epochs, factors)
-    axes.set_xlabel("epochs")
-    axes.set_ylabel("times faster than the article's loop")
-    axes.grid(alpha=0.3)
-    path.write_bytes(png_of(chart))
+
+    def draw(chart: Figure) -> None:
+        axes = chart.subplots()
+        axes.plot(epochs, [article_epoch * n / (cold + (n - EPOCHS) * epoch) for n in epochs], color=BLUE)
+        axes.set_xlabel("epochs")
+        axes.set_ylabel("times faster than the article's loop")
+
+    path.write_bytes(png_of(draw, 5.5, 3))
 
 
 if __name__ == "__main__":

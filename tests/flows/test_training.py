@@ -78,7 +78,7 @@ def _check_record(root: Path) -> None:
     history = client(root).get_metric_history(done.info.run_id, "val_loss")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
     record = {file.path for file in client(root).list_artifacts(done.info.run_id, "record")}
-    assert {"record/dvc.lock", "record/params.yaml", "record/requirements.lock", "record/data.dvc"} <= record
+    assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
     assert "record/commit.bundle" in record
     version = client(root).get_model_version("headstart", "1")
     assert version.tags["backbone"] == "random"
