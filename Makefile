@@ -11,7 +11,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo install data test test-slow lint format ui serve lock clean
+.PHONY: demo install data test test-slow bench lint format ui serve lock clean
 
 demo: install data  ## sample data through the training flow, to a registered model
 	$(BIN)/headstart run
@@ -38,6 +38,15 @@ test: install  ## the default test suite
 
 test-slow: install  ## tests with servers, a browser or the full network
 	$(BIN)/python -m pytest -m 'slow or server'
+
+bench: install  ## every benchmark, about an hour on 2 cores; then docs/performance.md
+	$(BIN)/python bench/backbone.py
+	$(BIN)/python bench/pipeline.py
+	$(BIN)/python bench/agreement.py
+	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/package.py
+	$(BIN)/python bench/orchestration.py
+	$(BIN)/python bench/page.py
 
 lint: install
 	$(BIN)/ruff check .

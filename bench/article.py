@@ -1,4 +1,4 @@
-"""The origin article's own loop: the whole network forward in every epoch, every file decoded in every epoch."""
+"""The origin article's own loop: in every epoch every file is decoded and the whole network is run."""
 
 import time
 from pathlib import Path

@@ -88,8 +88,9 @@ def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, object]:
         "article_s_per_image": article,
         "factor_at_10_epochs": article * count * EPOCHS / cold,
         "factor_at_60_epochs": article * count * MANY / (cold + (MANY - EPOCHS) * epoch),
-        **flows(project, folder),
     }
+    print(result, flush=True)
+    result |= flows(project, folder)
     plot(cold, epoch, article * count, ROOT / "docs" / "epochs.png")
     return result
 

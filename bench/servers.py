@@ -29,16 +29,21 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | quiet
     store = f"sqlite:///{folder / 'mlflow.db'}"
     subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", store], capture_output=True, check=True)
+    kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
     commands = [
-        [sys.executable, "-m", "prefect", "server", "start", "--port", prefect.rpartition(":")[2]],
-        [sys.executable, "-m", "mlflow", "server", "--port", tracking.rpartition(":")[2]]
-        + ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
-        + ["--workers", "1"],
+        ["prefect", "server", "start", "--port", prefect.rpartition(":")[2]],
+        ["mlflow", "server", "--port", tracking.rpartition(":")[2], "--workers", "1", *kept],
     ]
     with (folder / "servers.log").open("w") as log:
         started = [
-            subprocess.Popen(c, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-            for c in commands
+            subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            for command in commands
         ]
         try:
             _wait(f"{prefect}/api/health")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -79,7 +80,11 @@ def _check_record(root: Path) -> None:
     assert [point.step for point in history] == list(range(1, len(history) + 1))
     record = {file.path for file in client(root).list_artifacts(done.info.run_id, "record")}
     assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
-    assert "record/commit.bundle" in record
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow/mlflow.db")
+    shared = json.loads(mlflow.artifacts.load_text(f"runs:/{done.info.run_id}/record/shared.json"))
+    for name in ("requirements.lock", "commit.bundle"):
+        kept = client(root).list_artifacts(shared[name]["run_id"])
+        assert [file.path for file in kept] == [name]
     version = client(root).get_model_version("headstart", "1")
     assert version.tags["backbone"] == "random"
     assert version.description.startswith("PASS: accuracy ")

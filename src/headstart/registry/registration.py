@@ -20,6 +20,7 @@ import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Map
@@ -108,8 +109,8 @@ def _record(
     _log_files(client, run_id, commit)
     _log_trials(client, run_id)
     _log_dataset(client, run_id, commit)
-    uri, is_stored_now = _log_model(client, run_id, package)
-    _probe(uri, is_stored_now)
+    model, is_stored_now = _log_model(client, run_id, package)
+    _probe(model.model_uri, is_stored_now)
     tags = {
         versions.LOCK_TAG: digest,
         "head": head["digest"],
@@ -120,8 +121,9 @@ def _record(
         client.create_registered_model(name, description=_model_description())
     return client.create_model_version(
         name,
-        uri,
+        model.model_uri,
         run_id=run_id,
+        model_id=model.model_id,  # a server refuses a source without it
         tags=tags,
         description=_description(verdict, metrics, head, commit),
     )
@@ -245,11 +247,11 @@ def _log_dataset(client: MlflowClient, run_id: str, commit: lineage.Commit) -> N
         mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
 
 
-def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[str, bool]:
+def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelInfo, bool]:
     """Store the package: the code, the trained tensors, and the frozen ones or what refers to them.
 
     Returns:
-        The model's URI, and whether frozen tensors were sent to the server now.
+        The logged model, and whether frozen tensors were sent to the server now.
     """
     signature = ModelSignature(
         inputs=Schema([ColSpec("binary", "image")]),
@@ -278,7 +280,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[str, bo
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
                 signature=signature,
             )
-    return str(logged.model_uri), sent
+    return logged, sent
 
 
 def _frozen_names() -> list[str]:
