@@ -1,8 +1,9 @@
-"""The frozen part and head training on an accelerator: needs torch, torchvision, numpy, pandas and safetensors.
+"""The frozen part and head training on an accelerator, from source: no store, tracker or orchestrator.
 
 Packed pixels to features by the stage's own loop, against what the card's matrix products imply; from JPEG
 with decoding on the card, here only, since its pixels differ from Pillow's; training `classifier.6` on
-100,000 x 4096 features for 10 epochs. It runs on a processor too, with fewer images.
+100,000 x 4096 features for 10 epochs. It needs torch, torchvision, numpy, pandas and safetensors, and runs
+on a processor too, with fewer images.
 
     PYTHONPATH=src python bench/gpu.py --out bench/results/gpu.json
 """

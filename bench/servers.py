@@ -1,6 +1,7 @@
 """A Prefect and an MLflow server on loopback, for as long as a benchmark runs."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,43 +17,61 @@ START_SECONDS = 90
 @contextmanager
 def servers(folder: Path) -> Iterator[dict[str, str]]:
     """Start both, wait until they answer, and stop them at the end; the environment that names them."""
+    with mlflow_server(folder) as tracking, prefect_server(folder) as prefect:
+        yield {"PREFECT_API_URL": f"{prefect}/api", "MLFLOW_TRACKING_URI": tracking}
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """A tracking server whose files lie in `folder`; its address."""
     folder.mkdir(parents=True, exist_ok=True)
-    prefect, tracking = f"http://127.0.0.1:{_port()}", f"http://127.0.0.1:{_port()}"
+    address = f"http://127.0.0.1:{_port()}"
+    store = f"sqlite:///{folder / 'mlflow.db'}"
     quiet = {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_API_URL": f"{prefect}/api",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "1",
     }
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | quiet
-    store = f"sqlite:///{folder / 'mlflow.db'}"
     subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", store], capture_output=True, check=True)
-    kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
-    commands = [
-        ["prefect", "server", "start", "--port", prefect.rpartition(":")[2]],
-        ["mlflow", "server", "--port", tracking.rpartition(":")[2], "--workers", "1", *kept],
-    ]
-    with (folder / "servers.log").open("w") as log:
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-m", *command],
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            for command in commands
-        ]
+    command = ["mlflow", "server", "--port", address.rpartition(":")[2], "--workers", "1"]
+    command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+    with _running(command, quiet, folder / "mlflow.log", f"{address}/health"):
+        yield address
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """A Prefect server whose home is `folder`/prefect; its address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"http://127.0.0.1:{_port()}"
+    quiet = {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_API_URL": f"{address}/api",
+        "DO_NOT_TRACK": "1",
+    }
+    command = ["prefect", "server", "start", "--port", address.rpartition(":")[2]]
+    with _running(command, quiet, folder / "prefect.log", f"{address}/api/health"):
+        yield address
+
+
+@contextmanager
+def _running(command: list[str], settings: dict[str, str], log: Path, health: str) -> Iterator[None]:
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment | settings,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            _wait(f"{prefect}/api/health")
-            _wait(f"{tracking}/health")
-            yield {"PREFECT_API_URL": f"{prefect}/api", "MLFLOW_TRACKING_URI": tracking}
+            _wait(health)
+            yield
         finally:
-            for process in started:
-                os.killpg(process.pid, 15)
-                process.wait(20)
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
 
 
 def _port() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 
 import lmdb
@@ -9,16 +10,25 @@ import lmdb
 from headstart.errors import HeadstartError
 
 MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with what is in it
+MAPPED_BYTES = (
+    2**27
+)  # rows read before the map is closed and opened: pages that were read count as our memory
 
 
 class Store:
     """Rows by recipe and key, in one LMDB file that processes share; use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = RLock()
+        self._read = 0
+        self._lmdb = self._open()
+
+    def _open(self) -> lmdb.Environment:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lmdb = lmdb.open(
-                str(folder / "rows.lmdb"),
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return lmdb.open(
+                str(self._folder / "rows.lmdb"),
                 subdir=False,
                 map_size=MAP_BYTES,
                 metasync=False,
@@ -27,7 +37,7 @@ class Store:
             )
         except (OSError, lmdb.Error) as error:
             raise HeadstartError(
-                f"cannot use the store of computed rows in {folder}: {error}; set HEADSTART_CACHE to a "
+                f"cannot use the store of computed rows in {self._folder}: {error}; set HEADSTART_CACHE to a "
                 "folder that can be written, or delete this one (it only saves work)"
             ) from error
 
@@ -44,18 +54,25 @@ class Store:
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
         """The rows of hexadecimal `keys`, None for those not yet computed."""
-        with self._lmdb.begin() as transaction:
-            return [transaction.get(_key(recipe, key)) for key in keys]
+        with self._lock:
+            with self._lmdb.begin() as transaction:
+                rows: list[bytes | None] = [transaction.get(_key(recipe, key)) for key in keys]
+            self._read += sum(len(row) for row in rows if row is not None)
+            if self._read > MAPPED_BYTES:
+                self._lmdb.close()
+                self._lmdb = self._open()
+                self._read = 0
+        return rows
 
     def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
         """Which keys have a row; reads no row."""
-        with self._lmdb.begin() as transaction, transaction.cursor() as cursor:
+        with self._lock, self._lmdb.begin() as transaction, transaction.cursor() as cursor:
             return [cursor.set_key(_key(recipe, key)) for key in keys]
 
     def put(self, recipe: str, rows: Mapping[str, bytes]) -> None:
         """Add rows; they are on disk when this returns."""
         try:
-            with self._lmdb.begin(write=True) as transaction:
+            with self._lock, self._lmdb.begin(write=True) as transaction:
                 for key, row in rows.items():
                     transaction.put(_key(recipe, key), row)
         except lmdb.Error as error:

@@ -99,6 +99,7 @@ class RowWriter:
     ) -> None:
         self._file = file
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        self.row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
         header = {
             "__metadata__": {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
             name: {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [0, size]},

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,8 +25,9 @@ from headstart.model.modules import Chain
 from headstart.model.network import Network
 from headstart.rows import RowStore, check_again
 
-PUT_BATCHES = 16  # batches that are put into the store together: its disk is waited for once
-COPIED = 256  # rows copied from the store at once
+T = TypeVar("T")
+
+HELD_BYTES = 8 * 2**20  # rows put into the store together, or copied out of it
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,16 @@ def write_features(
     missing = {keys[index]: index for index in reversed(range(len(keys))) if not known[index]}
     todo = sorted(missing.values())
     advance(len(keys) - len(todo))
-    for part in _slices(todo, PUT_BATCHES * replicas[0].forward.batch_size):
+    size = replicas[0].forward.batch_size
+    held = max(1, HELD_BYTES // writer.row_bytes)
+    for part in _slices(todo, max(size, held // size * size)):
         rows: dict[str, bytes] = {}
         for indices, activations in _activations(replicas, images, part):
             rows |= {keys[index]: row for index, row in zip(indices, _as_bytes(activations), strict=True)}
             advance(len(indices))
         store.put(recipe, rows)
-    for start in range(0, len(keys), COPIED):
-        for row in store.get(recipe, keys[start : start + COPIED]):
+    for some in _slices(keys, held):
+        for row in store.get(recipe, some):
             assert row is not None
             writer.write(row)
     return len(todo)
@@ -223,7 +226,7 @@ def _as_bytes(activations: torch.Tensor) -> list[bytes]:
     return [bytes(row.flatten().view(torch.uint8).numpy()) for row in activations]
 
 
-def _slices(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
 

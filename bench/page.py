@@ -1,0 +1,196 @@
+"""docs/performance.md from bench/results: every figure with the command that makes it.
+
+.venv/bin/python bench/page.py
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from machine import RESULTS, ROOT
+
+
+def main() -> None:
+    path = ROOT / "docs" / "performance.md"
+    path.write_text("\n".join(page()) + "\n", encoding="utf-8")
+    print(f"wrote {path.relative_to(ROOT)}")
+
+
+def page() -> Iterator[str]:
+    yield "# Performance"
+    yield ""
+    yield (
+        "`make bench` runs the scripts of `bench/`, writes their results to `bench/results/*.json` and makes "
+        "this page of them. Machines are noisy: ratios are taken in one run, and count more than seconds."
+    )
+    yield from backbone(read("backbone"))
+    yield from pipeline(read("pipeline"))
+    yield from agreement(read("agreement"))
+    yield from memory(read("memory"))
+    yield from package(read("package"))
+    yield from orchestration(read("orchestration"))
+    yield from other()
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
+def heading(title: str, script: str, result: dict[str, Any]) -> Iterator[str]:
+    machine = result["machine"]
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield f"`{script}` on {machine['device']}, {machine['threads']} threads, torch {machine['torch']}."
+    yield ""
+
+
+def backbone(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("The frozen part", "bench/backbone.py", result)
+    yield (
+        "Packed images through the features stage's own loop, in images a second, against what a square "
+        "matrix product in the same precision implies (30.96 GFLOP an image) and against torchvision's model "
+        "called with the same batch, channels last."
+    )
+    yield ""
+    yield "| precision | matrix product implies | torchvision | stage | stage / product | stage / torchvision |"
+    yield "|---|---|---|---|---|---|"
+    for row in result["rows"]:
+        yield (
+            f"| {row['precision']} | {row['matmul_images_per_s']:.1f} | {row['torchvision_images_per_s']:.1f} "
+            f"| {row['stage_images_per_s']:.1f} | **{row['stage_to_matmul']:.2f}** (target 0.9) "
+            f"| {row['stage_to_torchvision']:.2f} |"
+        )
+    yield ""
+    yield (
+        "What helps: on a processor the convolutions take two images at a time, whose maps stay in its caches; "
+        "the linear layers take the whole batch. In fp32 the library's convolutions need fewer operations than "
+        "they are counted as."
+    )
+
+
+def pipeline(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("The pipeline", "bench/pipeline.py", result)
+    count, precision = result["images"], result["precision"]
+    yield f"{count:,} JPEG files of 500 x 375 pixels, `classifier.6`, 10 epochs, {precision}, random weights."
+    yield ""
+    yield "| | measured | target |"
+    yield "|---|---|---|"
+    yield (
+        f"| `dvc repro` from nothing | {result['cold_s']:.0f} s: **{result['cold_to_bare']:.2f}** times one bare "
+        f"forward pass ({result['bare_forward_s']:.0f} s, torchvision's model) | 1.25 |"
+    )
+    yield (
+        f"| against the article's own loop, 10 epochs | **{result['factor_at_10_epochs']:.0f}** times faster | 20 |"
+    )
+    yield f"| 60 epochs | {result['factor_at_60_epochs']:.0f} times faster | |"
+    yield (
+        f"| {result['images_changed']} images new or changed (1 %) | **{result['one_percent_s']:.1f} s** | "
+        f"{result['one_percent_allowed_s']:.1f} s: 3 % of the cold compute, and 20 s |"
+    )
+    yield f"| `dvc repro`, nothing changed | **{result['nothing_changed_s']:.2f} s** | 1.5 s |"
+    imports = (
+        ", ".join(result["flow_nothing_changed_imports"]) or "no torch, torchvision or Great Expectations"
+    )
+    yield (
+        f"| flow run against running servers, nothing changed | **{result['flow_nothing_changed_s']:.1f} s**, "
+        f"imports {imports} | 5 s, no torch |"
+    )
+    yield ""
+    yield (
+        f"The article's loop takes {1000 * result['article_s_per_image']:.0f} ms an image and epoch, measured "
+        "over two epochs of 300 of the images; it is linear in both. An epoch of head training takes "
+        f"{result['epoch_s']:.2f} s here."
+    )
+    yield ""
+    yield "![times faster by epochs](epochs.png)"
+    yield ""
+    yield "Where a run from nothing and one with 1 % new images spend their time, in seconds:"
+    yield ""
+    again = {stage["command"]: stage["wall_s"] for stage in result["one_percent_stages"]}
+    yield "| stage | from nothing | 1 % new |"
+    yield "|---|---|---|"
+    for stage in result["stages"]:
+        second = again.get(stage["command"])
+        yield f"| {stage['command']} | {stage['wall_s']:.1f} | {'-' if second is None else f'{second:.1f}'} |"
+    cold = result["cold_s"] - sum(stage["wall_s"] for stage in result["stages"])
+    some = result["one_percent_s"] - sum(again.values())
+    yield f"| DVC: hashing, copies to its cache | {cold:.1f} | {some:.1f} |"
+
+
+def agreement(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("bf16 and fp32 agree", "bench/agreement.py", result)
+    yield "| head | test images | same prediction | accuracy fp32 | accuracy bf16 | largest difference of a probability |"
+    yield "|---|---|---|---|---|---|"
+    for row in result["rows"]:
+        yield (
+            f"| {row['head']} | {row['test_images']} | **{row['agreement']:.2%}** (target 99.5 %) "
+            f"| {row['accuracy_fp32']:.4f} | {row['accuracy_bf16']:.4f} "
+            f"| {row['largest_probability_difference']:.3f} |"
+        )
+
+
+def memory(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Peak memory", "bench/memory.py", result)
+    peaks = result["peak_mb"]
+    counts = list(next(iter(peaks.values())))
+    yield "MB of the largest resident set, by images; `classifier.6`, full width. Target: flat, under 2,500."
+    yield ""
+    yield "| | " + " | ".join(f"{int(count):,}" for count in counts) + " |"
+    yield "|---|" + "---|" * len(counts)
+    for stage, by_count in peaks.items():
+        yield f"| {stage} | " + " | ".join(f"{by_count[count]:,.0f}" for count in counts) + " |"
+
+
+def package(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("What a version costs on the tracking server", "bench/package.py", result)
+    yield "| version | stored | beside the trained tensors |"
+    yield "|---|---|---|"
+    for row in result["rows"]:
+        yield (
+            f"| {row['version']} | {row['stored_bytes'] / 1e6:.2f} MB "
+            f"| {row['beside_the_head_bytes'] / 1e6:.2f} MB |"
+        )
+
+
+def orchestration(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Orchestration", "bench/orchestration.py", result)
+    yield "The demo's flow from nothing, in seconds: the stages' own time, and what is around them."
+    yield ""
+    names = {
+        "stages_s": "the six stages",
+        "registration_s": "registration, with the model loaded again and asked",
+        "dvc_s": "DVC: start, hashing, copies to its cache",
+        "start_s": "Python, Prefect and its server, until the flow starts",
+        "end_s": "after the flow's end",
+        "rest_s": "between tasks, the MLflow run, the last `dvc status`",
+        "wall_s": "all",
+    }
+    yield "| | " + " | ".join(row["server"] for row in result["rows"]) + " |"
+    yield "|---|" + "---|" * len(result["rows"])
+    for key, name in names.items():
+        yield f"| {name} | " + " | ".join(f"{row[key]:.1f}" for row in result["rows"]) + " |"
+    for key, name in (
+        ("around_the_stages", "all but the stages"),
+        ("without_registration", "all but the stages and registration"),
+    ):
+        yield f"| {name} | " + " | ".join(f"**{row[key]:.0%}**" for row in result["rows"]) + " |"
+
+
+def other() -> Iterator[str]:
+    yield ""
+    yield "## Elsewhere"
+    yield ""
+    yield "- `bench/trials.py`: a sweep against one training (README, Sweeps)."
+    yield "- `bench/cut_proof.py`: that the cut changes nothing ([cut.md](cut.md))."
+    gpu = RESULTS / "gpu.json"
+    if not gpu.exists():
+        yield "- `bench/gpu.py`: the same on an accelerator. No figure of one is kept here yet."
+        return
+    result = json.loads(gpu.read_text())
+    yield f"- `bench/gpu.py` on {result['machine']['device']}: `bench/results/gpu.json`."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Starting is quick: no command or stage imports what it does not use."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "great_expectations", "mlflow", "prefect", "matplotlib", "pandas", "lmdb"}
+USED = {
+    "cli": set(),
+    "lineage": set(),
+    "network_params": set(),
+    "registry.versions": {"mlflow"},
+    "stages.backbone": {"torch"},
+    "stages.validate": {"great_expectations", "pandas", "lmdb"},
+    "stages.preprocess": {"torch", "torchvision", "pandas", "lmdb"},
+    "stages.features": {"torch", "torchvision", "pandas", "lmdb"},
+    "stages.train": {"torch", "pandas"},
+    "stages.evaluate": {"torch", "pandas"},
+}
+
+
+@pytest.mark.parametrize("module", USED)
+def test_a_module_imports_only_what_it_uses(module: str) -> None:
+    script = f"import sys, headstart.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    allowed = USED[module]
+    if "mlflow" in allowed:  # it brings pandas and, where they are installed, others
+        allowed = HEAVY - {"torch", "torchvision", "great_expectations", "prefect"}
+    if "great_expectations" in allowed:  # it brings matplotlib
+        allowed = allowed | {"matplotlib"}
+    assert set(done.stdout.split()) & HEAVY <= allowed
+
+
+def test_a_deterministic_run_does_not_import_the_compiler() -> None:
+    script = (
+        "import sys, torch; from headstart import runtime; runtime.make_deterministic(0);"
+        "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
