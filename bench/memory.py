@@ -4,7 +4,6 @@
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,8 +26,7 @@ def main() -> None:
             project = Workspace.make(folder, folder / "photographs", **params)
             project.dvc("repro")
             project.commit()
-            meter = project.environment["HEADSTART_PYTHON"]
-            project.run(sys.executable, meter, "-m", "headstart", "register", PYTHONPATH="src")
+            project.run("bin/headstart", "register")
             for stage in project.stages():
                 peaks.setdefault(stage["command"], {})[str(count)] = round(stage["peak_mb"])
         print(count, peaks, flush=True)

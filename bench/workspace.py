@@ -23,11 +23,11 @@ GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.org")
 METER = """#!{python}
 import json, os, sys, time
 start = time.perf_counter()
-child = os.posix_spawn({python!r}, [{python!r}, *sys.argv[1:]], os.environ)
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, used = os.wait4(child, 0)
 wall_s = time.perf_counter() - start
 with open({log!r}, "a") as log:
-    record = {{"command": sys.argv[3], "wall_s": wall_s, "peak_mb": used.ru_maxrss / 1024}}
+    record = {{"command": sys.argv[4], "wall_s": wall_s, "peak_mb": used.ru_maxrss / 1024}}
     log.write(json.dumps(record) + "\\n")
 sys.exit(os.waitstatus_to_exitcode(status))
 """
@@ -62,7 +62,7 @@ class Workspace:
         return {
             **kept,
             "HEADSTART_CACHE": str(self.root.parent / "store"),
-            "HEADSTART_PYTHON": str(self._meter),
+            "HEADSTART_PYTHON": sys.executable,
             "PREFECT_HOME": str(self.root.parent / "prefect"),
         }
 
@@ -91,6 +91,8 @@ class Workspace:
         shutil.copytree(images, made.root / "data")
         made._meter.write_text(METER.format(python=sys.executable, log=str(made._log)))
         made._meter.chmod(made._meter.stat().st_mode | stat.S_IXUSR)
+        script = made.root / "bin" / "headstart"
+        script.write_text(script.read_text().replace(' exec "$', f" exec '{made._meter}' \"$"))
         made.set_params(**params)
         made.run("git", "init", "--quiet", "--initial-branch=main")
         made.dvc("add", "--quiet", "data")

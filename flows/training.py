@@ -163,12 +163,13 @@ def start_from_earlier_head(source: str) -> str:
 
 @task(cache_policy=NO_CACHE)
 def render_docs() -> None:
-    """The validation pages, from the stored result."""
+    """The validation pages, from the stored result; and the imports of registration, beside the stages."""
     import json
 
     from headstart.data.docs import render_data_docs
 
     render_data_docs(json.loads(paths.VALIDATION.read_text(encoding="utf-8")), paths.DATA_DOCS)
+    from headstart.registry import registration  # noqa: F401 - 2 s that register_model need not wait for
 
 
 @task(cache_policy=NO_CACHE)

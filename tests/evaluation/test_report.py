@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from headstart.evaluation.metrics import classification_metrics
-from headstart.evaluation.report import Figure, Mistake, Report, render_report, thumbnail_png
+from headstart.evaluation.report import Figure, Mistake, Report, render_report, thumbnail_jpeg
 
 VOID = {"meta", "link", "img", "br"}
 GREY = np.full((40, 80, 3), 127, np.uint8)
@@ -41,7 +41,13 @@ class Page(HTMLParser):
 
 
 def mistake(number: int, confidence: float) -> Mistake:
-    return Mistake(f"data/ok/{number}.jpg", "ok", "defect", confidence, thumbnail_png(GREY))
+    return Mistake(f"data/ok/{number}.jpg", "ok", "defect", confidence, thumbnail_jpeg(GREY))
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def report() -> Report:
     labels = np.array([0] * 10 + [1] * 10)
     right = np.where(np.arange(20) % 5 == 0, 0.4, 0.9)
     scores = np.where(labels == 1, right, 1 - right)
-    png = thumbnail_png(GREY)
+    png = png_bytes(GREY)
     return Report(
         title="Casting & forging",
         banner=None,
@@ -157,7 +163,7 @@ def test_names_are_text_and_never_markup(report: Report) -> None:
             facts=[(hostile, hostile)],
             excluded=[(hostile, hostile)],
             mistakes=[replace(mistake(1, 0.9), path=hostile, label=hostile)],
-            images=[Figure(hostile, '" onerror="x', thumbnail_png(GREY))],
+            images=[Figure(hostile, '" onerror="x', png_bytes(GREY))],
         )
     )
     page = Page(html)
@@ -169,7 +175,7 @@ def test_names_are_text_and_never_markup(report: Report) -> None:
 
 def test_images_are_inlined_whole_with_their_size(report: Report) -> None:
     first = Page(render_report(report)).attributes("img")[0]
-    assert str(first["src"]).partition(",")[2] == base64.b64encode(thumbnail_png(GREY)).decode()
+    assert str(first["src"]).partition(",")[2] == base64.b64encode(png_bytes(GREY)).decode()
     assert (first["width"], first["height"]) == ("80", "40")
 
 
@@ -178,7 +184,7 @@ def test_images_are_inlined_whole_with_their_size(report: Report) -> None:
 )
 def test_thumbnail_fits_and_is_never_enlarged(shape: tuple[int, int], size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    png = thumbnail_png(pixels)
-    with Image.open(io.BytesIO(png)) as image:
-        assert (image.size, image.mode) == (size, "RGB")
-    assert png == thumbnail_png(pixels.copy())
+    jpeg = thumbnail_jpeg(pixels)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", size, "RGB")
+    assert jpeg == thumbnail_jpeg(pixels.copy())

@@ -39,7 +39,7 @@ class Mistake:
     label: str
     predicted: str
     confidence: float
-    thumbnail_png: bytes
+    thumbnail_jpeg: bytes
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def render_report(report: Report) -> str:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    environment.filters.update(data_uri=_data_uri, png_size=_png_size, share=_share, decimal=_decimal)
+    environment.filters.update(
+        data_uri=_data_uri, jpeg_uri=_jpeg_uri, png_size=_png_size, share=_share, decimal=_decimal
+    )
     page = environment.from_string(files(PACKAGE).joinpath(TEMPLATE).read_text("utf-8")).render(
         report=report,
         wide=WIDE,
@@ -96,12 +98,12 @@ def render_report(report: Report) -> str:
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def thumbnail_png(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
-    """PNG bytes of uint8 [H, W, 3] pixels, shrunk to fit into `size` x `size`; never enlarged."""
+def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
+    """JPEG bytes of uint8 [H, W, 3] pixels, shrunk to fit into `size` x `size`; never enlarged."""
     image = Image.fromarray(pixels)
     image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
     file = io.BytesIO()
-    image.save(file, format="png", compress_level=9)
+    image.save(file, format="jpeg", quality=85)
     return file.getvalue()
 
 
@@ -146,6 +148,10 @@ def _decimal(value: float | None) -> str:
 
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _jpeg_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def _png_size(png: bytes) -> tuple[int, int]:

@@ -43,7 +43,11 @@ TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
-NOT_SERVED = {"stages", "evaluation"}
+NOT_SERVED = {  # what an answer needs no part of
+    *("stages", "evaluation", "__pycache__", "cli.py", "initial_head.py", "params.py", "summary.py"),
+    *("docs.py", "expectations.py", "manifest.py", "packing.py", "sample.py", "initial.py", "trials.py"),
+    *("training.py", "registration.py", "probe.py", "docs.css"),
+}
 
 
 def register(
@@ -268,7 +272,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
             artifacts["frozen"] = f"{folder}/frozen.json"
             sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
-        shutil.copytree(PACKAGE, code, ignore=_not_served)
+        shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns(*NOT_SERVED))
         # MLflow's own check of an input example would load the model here, with this tree's code.
         warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
         with mlflow.start_run(run_id=run_id):
@@ -288,12 +292,6 @@ def _frozen_names() -> list[str]:
     network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
     own = set(network.head_names())
     return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
-
-
-def _not_served(folder: str, names: list[str]) -> set[str]:
-    """What an answer needs no part of stays out of the package."""
-    at_top = Path(folder) == PACKAGE
-    return {name for name in names if name == "__pycache__" or (at_top and name in NOT_SERVED)}
 
 
 def _probe(uri: str, is_stored_now: bool) -> None:

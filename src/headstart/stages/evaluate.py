@@ -222,7 +222,7 @@ def _mistakes(results: _Results) -> tuple[report.Mistake, ...]:
                 label=row["label"],
                 predicted=results.classes[results.predicted[index]],
                 confidence=float(confidence[index]),
-                thumbnail_png=report.thumbnail_png(pixels),
+                thumbnail_jpeg=report.thumbnail_jpeg(pixels),
             )
         )
     return tuple(shown)
