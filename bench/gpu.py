@@ -101,8 +101,9 @@ def train(folder: Path, rows: int, batch_size: int) -> dict[str, float]:
     path = folder / "features.safetensors"
     with path.open("wb") as file:
         writer = checkpoint.RowWriter(file, "features", (rows + held, 4096), torch.bfloat16, {})
-        for _ in range((rows + held) // 1000):
-            part = torch.rand(1000, 4096, generator=random).to(torch.bfloat16)
+        for start in range(0, rows + held, 1000):
+            size = min(1000, rows + held - start)
+            part = torch.rand(size, 4096, generator=random).to(torch.bfloat16)
             writer.write(bytes(part.flatten().view(torch.uint8).numpy()))
     labels = torch.arange(rows + held) % 2
     first, second = range(rows), range(rows, rows + held)

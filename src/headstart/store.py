@@ -10,9 +10,7 @@ import lmdb
 from headstart.errors import HeadstartError
 
 MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with what is in it
-MAPPED_BYTES = (
-    2**27
-)  # rows read before the map is closed and opened: pages that were read count as our memory
+MAPPED_BYTES = 2**27  # read before the map is opened anew: its pages count as our memory
 
 
 class Store:
