@@ -23,18 +23,11 @@ def page() -> Iterator[str]:
         "`make bench` runs the scripts of `bench/`, writes their results to `bench/results/*.json` and makes "
         "this page of them. Machines are noisy: ratios are taken in one run, and count more than seconds."
     )
-    yield from backbone(read("backbone"))
-    yield from pipeline(read("pipeline"))
-    yield from agreement(read("agreement"))
-    yield from memory(read("memory"))
-    yield from package(read("package"))
-    yield from orchestration(read("orchestration"))
+    for name, section in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            yield from section(json.loads(path.read_text()))
     yield from other()
-
-
-def read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return found
 
 
 def heading(title: str, script: str, result: dict[str, Any]) -> Iterator[str]:
@@ -205,6 +198,16 @@ def other() -> Iterator[str]:
         return
     result = json.loads(gpu.read_text())
     yield f"- `bench/gpu.py` on {result['machine']['device']}: `bench/results/gpu.json`."
+
+
+SECTIONS = {
+    "backbone": backbone,
+    "pipeline": pipeline,
+    "agreement": agreement,
+    "memory": memory,
+    "package": package,
+    "orchestration": orchestration,
+}
 
 
 if __name__ == "__main__":
