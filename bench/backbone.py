@@ -83,6 +83,7 @@ def measure(
 ) -> dict[str, object]:
     prefix = prefix_of(NETWORK)
     prefix.load({name: tensor.clone() for name, tensor in weights.items()})
+    runtime.make_deterministic(0)
     replicas = Forward(prefix, transform_of("vgg16", "IMAGENET1K_V1"), precision, batch_size).prepared()
     plain = plain_model(weights, precision)
     batch = torch.randn(batch_size, 3, 224, 224).to(runtime.device(), runtime.DTYPES[precision])
