@@ -134,7 +134,11 @@ def memory(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("Peak memory", "bench/memory.py", result)
     peaks = result["peak_mb"]
     counts = list(next(iter(peaks.values())))
-    yield "MB of the largest resident set, by images; `classifier.6`, width " + str(result["width"]) + ". Target: flat, under 2,500."
+    yield (
+        "MB of the largest resident set, by images; `classifier.6`, width "
+        + str(result["width"])
+        + ". Target: flat, under 2,500."
+    )
     yield "Pages of mapped files count: validate and preprocess read the store through LMDB's map, at most 128 MiB of it."
     yield ""
     yield "| | " + " | ".join(f"{int(count):,}" for count in counts) + " |"

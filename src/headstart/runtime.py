@@ -94,7 +94,8 @@ def make_deterministic(seed: int) -> None:
     """Seed torch and ask for algorithms that give the same bytes in every run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1 s
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a pass over each result, for debugging
+    # else each result is filled before it is written, which is for debugging
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
