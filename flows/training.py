@@ -43,7 +43,8 @@ def train_and_register(init_from: str | None = None) -> str:
     """
     enter_tree()
     logger = get_run_logger()
-    if init_from is None and not lineage.stale() and (sentence := registered_before()) is not None:
+    is_clean = init_from is None and not lineage.stale()
+    if is_clean and (sentence := registered_before()) is not None:
         mark_cached()
         logger.info("nothing changed: %s", sentence)
         return sentence
@@ -51,7 +52,7 @@ def train_and_register(init_from: str | None = None) -> str:
     try:
         if init_from is not None:
             start_from_earlier_head(init_from)
-        run_stages()
+        mark_cached() if is_clean else run_stages()
         if run_id is None:
             run_id = open_tracking()
         sentence = register_model(run_id)
@@ -84,7 +85,8 @@ def mark_cached() -> None:
     """Where DVC finds nothing to do, each stage is a task that ends as Cached."""
     for name in stage_names():
         run_stage.with_options(name=name)(name, known_clean=True)
-    if not (paths.DATA_DOCS / "index.html").exists():
+    index = paths.DATA_DOCS / "index.html"
+    if not index.exists() or index.stat().st_mtime < paths.VALIDATION.stat().st_mtime:
         render_docs()
 
 
