@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -102,8 +103,7 @@ def run(options: Options) -> str:
         _table(outcomes).to_csv(new, index=False)
     environment = runtime.environment(options.training.precision, paths.LOCK)
     write_json(paths.ENVIRONMENTS / "train.json", environment.to_dict())
-    for state in _checkpoints(key):
-        state.unlink(missing_ok=True)
+    _remove_checkpoints(key)
     said = (
         f"{len(history)} epochs" if not tried else f"{len(tried)} trials, the best of {len(history)} epochs"
     )
@@ -222,6 +222,7 @@ def _table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+ABANDONED_SECONDS = 3600  # no write of a state takes as long
 SCORES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -231,6 +232,13 @@ def _folder() -> Path:
 
 def _checkpoints(key: str) -> list[Path]:
     return list(_folder().glob(f"{key}-*.safetensors"))
+
+
+def _remove_checkpoints(key: str) -> None:
+    """Those of this training, and what a kill in the middle of a write left of any."""
+    left = [path for path in _folder().glob(".*") if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
+    for path in [*_checkpoints(key), *left]:
+        path.unlink(missing_ok=True)
 
 
 def _key(options: Options, metadata: Mapping[str, Any], table: pd.DataFrame, rows: Rows) -> str:
