@@ -95,6 +95,7 @@ class Workspace:
         script.write_text(script.read_text().replace(' exec "$', f" exec '{made._meter}' \"$"))
         made.set_params(**params)
         made.run("git", "init", "--quiet", "--initial-branch=main")
+        made.dvc("remote", "modify", "local", "url", str(folder / "remote"))
         made.dvc("add", "--quiet", "data")
         made.commit()
         return made

@@ -53,12 +53,15 @@ def train_and_register(init_from: str | None = None) -> str:
         if init_from is not None:
             start_from_earlier_head(init_from)
         mark_cached() if is_clean else run_stages()
+        push_results()
         if run_id is None:
             run_id = open_tracking()
         sentence = register_model(run_id)
     except BaseException as error:
+        keep_run(run_id)
         close_tracking(run_id, f"{type(error).__name__}: {error}")
         raise
+    keep_run(run_id)
     close_tracking(run_id, None)
     logger.info(sentence)
     return sentence
@@ -189,6 +192,14 @@ def registered_before() -> str | None:
 
 
 @task(cache_policy=NO_CACHE)
+def push_results() -> str:
+    """Send data, outs and the run-cache to the DVC remote: a version must be made again without this host."""
+    said = lineage.push()
+    get_run_logger().info("dvc push: %s", said)
+    return said
+
+
+@task(cache_policy=NO_CACHE)
 def register_model(run_id: str | None) -> str:
     """Register the results; the same results are registered once."""
     from headstart.params import load_params
@@ -202,6 +213,7 @@ def register_model(run_id: str | None) -> str:
         settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
         settings.package,
+        settings.dirty,
         run_id=run_id,
     )
     return registered.sentence()
@@ -231,6 +243,18 @@ def open_tracking() -> str | None:
         return None
 
 
+def keep_run(run_id: str | None) -> None:
+    """Keep dvc.lock under `refs/runs/`, of a failed run too; what stands in the way hides no other error."""
+    from headstart.provenance import keeping
+
+    if run_id is None:
+        return
+    try:
+        get_run_logger().info("dvc.lock: %s", keeping.keep_run(run_id))
+    except HeadstartError as error:
+        get_run_logger().error("%s", error)
+
+
 def close_tracking(run_id: str | None, failure: str | None) -> None:
     """End the MLflow run; a server that went away is logged and hides no other error."""
     from headstart.errors import TrackingError
@@ -239,7 +263,8 @@ def close_tracking(run_id: str | None, failure: str | None) -> None:
     if run_id is None:
         return
     try:
-        tracking.end_run(run_id, failed=failure)
+        left = [path for path in (lineage.LOCK, paths.PARAMS, *lineage.versioned_files()) if path.exists()]
+        tracking.end_run(run_id, failed=failure, files=left)
     except TrackingError as error:
         get_run_logger().error("%s", error)
 

@@ -56,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     tracking = commands.add_parser("tracking", help="make the tracking database, and say where it is")
     tracking.set_defaults(run=_tracking)
     _add_model_commands(commands)
+    _add_provenance_commands(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
     return parser
@@ -176,6 +177,71 @@ def _add_model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     init = commands.add_parser("init-from", help=about, description=about)
     init.add_argument("source", metavar="MODEL", help="models:/NAME/VERSION, models:/NAME@ALIAS, a head file")
     init.set_defaults(run=_init_from)
+
+
+VERSION = "models:/NAME/VERSION, models:/NAME@ALIAS, or runs:/ID"
+
+
+def _add_provenance_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "make a version again from its MLflow record, git and DVC, and compare every result; exit status 0: "
+        "identical, 3: within tolerance on another kind of machine, 4: different, 1: it could not be done"
+    )
+    again = commands.add_parser("reproduce", help="make a version again and compare", description=about)
+    again.add_argument("model", metavar="MODEL_OR_RUN", help=VERSION)
+    again.add_argument(
+        "--from",
+        dest="start",
+        metavar="STAGE",
+        help="first stage to run, default: preprocess; later is partial",
+    )
+    again.add_argument("--tolerance", type=float, help="of metrics and probabilities, default: 0.02")
+    again.add_argument(
+        "--environment",
+        choices=("recorded", "current"),
+        help="recorded (default): made of the recorded lock where this one differs; current: this one",
+    )
+    again.add_argument(
+        "--json", type=Path, metavar="FILE", help="the report; default: reports/reproductions/"
+    )
+    again.add_argument("--keep", action="store_true", help="keep the clone in which it was made")
+    again.add_argument("--tag", action="store_true", help="write the verdict on the version, as `reproduced`")
+    again.set_defaults(run=_reproduce)
+    about = "what made a version: commit, data, parameters, backbone, environment, machine, gate, parent"
+    origin = commands.add_parser("lineage", help="what made a version, as one page", description=about)
+    origin.add_argument("model", metavar="MODEL", help=VERSION)
+    origin.add_argument("--json", action="store_true", help="as JSON")
+    origin.add_argument("--html", type=Path, metavar="FILE", help="as a page too")
+    origin.set_defaults(run=_lineage)
+    about = "what changed between two versions: images, parameters, code, environment, metrics, predictions"
+    compare = commands.add_parser("compare", help="what changed between two versions", description=about)
+    compare.add_argument("before", metavar="A", help=VERSION)
+    compare.add_argument("after", metavar="B", help=VERSION)
+    compare.add_argument("--json", action="store_true", help="as JSON")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="default: reports/comparisons/A..B.html")
+    compare.set_defaults(run=_compare)
+    about = (
+        "remove from DVC's cache and remote what no branch, tag, recent run or registered version needs; "
+        "without --delete it only says what it would remove"
+    )
+    gc = commands.add_parser(
+        "gc", help="remove what nothing needs from DVC's cache and remote", description=about
+    )
+    gc.add_argument("--delete", action="store_true", help="remove; default: a dry run")
+    gc.add_argument("--cache-only", action="store_true", help="leave the remote as it is")
+    gc.add_argument("--remote", metavar="NAME", help="of DVC; default: its default remote")
+    gc.add_argument(
+        "--days", type=float, default=7, help="runs under refs/runs younger than this are kept; default: 7"
+    )
+    gc.add_argument(
+        "--project",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="another clone with this cache or remote",
+    )
+    gc.add_argument("--no-versions", action="store_true", help="delete although MLflow has no version")
+    gc.set_defaults(run=_gc)
 
 
 def _describe(chosen: argparse.Namespace) -> None:
@@ -311,18 +377,99 @@ def _run_flow(chosen: argparse.Namespace) -> None:
 
 def _register(chosen: argparse.Namespace) -> None:
     enter_tree()
-    from headstart.registry import registration
+    from headstart import lineage
+    from headstart.provenance import keeping
+    from headstart.registry import registration, tracking
 
     params = _params()
     settings = params.register_
+    tracking.connect()
+    if not lineage.stale():  # else registration says what is out of date
+        print(f"dvc push: {lineage.push()}")
     registered = registration.register(
         settings.model,
         settings.experiment,
         settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
         settings.package,
+        settings.dirty,
     )
+    if registered.is_new:
+        print(keeping.keep_run(registered.run_id))
     print(registered.sentence())
+
+
+def _reproduce(chosen: argparse.Namespace) -> None:
+    [report] = _enter_with(*([str(chosen.json)] if chosen.json else [""]))
+    from headstart.files import write_json
+    from headstart.provenance import reproduction
+    from headstart.registry import versions
+
+    given = {name: getattr(chosen, name) for name in ("start", "tolerance", "environment")}
+    options = reproduction.Options(
+        **{name: value for name, value in given.items() if value is not None}, keep=chosen.keep
+    )
+    made = reproduction.reproduce(
+        chosen.model, options, lambda text: print(text, file=sys.stderr, flush=True)
+    )
+    path = Path(report) if chosen.json else reproduction.default_report(made.name)
+    write_json(path, made.to_dict())
+    print(f"{made.as_text()}\n{'Report':<25}{path}")
+    verdict = made.found.verdict
+    if chosen.tag:
+        partial = f" (from {made.stages[0]} on)" if made.is_partial else ""
+        versions.tag(made.name, "reproduced", f"{verdict}{partial}")
+    sys.exit({"identical": 0, "within tolerance": 3, "different": 4}[verdict])
+
+
+def _lineage(chosen: argparse.Namespace) -> None:
+    [page_path] = _enter_with(str(chosen.html or ""))
+    from tempfile import TemporaryDirectory
+
+    from headstart.files import write_text
+    from headstart.provenance import origin
+    from headstart.registry.record import open_record
+
+    with TemporaryDirectory() as folder:
+        record = open_record(chosen.model, Path(folder))
+        page = origin.origin_of(record)
+        name = record.name
+    if chosen.html:
+        write_text(Path(page_path), origin.as_html(page, f"What made {name}"))
+    print(origin.as_json(page) if chosen.json else origin.as_text(page))
+
+
+def _compare(chosen: argparse.Namespace) -> None:
+    [page_path] = _enter_with(str(chosen.html or ""))
+    from tempfile import TemporaryDirectory
+
+    from headstart.files import write_text
+    from headstart.provenance import comparison
+    from headstart.registry.record import open_record
+
+    with TemporaryDirectory() as left, TemporaryDirectory() as right:
+        before, after = open_record(chosen.before, Path(left)), open_record(chosen.after, Path(right))
+        found = comparison.with_thumbnails(comparison.compare(before, after), after)
+    names = [name.partition(":/")[2].replace("/", "-") for name in (found.before, found.after)]
+    path = Path(page_path) if chosen.html else Path("reports/comparisons") / f"{names[0]}..{names[1]}.html"
+    write_text(path, comparison.as_html(found))
+    print(comparison.as_json(found) if chosen.json else f"{comparison.as_text(found)}\n\nPage: {path}")
+
+
+def _gc(chosen: argparse.Namespace) -> None:
+    projects = _enter_with(*chosen.project)
+    from headstart.provenance import collection
+
+    remote = None if chosen.cache_only else chosen.remote or ""
+    print(
+        collection.collect_garbage(
+            days=chosen.days,
+            remote=remote,
+            projects=[str(Path(project).resolve()) for project in projects],
+            delete=chosen.delete,
+            without_versions=chosen.no_versions,
+        )
+    )
 
 
 def _tracking(chosen: argparse.Namespace) -> None:

@@ -187,6 +187,7 @@ class Register(Section):
     model: ModelName
     experiment: Annotated[str, Field(min_length=1)]
     package: Literal["shared", "full"]
+    dirty: Literal["record", "refuse"]
     thresholds: Thresholds
 
 

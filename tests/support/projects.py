@@ -64,6 +64,8 @@ def make_repository(root: Path) -> None:
     run(root, "git", "init", "--quiet", "--initial-branch=main")
     run(root, sys.executable, "-m", "dvc", "init", "--quiet")
     run(root, sys.executable, "-m", "dvc", "config", "core.analytics", "false")
+    remote = str(root.parent / f"{root.name}-remote")
+    run(root, sys.executable, "-m", "dvc", "remote", "add", "--quiet", "--default", "local", remote)
     run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
     commit(root)
 

@@ -16,6 +16,7 @@ from headstart.evaluation.metrics import Interval, Metrics
 
 PACKAGE = "headstart.evaluation"
 TEMPLATE = "report.html.j2"
+STYLE = "page.css"
 MISTAKES_SHOWN = 24
 EXCLUDED_SHOWN = 200
 WIDE = 900  # pixels above which a plot gets a row of its own
@@ -81,11 +82,10 @@ def render_report(report: Report) -> str:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    environment.filters.update(
-        data_uri=_data_uri, jpeg_uri=_jpeg_uri, png_size=_png_size, share=_share, decimal=_decimal
-    )
+    environment.filters.update(data_uri=data_uri, png_size=_png_size, share=_share, decimal=_decimal)
     page = environment.from_string(files(PACKAGE).joinpath(TEMPLATE).read_text("utf-8")).render(
         report=report,
+        css=page_css(),
         wide=WIDE,
         tiles=tiles(report.metrics),
         wrong=round(report.metrics.images * (1 - report.metrics.accuracy)),
@@ -105,6 +105,16 @@ def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
     file = io.BytesIO()
     image.save(file, format="jpeg", quality=85)
     return file.getvalue()
+
+
+def page_css() -> str:
+    """The style of this page and of others that show results."""
+    return files(PACKAGE).joinpath(STYLE).read_text("utf-8")
+
+
+def data_uri(data: bytes, media: str) -> str:
+    """Bytes as an address that holds them; `media` such as `image/png`."""
+    return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def tiles(metrics: Metrics) -> list[Tile]:
@@ -144,14 +154,6 @@ def _share(value: float | None) -> str:
 
 def _decimal(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-
-
-def _jpeg_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def _png_size(png: bytes) -> tuple[int, int]:

@@ -30,12 +30,12 @@ from headstart.errors import LineageError, TrackingError
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
-from headstart.registry import frozen, served_model, shared, tracking, versions
+from headstart.registry import frozen, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
 from headstart.registry.verdict import Verdict, judge
 from headstart.registry.versions import Registered
 
-CHALLENGER, CHAMPION = "challenger", "champion"
+CHALLENGER = "challenger"
 PACKAGE = Path(__file__).resolve().parent.parent
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
@@ -43,10 +43,20 @@ TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
+REFUSE = "refuse"
 NOT_SERVED = {  # what an answer needs no part of
-    *("stages", "evaluation", "__pycache__", "cli.py", "initial_head.py", "params.py", "summary.py"),
+    *(
+        "stages",
+        "evaluation",
+        "provenance",
+        "__pycache__",
+        "cli.py",
+        "initial_head.py",
+        "params.py",
+        "summary.py",
+    ),
     *("docs.py", "expectations.py", "manifest.py", "packing.py", "sample.py", "initial.py", "trials.py"),
-    *("training.py", "registration.py", "probe.py", "docs.css"),
+    *("training.py", "registration.py", "record.py", "probe.py", "docs.css"),
 }
 
 
@@ -56,6 +66,7 @@ def register(
     thresholds: dict[str, float],
     params: dict[str, Any],
     package: str = "shared",
+    dirty: str = "record",
     run_id: str | None = None,
 ) -> Registered:
     """Record the results that stand in the tree and register the model; the same results once.
@@ -65,12 +76,20 @@ def register(
         thresholds: least values of metrics that make a version a challenger.
         params: the whole of params.yaml, for the record.
         package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
+        dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
         run_id: the run that the flow opened; without it a run is opened here.
 
     Raises:
-        LineageError: the results are not those of the tree's code, data and params.
+        LineageError: the results are not those of the tree's code, data and params; the DVC remote lacks some
+            of them; or there are uncommitted changes and `dirty` refuses them.
         TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
     """
+    commit = lineage.current_commit()
+    if dirty == REFUSE and commit.dirty:
+        raise LineageError(
+            "the tree has uncommitted changes, and register.dirty is refuse: commit them, or set it to "
+            "record, which keeps the changes with the version"
+        )
     if changed := lineage.stale():
         raise LineageError(
             f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
@@ -82,7 +101,7 @@ def register(
         found = versions.find(client, name, digest)
         is_new = found is None
         if found is None:
-            commit = lineage.current_commit()
+            _check_remote()
             opened = run_id or client.create_run(tracking.experiment_id(client, experiment)).info.run_id
             found = _record(client, name, opened, digest, commit, params, thresholds, package)
             if run_id is None:
@@ -90,8 +109,17 @@ def register(
         elif run_id is not None:
             client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
         _set_aliases(client, name, found, thresholds)
+        versions.mark_champion(client, name)
         aliases = versions.aliases_of(client, name, found)
     return Registered(name, str(found.version), aliases, str(found.run_id), is_new)
+
+
+def _check_remote() -> None:
+    if lacking := lineage.missing_on_remote():
+        raise LineageError(
+            f"the DVC remote lacks {', '.join(list(lacking)[:5])}: the version could not be made again "
+            "elsewhere; run `dvc push --run-cache` first"
+        )
 
 
 def _record(
@@ -113,6 +141,7 @@ def _record(
     _log_files(client, run_id, commit)
     _log_trials(client, run_id)
     _log_dataset(client, run_id, commit)
+    _check_record(client, run_id)
     model, is_stored_now = _log_model(client, run_id, package)
     _probe(model.model_uri, is_stored_now)
     tags = {
@@ -218,16 +247,33 @@ def _log_tags(
 
 
 def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> None:
-    for path in (lineage.LOCK, lineage.PIPELINE, lineage.DATA, paths.PARAMS):
-        client.log_artifact(run_id, str(path), "record")
+    for path in (lineage.LOCK, lineage.PIPELINE, paths.PARAMS, paths.MANIFEST):
+        client.log_artifact(run_id, str(path), record.RECORD)
+    for path in lineage.versioned_files():  # at their places
+        client.log_artifact(run_id, str(path), (Path(record.RECORD) / path.parent).as_posix())
     for path in sorted(paths.ENVIRONMENTS.glob("*.json")):
-        client.log_artifact(run_id, str(path), "record/environment")
-    client.log_artifact(run_id, str(paths.PREDICTIONS), "results")
+        client.log_artifact(run_id, str(path), f"{record.RECORD}/environment")
+    client.log_artifact(run_id, str(paths.PREDICTIONS), record.RESULTS)
     for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
-        client.log_artifact(run_id, str(path), "reports")
+        client.log_artifact(run_id, str(path), record.REPORTS)
     if commit.diff:
-        client.log_text(run_id, commit.diff, "record/uncommitted.diff")
-    client.log_dict(run_id, _shared_files(client, commit), "record/shared.json")
+        with tempfile.TemporaryDirectory() as folder:  # as bytes: a patch holds any
+            (Path(folder) / record.DIFF).write_bytes(commit.diff)
+            client.log_artifact(run_id, f"{folder}/{record.DIFF}", record.RECORD)
+    client.log_dict(run_id, _shared_files(client, commit), f"{record.RECORD}/shared.json")
+
+
+def _check_record(client: MlflowClient, run_id: str) -> None:
+    """Read the record back from the server.
+
+    Raises:
+        TrackingError: it lacks something without which the version could not be made again.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = record.open_record(f"runs:/{run_id}", Path(folder))
+        found.check()
+        for name in json.loads(found.file("shared.json").read_text()):
+            found.shared_file(name, Path(folder) / name)
 
 
 def _shared_files(client: MlflowClient, commit: lineage.Commit) -> dict[str, dict[str, str]]:
@@ -335,8 +381,8 @@ def _set_aliases(client: MlflowClient, name: str, found: ModelVersion, threshold
         return
     if judge(json.loads(paths.METRICS.read_text()), thresholds).passed:
         client.set_registered_model_alias(name, CHALLENGER, found.version)
-        if CHAMPION not in client.get_registered_model(name).aliases:
-            client.set_registered_model_alias(name, CHAMPION, found.version)
+        if versions.CHAMPION not in client.get_registered_model(name).aliases:
+            client.set_registered_model_alias(name, versions.CHAMPION, found.version)
     client.set_model_version_tag(name, found.version, versions.STATE_TAG, versions.COMPLETE)
 
 

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,14 +78,24 @@ def open_run(experiment: str, tags: Mapping[str, str]) -> str:
     return str(run.info.run_id)
 
 
-def end_run(run_id: str, *, failed: str | None) -> None:
-    """End a run as FINISHED, or FAILED with the reason as a tag."""
+def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> None:
+    """End a run as FINISHED, or FAILED with the reason as a tag, and what it left: `files`, under record/."""
     client = connect()
     with translated("end the run"):
         if failed is not None:
             client.set_tag(run_id, "headstart.failure", failed[:5000])
+            for path in files:
+                client.log_artifact(run_id, str(path), "record")
         status = RunStatus.FAILED if failed is not None else RunStatus.FINISHED
         client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    client = connect()
+    with translated("set tags"):
+        for name, value in tags.items():
+            client.set_tag(run_id, name, value)
 
 
 class translated:

@@ -10,6 +10,7 @@ from headstart.registry import tracking
 
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 COMPLETE = "complete"
+CHAMPION, CHAMPION_TAG = "champion", "was_champion"
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,26 @@ def aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[st
     """The aliases of a version, sorted."""
     aliases = client.get_registered_model(name).aliases
     return tuple(sorted(a for a, number in aliases.items() if str(number) == str(found.version)))
+
+
+def mark_champion(client: MlflowClient, name: str) -> None:
+    """Tag the version that is `champion` now, and its run: `headstart gc` keeps it for good."""
+    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    if number is None:
+        return
+    version = client.get_model_version(name, str(number))
+    if CHAMPION_TAG not in version.tags:
+        client.set_model_version_tag(name, str(number), CHAMPION_TAG, "yes")
+        client.set_tag(str(version.run_id), f"headstart.{CHAMPION_TAG}", "yes")
+
+
+def tag(uri: str, key: str, value: str) -> None:
+    """Set a tag of `models:/NAME/VERSION`, or of the run that `runs:/ID` names."""
+    client = tracking.connect()
+    kind, _, name = uri.partition(":/")
+    with tracking.translated(f"tag {uri}"):
+        if kind == "runs":
+            client.set_tag(name, f"headstart.{key}", value)
+        else:
+            model, _, number = name.rpartition("/")
+            client.set_model_version_tag(model, number, key, value)

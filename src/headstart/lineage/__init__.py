@@ -1,0 +1,43 @@
+"""Git and DVC: what made a result, and having it again. Nothing else calls these two programs."""
+
+from headstart.lineage.commits import Commit, bundle, current_commit, keep_run, push_run
+from headstart.lineage.results import (
+    DATA,
+    LOCK,
+    PIPELINE,
+    add,
+    cache_data,
+    data_version,
+    digest_of,
+    lock_digest,
+    missing_on_remote,
+    pull_data,
+    push,
+    stage_names,
+    stale,
+    versioned_files,
+)
+from headstart.lineage.stage_run import run_stage
+
+__all__ = [
+    "DATA",
+    "LOCK",
+    "PIPELINE",
+    "Commit",
+    "add",
+    "bundle",
+    "cache_data",
+    "current_commit",
+    "data_version",
+    "digest_of",
+    "keep_run",
+    "lock_digest",
+    "missing_on_remote",
+    "pull_data",
+    "push",
+    "push_run",
+    "run_stage",
+    "stage_names",
+    "stale",
+    "versioned_files",
+]

@@ -1,0 +1,114 @@
+"""The git state that made a result."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.errors import LineageError
+from headstart.lineage.programs import git, git_line
+from headstart.lineage.results import LOCK, versioned_files
+
+RUNS = "refs/runs"
+AUTHOR = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "headstart"), ("EMAIL", "headstart@localhost"))
+}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The git state of the tree.
+
+    Attributes:
+        commit: full hash of HEAD.
+        branch: its branch, "" where HEAD is detached.
+        on_remote: whether a remote-tracking branch holds the commit.
+        diff: binary patch from the commit to the tree, without dvc.lock; empty where the tree is clean.
+    """
+
+    commit: str
+    branch: str
+    on_remote: bool
+    diff: bytes
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self.diff)
+
+
+def current_commit() -> Commit:
+    """Where the tree stands in git.
+
+    Raises:
+        LineageError: no repository, or no commit in it.
+    """
+    try:
+        commit = git_line("rev-parse", "--verify", "HEAD")
+    except LineageError as error:
+        raise LineageError(
+            f"{error}; a result is recorded by its commit, so the project must be a git repository with one "
+            "(`git add -A && git commit`)"
+        ) from error
+    with _index_of_tree() as index:
+        diff = git("diff", "--cached", "--binary", "HEAD", "--", ".", f":(exclude){LOCK}", env=index)
+    return Commit(
+        commit=commit,
+        branch=git_line("branch", "--show-current"),
+        on_remote=bool(git_line("branch", "--remotes", "--contains", commit)),
+        diff=diff,
+    )
+
+
+def bundle(path: Path) -> None:
+    """Write the history of HEAD as a git bundle, from which the commit can be cloned."""
+    git("bundle", "create", "--quiet", str(path), "HEAD")
+
+
+def keep_run(name: str) -> str:
+    """Commit the tree as it stands, dvc.lock included, under `refs/runs/NAME`.
+
+    No branch, no index and no file changes.
+
+    Returns:
+        The ref.
+    """
+    with _index_of_tree() as index:
+        if LOCK.exists():
+            git("add", "--force", "--", str(LOCK), env=index)
+        tree = git_line("write-tree", env=index)
+    commit = git_line("commit-tree", tree, "-p", "HEAD", "-m", f"Run {name}", env=AUTHOR)
+    ref = f"{RUNS}/{name}"
+    git("update-ref", ref, commit)
+    return ref
+
+
+def push_run(ref: str) -> str | None:
+    """Send the ref to the git remote.
+
+    Returns:
+        The remote's name; None where the repository has none.
+
+    Raises:
+        LineageError: the remote is out of reach or refuses.
+    """
+    names = git_line("remote").splitlines()
+    if not names:
+        return None
+    name = "origin" if "origin" in names else names[0]
+    git("push", "--quiet", name, f"+{ref}:{ref}")
+    return name
+
+
+@contextmanager
+def _index_of_tree() -> Iterator[dict[str, str]]:
+    """An index of its own: changes to tracked files, new files of src/ and flows/, new .dvc files."""
+    with TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git("read-tree", "HEAD", env=index)
+        git("add", "--update", env=index)
+        new = [part for part in ("src", "flows") if Path(part).exists()]
+        git("add", "--all", "--", *new, *(str(path) for path in versioned_files()), env=index)
+        yield index

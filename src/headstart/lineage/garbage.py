@@ -1,0 +1,153 @@
+"""What no branch, tag, recent run or registered version needs, in DVC's cache and remote."""
+
+import re
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.errors import LineageError
+from headstart.lineage.commits import AUTHOR, RUNS
+from headstart.lineage.fresh_clone import share_dvc, write_files
+from headstart.lineage.programs import dvc, git, git_line
+from headstart.lineage.results import LOCK, PIPELINE, versioned_files
+
+REMOVED = re.compile(r"^Removing (.+)$", re.MULTILINE)
+CACHE = re.compile(r"files/md5/([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What was, or would be, removed.
+
+    Attributes:
+        cache, remote: digests of files; a folder's list of files ends in `.dir`.
+        sizes: bytes by digest, of those that the cache held.
+        kept: what was found that needs something, for people.
+    """
+
+    cache: tuple[str, ...]
+    remote: tuple[str, ...]
+    sizes: Mapping[str, int]
+    kept: tuple[str, ...]
+
+
+def collect(
+    records: Mapping[str, Mapping[str, Path]],
+    *,
+    days: float,
+    remote: str | None,
+    projects: Sequence[str],
+    delete: bool,
+) -> Garbage:
+    """Find, and remove where asked, what nothing needs.
+
+    Args:
+        records: of each registered version, its recorded files by their place in the tree.
+        days: runs under refs/runs that are younger are kept too: a flow may be about to register.
+        remote: name of the DVC remote to clean as well.
+        projects: other clones that share the cache or the remote; what they use is kept.
+        delete: remove; without it nothing changes.
+
+    Raises:
+        LineageError: git's remotes are out of reach, so that it is not known which branches there are.
+    """
+    if remote is not None:
+        for name in git_line("remote").splitlines():
+            git("fetch", "--quiet", "--tags", name)
+    cache = Path(dvc("cache", "dir").strip()).resolve()
+    with TemporaryDirectory() as temporary:
+        clone = Path(temporary) / "clone"
+        kept = _clone_with_tags(clone, records, days)
+        share_dvc(clone)
+        arguments = ["gc", "--all-tags", "--force", *([] if delete else ["--dry"])]
+        if remote is not None:
+            arguments += ["--cloud", "--remote", remote]
+        if projects:
+            arguments += ["--projects", *projects]
+        sizes = {digest: path.stat().st_size for digest, path in _objects(cache)}
+        said = dvc(*arguments, folder=clone)
+    here: list[str] = []
+    there: list[str] = []
+    for path in REMOVED.findall(said):
+        found = CACHE.search(path)
+        digest = "".join(found.groups()) if found else Path(path).name
+        (here if Path(path).is_relative_to(cache) else there).append(digest)
+    return Garbage(tuple(sorted(here)), tuple(sorted(there)), sizes, tuple(kept))
+
+
+def _objects(cache: Path) -> Iterable[tuple[str, Path]]:
+    for path in cache.glob("files/md5/??/*"):
+        yield path.parent.name + path.name, path
+
+
+def _clone_with_tags(clone: Path, records: Mapping[str, Mapping[str, Path]], days: float) -> list[str]:
+    """A repository in which everything that needs something is a tag, which DVC can be told to keep."""
+    git("init", "--quiet", str(clone))
+    objects = Path(git_line("rev-parse", "--git-path", "objects")).resolve()
+    (clone / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
+    kept = []
+    for number, (name, commit) in enumerate(_refs(days)):
+        git("update-ref", f"refs/tags/ref-{number}", commit, folder=clone)
+        kept.append(name)
+    here = {str(path): path for path in (PIPELINE, LOCK, *versioned_files()) if path.exists()}
+    for number, (name, files) in enumerate({"this folder": here, **records}.items()):
+        commit = _commit(clone, files)
+        git("update-ref", f"refs/tags/record-{number}", commit, folder=clone)
+        kept.append(name)
+    if not (clone / ".dvc").exists():
+        dvc("init", "--quiet", folder=clone)
+    return kept
+
+
+def _refs(days: float) -> list[tuple[str, str]]:
+    """Branches here and on git's remotes, tags, HEAD, and the young ones of refs/runs."""
+    found = [("HEAD", git_line("rev-parse", "HEAD"))]
+    pattern = ("refs/heads", "refs/remotes", "refs/tags", RUNS)
+    listed = git_line("for-each-ref", "--format=%(objectname) %(creatordate:unix) %(refname)", *pattern)
+    for line in listed.splitlines():
+        commit, seconds, name = line.split(" ", 2)
+        if not name.startswith(f"{RUNS}/") or time.time() - float(seconds or 0) < days * 86400:
+            found.append((name, commit))
+    return found
+
+
+def _commit(clone: Path, files: Mapping[str, Path]) -> str:
+    """A commit that holds these files alone."""
+    with TemporaryDirectory(dir=clone.parent) as folder:
+        tree = Path(folder) / "tree"
+        tree.mkdir()
+        write_files(tree, files)
+        env = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_WORK_TREE": str(tree), "GIT_DIR": f"{clone}/.git"}
+        git("add", "--all", "--force", ".", folder=tree, env=env)
+        written = git_line("write-tree", folder=tree, env=env)
+    return git_line("commit-tree", written, "-m", "kept", folder=clone, env=AUTHOR)
+
+
+def default_remote() -> str:
+    """The name of the DVC remote that is used without one being named.
+
+    Raises:
+        LineageError: there is none.
+    """
+    for line in dvc("config", "--list").splitlines():
+        if line.startswith("core.remote="):
+            return line.partition("=")[2]
+    raise LineageError("there is no default DVC remote; name one: `dvc remote add --default NAME URL`")
+
+
+def prune_environments(days: float, delete: bool) -> list[Path]:
+    """Old environments that were made to reproduce versions, and states left by killed trainings."""
+    from headstart.cache import default_folder
+
+    before = time.time() - days * 86400
+    folders = (default_folder() / "environments", default_folder() / "checkpoints")
+    old = [path for folder in folders for path in folder.glob("*") if path.stat().st_mtime < before]
+    for path in old if delete else []:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return old

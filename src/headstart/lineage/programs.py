@@ -1,0 +1,69 @@
+"""Git and DVC as programs: run in a folder, their failures as errors of ours."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from headstart.errors import LineageError
+
+GIT_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+
+
+def git(
+    *arguments: str, folder: Path | None = None, env: Mapping[str, str] | None = None, stdin: bytes = b""
+) -> bytes:
+    """What git prints, as bytes: a patch holds any.
+
+    Args:
+        env: added to the environment. Git never asks for a password; it fails.
+
+    Raises:
+        LineageError: git failed; the message has what it said.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**GIT_QUIET, **os.environ, **(env or {})},
+            input=stdin,
+            capture_output=True,
+        )
+    except FileNotFoundError as error:
+        raise LineageError("git is not installed; a result is recorded by its commit") from error
+    if done.returncode:
+        raise LineageError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def git_line(*arguments: str, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What git prints, as one stripped text."""
+    return git(*arguments, folder=folder, env=env).decode(errors="surrogateescape").strip()
+
+
+def dvc(
+    *arguments: str,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+) -> str:
+    """What DVC prints to its standard output.
+
+    Raises:
+        LineageError: DVC failed; the message has what it said.
+    """
+    done = subprocess.run(
+        [python, "-m", "dvc", *arguments],
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        said = done.stderr.strip()
+        hint = ""
+        if "no remote specified" in said:
+            hint = "; name one: `dvc remote add --default NAME URL`"
+        raise LineageError(f"dvc {arguments[0]}: {said}{hint}")
+    return done.stdout
