@@ -14,8 +14,8 @@ COPIED = ("bin", "dvc.yaml", "requirements.lock", "flows", "mlflow")
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
-def make_tree(root: Path) -> None:
-    """Everything of this project that a stage needs, its code by a link."""
+def make_tree(root: Path, linked: bool = True) -> None:
+    """Everything of this project that a stage needs, its code by a link, or its own to be edited."""
     root.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -26,7 +26,11 @@ def make_tree(root: Path) -> None:
         else:
             shutil.copy(source, root / name)
     (root / "src").mkdir()
-    (root / "src" / "headstart").symlink_to(ROOT / "src" / "headstart")
+    if linked:
+        (root / "src" / "headstart").symlink_to(ROOT / "src" / "headstart")
+    else:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart", ignore=ignored)
     shutil.copy(ROOT / "params.yaml", root)
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
 

@@ -1,6 +1,6 @@
 """Git and DVC: what made a result, and having it again. Nothing else calls these two programs."""
 
-from headstart.lineage.commits import Commit, bundle, current_commit, keep_run, push_run
+from headstart.lineage.commits import Commit, bundle, current_commit, keep_run, name_version, push_refs
 from headstart.lineage.results import (
     DATA,
     LOCK,
@@ -8,6 +8,8 @@ from headstart.lineage.results import (
     add,
     cache_data,
     data_version,
+    default_remote,
+    describe_missing,
     digest_of,
     lock_digest,
     missing_on_remote,
@@ -29,13 +31,16 @@ __all__ = [
     "cache_data",
     "current_commit",
     "data_version",
+    "default_remote",
+    "describe_missing",
     "digest_of",
     "keep_run",
     "lock_digest",
     "missing_on_remote",
+    "name_version",
     "pull_data",
     "push",
-    "push_run",
+    "push_refs",
     "run_stage",
     "stage_names",
     "stale",

@@ -1,6 +1,6 @@
 """The git state that made a result."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from headstart.errors import LineageError
 from headstart.lineage.programs import git, git_line
 from headstart.lineage.results import LOCK, versioned_files
 
-RUNS = "refs/runs"
+RUNS, VERSIONS = "refs/runs", "refs/versions"
 AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -85,8 +85,15 @@ def keep_run(name: str) -> str:
     return ref
 
 
-def push_run(ref: str) -> str | None:
-    """Send the ref to the git remote.
+def name_version(ref: str, model: str, version: str) -> str:
+    """Give a kept run a second name: `refs/versions/MODEL/VERSION`."""
+    named = f"{VERSIONS}/{model}/{version}"
+    git("update-ref", named, ref)
+    return named
+
+
+def push_refs(refs: Sequence[str]) -> str | None:
+    """Send refs to the git remote.
 
     Returns:
         The remote's name; None where the repository has none.
@@ -98,7 +105,7 @@ def push_run(ref: str) -> str | None:
     if not names:
         return None
     name = "origin" if "origin" in names else names[0]
-    git("push", "--quiet", name, f"+{ref}:{ref}")
+    git("push", "--quiet", name, *(f"+{ref}:{ref}" for ref in refs))
     return name
 
 

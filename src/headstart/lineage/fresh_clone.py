@@ -119,9 +119,8 @@ def restore(folder: Path, targets: Sequence[str]) -> None:
         changed = dvc("status", "--json", *targets, folder=folder, env=env).strip()
     if changed and changed.splitlines()[-1] != "{}":
         raise LineageError(
-            f"what DVC restored is not what the record names: {changed}; if a file in DVC's cache is damaged, "
-            ""
-            "delete it there, so that the remote's is fetched"
+            f"what DVC restored is not what the record names: {changed}; if a file in DVC's cache is "
+            "damaged, delete it there, so that the remote's is fetched"
         )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headstart.errors import LineageError
 from headstart.lineage.commits import AUTHOR, RUNS
 from headstart.lineage.fresh_clone import share_dvc, write_files
 from headstart.lineage.programs import dvc, git, git_line
@@ -62,13 +61,15 @@ def collect(
         clone = Path(temporary) / "clone"
         kept = _clone_with_tags(clone, records, days)
         share_dvc(clone)
-        arguments = ["gc", "--all-tags", "--force", *([] if delete else ["--dry"])]
+        arguments = ["gc", "--all-tags", "--force"]
         if remote is not None:
             arguments += ["--cloud", "--remote", remote]
         if projects:
             arguments += ["--projects", *projects]
         sizes = {digest: path.stat().st_size for digest, path in _objects(cache)}
-        said = dvc(*arguments, folder=clone)
+        said = dvc(*arguments, "--dry", folder=clone)  # what it removes, DVC names in a dry run alone
+        if delete:
+            dvc(*arguments, folder=clone)
     here: list[str] = []
     there: list[str] = []
     for path in REMOVED.findall(said):
@@ -124,18 +125,6 @@ def _commit(clone: Path, files: Mapping[str, Path]) -> str:
         git("add", "--all", "--force", ".", folder=tree, env=env)
         written = git_line("write-tree", folder=tree, env=env)
     return git_line("commit-tree", written, "-m", "kept", folder=clone, env=AUTHOR)
-
-
-def default_remote() -> str:
-    """The name of the DVC remote that is used without one being named.
-
-    Raises:
-        LineageError: there is none.
-    """
-    for line in dvc("config", "--list").splitlines():
-        if line.startswith("core.remote="):
-            return line.partition("=")[2]
-    raise LineageError("there is no default DVC remote; name one: `dvc remote add --default NAME URL`")
 
 
 def prune_environments(days: float, delete: bool) -> list[Path]:

@@ -33,17 +33,23 @@ def stale() -> dict[str, Any]:
 
 
 def missing_on_remote() -> dict[str, str]:
-    """Data and outs that the default DVC remote lacks: path to what DVC says of it.
+    """Data and outs that the default DVC remote lacks: path to its digest or what DVC says of it.
 
-    DVC remembers what it once saw on a remote; here it is asked without that memory, so that a file which
-    was deleted there is found.
+    DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is there.
+    Here it is asked without that memory, and every file of a folder is looked for.
 
     Raises:
         LineageError: no remote, or it is out of reach.
     """
     with TemporaryDirectory() as empty:
         found = _status("--cloud", env={"DVC_SITE_CACHE_DIR": empty})
-    return {path: state for path, state in found.items() if state != "deleted"}  # in no cache, on the remote
+    lacking = {
+        path: state for path, state in found.items() if state != "deleted"
+    }  # gone from the cache alone
+    if lacking or not (wanted := _files_of_folders()):
+        return lacking
+    there = {line.replace("/", "") for line in dvc("ls-url", "--recursive", _address()).splitlines()}
+    return {path: digest for path, digest in wanted.items() if digest not in there}
 
 
 def push() -> str:
@@ -60,21 +66,60 @@ def push() -> str:
         with TemporaryDirectory() as empty:  # it was there once, and DVC remembers that
             said = dvc("push", "--run-cache", *_targets(), env={"DVC_SITE_CACHE_DIR": empty}).splitlines()
     if lacking := missing_on_remote():
-        raise LineageError(
-            f"the DVC remote lacks {_named(lacking)}, and the cache does not hold it; make it again by "
-            "`dvc repro --force`, or for data by `dvc add`"
-        )
+        raise LineageError(f"after `dvc push`: {describe_missing(lacking)}")
     return said[-1] if said else "Everything is up to date."
+
+
+def describe_missing(lacking: Mapping[str, str]) -> str:
+    """What the remote lacks, and what to do about it."""
+    first = ", ".join(f"{path} ({state})" for path, state in list(lacking.items())[:5])
+    more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+    return (
+        f"DVC remote {default_remote()!r} lacks {first}{more}. What the cache holds, `dvc push` sends; what it "
+        "does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent again "
+        "once the folder's list, the `.dir` file of its digest, is deleted on the remote"
+    )
+
+
+def default_remote() -> str:
+    """The name of the DVC remote that is used where none is named.
+
+    Raises:
+        LineageError: there is none.
+    """
+    for line in dvc("config", "--list").splitlines():
+        if line.startswith("core.remote="):
+            return line.partition("=")[2]
+    raise LineageError("there is no default DVC remote; name one: `dvc remote add --default NAME URL`")
+
+
+def _address() -> str:
+    return f"remote://{default_remote()}/files/md5"
+
+
+def _files_of_folders() -> dict[str, str]:
+    """Path to MD5 of every file in a folder that DVC versions, by the lists in its cache or remote."""
+    folders = {
+        out["path"]: out["md5"]
+        for path in versioned_files()
+        for out in read_yaml(path)["outs"]
+        if out["md5"].endswith(".dir")
+    }
+    cache = Path(dvc("cache", "dir").strip())
+    files = {}
+    for folder, digest in folders.items():
+        with TemporaryDirectory() as temporary:
+            listed = cache / "files" / "md5" / digest[:2] / digest[2:]
+            if not listed.exists():
+                listed = Path(temporary) / "list"
+                dvc("get-url", f"{_address()}/{digest[:2]}/{digest[2:]}", str(listed))
+            files |= {f"{folder}/{file['relpath']}": file["md5"] for file in json.loads(listed.read_text())}
+    return files
 
 
 def _targets() -> list[str]:
     """All that the tree versions; without a name DVC walks the whole folder for it."""
     return [*(str(path) for path in versioned_files()), *stage_names()]
-
-
-def _named(paths: Mapping[str, str]) -> str:
-    first = ", ".join(list(paths)[:5])
-    return f"{first} and {len(paths) - 5} more" if len(paths) > 5 else first
 
 
 def lock_digest() -> str:

@@ -102,7 +102,7 @@ class Agreement:
 
     @property
     def first_difference(self) -> str:
-        """The first file that differs, in the order of the stages; "" for none, and the environments aside."""
+        """The first file that differs, in the order of the stages; "" for none; environments aside."""
         for out in self.outs:
             if not out.same and not out.path.startswith(f"{paths.ENVIRONMENTS}/"):
                 return f"stage {out.stage}: {out.path}"

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
-from headstart.lineage import garbage
+from headstart.lineage import default_remote, garbage
 from headstart.registry import tracking
 from headstart.registry.record import download_tree_files, runs_to_keep
 
@@ -41,7 +41,7 @@ def collect_garbage(
             records = {
                 name: download_tree_files(run_id, Path(folder) / run_id) for run_id, name in runs.items()
             }
-        name = garbage.default_remote() if remote == "" else remote
+        name = default_remote() if remote == "" else remote
         found = garbage.collect(records, days=days, remote=name, projects=projects, delete=delete)
     old = garbage.prune_environments(max(days, 7), delete)
     done = "removed" if delete else "would be removed"

@@ -165,7 +165,8 @@ def open_record(source: str, folder: Path) -> Record:
     """
     client = tracking.connect()
     with tracking.translated(f"fetch the record of {source}"):
-        version, aliases = None, ()
+        version = None
+        aliases: tuple[str, ...] = ()
         if source.startswith("models:/"):
             version = _version(client, source)
             run_id = str(version.run_id)

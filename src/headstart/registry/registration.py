@@ -117,8 +117,7 @@ def register(
 def _check_remote() -> None:
     if lacking := lineage.missing_on_remote():
         raise LineageError(
-            f"the DVC remote lacks {', '.join(list(lacking)[:5])}: the version could not be made again "
-            "elsewhere; run `dvc push --run-cache` first"
+            f"the version could not be made again elsewhere: {lineage.describe_missing(lacking)}"
         )
 
 

@@ -68,6 +68,14 @@ def mark_champion(client: MlflowClient, name: str) -> None:
         client.set_tag(str(version.run_id), f"headstart.{CHAMPION_TAG}", "yes")
 
 
+def of_run(run_id: str) -> list[tuple[str, str]]:
+    """Name and number of the versions that a run made."""
+    client = tracking.connect()
+    with tracking.translated(f"look up versions of run {run_id}"):
+        found = client.search_model_versions(f"run_id = '{run_id}'")
+    return [(version.name, str(version.version)) for version in found]
+
+
 def tag(uri: str, key: str, value: str) -> None:
     """Set a tag of `models:/NAME/VERSION`, or of the run that `runs:/ID` names."""
     client = tracking.connect()
