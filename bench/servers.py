@@ -25,7 +25,7 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
 def mlflow_server(folder: Path) -> Iterator[str]:
     """A tracking server whose files lie in `folder`; its address."""
     folder.mkdir(parents=True, exist_ok=True)
-    address = f"http://127.0.0.1:{_port()}"
+    address = f"http://127.0.0.1:{free_port()}"
     store = f"sqlite:///{folder / 'mlflow.db'}"
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -43,7 +43,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 def prefect_server(folder: Path) -> Iterator[str]:
     """A Prefect server whose home is `folder`/prefect; its address."""
     folder.mkdir(parents=True, exist_ok=True)
-    address = f"http://127.0.0.1:{_port()}"
+    address = f"http://127.0.0.1:{free_port()}"
     quiet = {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -74,7 +74,7 @@ def _running(command: list[str], settings: dict[str, str], log: Path, health: st
             process.wait(30)
 
 
-def _port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

@@ -101,6 +101,11 @@ def test_a_failed_stage_fails_the_flow_and_its_run_and_registers_nothing(reposit
     assert failed.info.status == "FAILED"
     assert "there is no file gone.pth" in failed.data.tags["headstart.failure"]
     assert versions(repository) == []
+    ref = f"refs/runs/{failed.info.run_id}"
+    assert failed.data.tags["headstart.ref"] == ref
+    assert "weights: gone.pth" in run(repository, "git", "show", f"{ref}:params.yaml").stdout
+    record = {file.path for file in client(repository).list_artifacts(failed.info.run_id, "record")}
+    assert {"record/params.yaml", "record/data.dvc"} <= record
 
 
 def test_without_mlflow_the_model_is_made_and_registered_later(

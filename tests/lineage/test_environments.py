@@ -22,7 +22,8 @@ def test_this_environment_is_what_the_committed_lock_makes() -> None:
 def test_another_version_another_python_and_a_lacking_package_are_differences(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.write_text(
-        f"numpy=={metadata.version('numpy')} \\\n    --hash=sha256:00\npillow==1.0 ; python_version >= '3' \\\n"
+        f"numpy=={metadata.version('numpy')} \\\n    --hash=sha256:00\n"
+        "pillow==1.0 ; python_version >= '3' \\\n"
         "nothing-of-the-kind==2.0\nonly-on-windows==1.0 ; sys_platform == 'win32' \\\n"
     )
     assert environments.differences(lock, "3.2.1") == {

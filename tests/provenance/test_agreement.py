@@ -29,15 +29,15 @@ def agree(**changes: object) -> Agreement:
     return Agreement(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def table(path: Path, **columns: list[object]) -> Path:
+def table(file: Path, /, **columns: list[object]) -> Path:
     rows = {
         "path": ["a", "b"],
         "predicted": ["x", "y"],
         "probability:x": [0.9, 0.2],
         "probability:y": [0.1, 0.8],
     }
-    pd.DataFrame({**rows, **columns}).to_parquet(path)
-    return path
+    pd.DataFrame({**rows, **columns}).to_parquet(file)
+    return file
 
 
 def test_everything_equal_is_identical() -> None:

@@ -24,14 +24,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowCl
 
 
 @pytest.fixture
-def project(tree: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """A project with code of its own, and a git remote that has its first commit."""
-    shutil.rmtree(tree)
+    tree = tmp_path / "project"
     make_tree(tree, linked=False)
     draw_images(tree / "data", {"dark": 24, "light": 24})
     edit_params(tree, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
     make_repository(tree)
-    run(tree.parent, "git", "init", "--quiet", "--bare", "origin")
+    run(tree.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(tree, "git", "remote", "add", "origin", "../origin")
     run(tree, "git", "push", "--quiet", "--set-upstream", "origin", "main")
     return tree
@@ -55,7 +55,7 @@ def report(root: Path, version: int) -> dict[str, object]:
 
 
 def change_everything(project: Path) -> None:
-    """Images added, removed, relabelled and renamed; code committed but not pushed; a parameter not committed."""
+    """Images added, removed, relabelled, renamed; code committed, not pushed; a parameter not committed."""
     draw_images(project / "data", {"extra": 4}, seed=5)
     for path in sorted((project / "data/extra").iterdir()):
         path.rename(project / "data/light" / f"new-{path.name}")
@@ -163,16 +163,12 @@ def _forget_the_second_commit(origin: Path) -> None:
 
 
 def test_code_that_gives_other_results_each_time_is_found_out(project: Path, server: MlflowClient) -> None:
-    initial = project / "src/headstart/model/training.py"
-    text = initial.read_text()
-    assert "torch.manual_seed(" in text or "make_deterministic(" in text
-    initial.write_text(
-        text.replace(
-            "runtime.make_deterministic(options.seed)",
-            "runtime.make_deterministic(__import__('time').time_ns())",
-        )
-    )
-    assert initial.read_text() != text
+    training = project / "src/headstart/model/training.py"
+    text = training.read_text()
+    seeded = "runtime.make_deterministic(options.seed)"
+    clock = "options = __import__('dataclasses').replace(options, lr=__import__('time').time() % 0.1)"
+    assert seeded in text
+    training.write_text(text.replace(seeded, f"{seeded}; {clock}"))
     repro(project)
     assert "version 1 registered" in headstart(project, "register")
     said = headstart(project, "reproduce", "models:/headstart/1", status=4)
@@ -255,7 +251,7 @@ def test_garbage_is_what_no_version_branch_or_run_needs(
 
 
 def _heads(project: Path, server: MlflowClient) -> dict[str, str]:
-    """Digests of heads: of a version, of a run that was never registered, of a champion whose version is deleted."""
+    """Digests of heads: of versions, one of them deleted and once champion, and of runs never registered."""
 
     def head() -> str:
         return next(

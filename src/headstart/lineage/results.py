@@ -35,8 +35,8 @@ def stale() -> dict[str, Any]:
 def missing_on_remote() -> dict[str, str]:
     """Data and outs that the default DVC remote lacks: path to its digest or what DVC says of it.
 
-    DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is there.
-    Here it is asked without that memory, and every file of a folder is looked for.
+    DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is
+    there. Here it is asked without that memory, and every file of a folder is looked for.
 
     Raises:
         LineageError: no remote, or it is out of reach.
@@ -75,8 +75,8 @@ def describe_missing(lacking: Mapping[str, str]) -> str:
     first = ", ".join(f"{path} ({state})" for path, state in list(lacking.items())[:5])
     more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
     return (
-        f"DVC remote {default_remote()!r} lacks {first}{more}. What the cache holds, `dvc push` sends; what it "
-        "does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent again "
+        f"DVC remote {default_remote()!r} lacks {first}{more}. What the cache holds, `dvc push` sends; "
+        "what it does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent again "
         "once the folder's list, the `.dir` file of its digest, is deleted on the remote"
     )
 
@@ -106,7 +106,7 @@ def _files_of_folders() -> dict[str, str]:
         if out["md5"].endswith(".dir")
     }
     cache = Path(dvc("cache", "dir").strip())
-    files = {}
+    files: dict[str, str] = {}
     for folder, digest in folders.items():
         with TemporaryDirectory() as temporary:
             listed = cache / "files" / "md5" / digest[:2] / digest[2:]
