@@ -76,8 +76,8 @@ def describe_missing(lacking: Mapping[str, str]) -> str:
     more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
     return (
         f"DVC remote {default_remote()!r} lacks {first}{more}. What the cache holds, `dvc push` sends; "
-        "what it does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent again "
-        "once the folder's list, the `.dir` file of its digest, is deleted on the remote"
+        "what it does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent "
+        "again once the folder's list, the `.dir` file of its digest, is deleted on the remote"
     )
 
 
