@@ -194,9 +194,9 @@ def test_dirt_is_seen_and_recorded(done: Path, tmp_path: Path, monkeypatch: pyte
     (root / "flows" / "new.py").write_text("x = 'neu'\n")
     edit_params(root, **{"train.lr": 0.5})
     dirty = lineage.current_commit()
-    assert "flows/new.py" in dirty.diff
-    assert "+  lr: 0.5" in dirty.diff
-    assert "dvc.lock" not in dirty.diff
+    assert b"flows/new.py" in dirty.diff
+    assert b"+  lr: 0.5" in dirty.diff
+    assert b"dvc.lock" not in dirty.diff
     assert "flows/new.py" not in run(root, "git", "diff", "--cached", "--name-only").stdout
 
 
