@@ -75,7 +75,7 @@ def test_both_versions_are_made_again_from_the_remotes_alone(
 ) -> None:
     out = headstart(project, "run")
     assert "version 1 registered" in out
-    assert "and on git remote origin" in out
+    assert "sent to git remote origin" in out
     first_head = (project / "artifacts/head.safetensors").read_bytes()
     change_everything(project)
     assert "version 2 registered" in headstart(project, "run")

@@ -105,7 +105,7 @@ def push_refs(refs: Sequence[str]) -> str | None:
     if not names:
         return None
     name = "origin" if "origin" in names else names[0]
-    git("push", "--quiet", name, *(f"+{ref}:{ref}" for ref in refs))
+    git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
     return name
 
 

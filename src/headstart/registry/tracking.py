@@ -44,6 +44,11 @@ def connect() -> MlflowClient:
     return MlflowClient(uri, uri)
 
 
+def is_shared() -> bool:
+    """Whether versions are numbered by a server, for all who use it, and not by a file of this machine."""
+    return tracking_uri().startswith("http")
+
+
 def server_name() -> str:
     """The tracking server of this process, without a password that its address may hold."""
     address = urlsplit(mlflow.get_tracking_uri())
