@@ -37,7 +37,7 @@ def origin_of(record: Record) -> Page:
         ),
         ("Data", _data(record)),
         ("Network", _network(record)),
-        ("Parameters", [(name, value) for name, value in sorted(record.run.data.params.items())]),
+        ("Parameters", sorted(record.run.data.params.items())),
         ("Results", _results(record)),
         ("Environment", _environment(record)),
     ]
