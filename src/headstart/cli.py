@@ -412,7 +412,7 @@ def _reproduce(chosen: argparse.Namespace) -> None:
     made = reproduction.reproduce(
         chosen.model, options, lambda text: print(text, file=sys.stderr, flush=True)
     )
-    path = Path(report) if chosen.json else reproduction.default_report(made.name)
+    path = Path(report) if chosen.json else reproduction.default_report(made)
     write_json(path, made.to_dict())
     print(f"{made.as_text()}\n{'Report':<25}{path}")
     verdict = made.found.verdict

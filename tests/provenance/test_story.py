@@ -121,6 +121,7 @@ def test_both_versions_are_made_again_from_the_remotes_alone(
         said := headstart(project, "reproduce", "models:/headstart/2", "--from", "train")
     )
     assert "Verdict                  identical (partial: from train on)" in said
+    assert (project / "reports/reproductions/headstart-2-from-train.json").exists()
     assert not list((tmp_path / "store" / "reproductions").iterdir())
 
     _check_pages(project)

@@ -190,13 +190,12 @@ def _environment(record: Record, folder: Path, wanted: str, say: Callable[[str],
     differ = environments.differences(lock, python)
     if not differ:
         return sys.executable, "as recorded: the one that runs this command"
-    shown = ", ".join(f"{name} {was} here {now}" for name, (was, now) in list(differ.items())[:3])
+    first = ", ".join(f"{name} {was}, here {now}" for name, (was, now) in list(differ.items())[:3])
+    shown = f"different here: {first}" + (f" and {len(differ) - 3} more" if len(differ) > 3 else "")
     if wanted == "current":
-        return sys.executable, f"not the recorded one: {len(differ)} packages differ ({shown})"
-    say(f"making the recorded environment: {len(differ)} packages differ here ({shown})")
-    return environments.python_of(
-        lock, python
-    ), f"made of the recorded lock: {len(differ)} packages differ here"
+        return sys.executable, f"not the recorded one; {shown}"
+    say(f"making the recorded environment; {shown}")
+    return environments.python_of(lock, python), f"made of the recorded lock; {shown}"
 
 
 def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> None:
@@ -225,6 +224,9 @@ def _environments(clone: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
 
 
-def default_report(name: str) -> Path:
+def default_report(made: Reproduction) -> Path:
     """Where the JSON report is put without a name: `reports/reproductions/NAME-VERSION.json`."""
-    return Path("reports/reproductions") / f"{name.partition(':/')[2].replace('/', '-')}.json"
+    name = made.name.partition(":/")[2].replace("/", "-")
+    return (
+        Path("reports/reproductions") / f"{name}{f'-from-{made.stages[0]}' if made.is_partial else ''}.json"
+    )
