@@ -36,17 +36,17 @@ def missing_on_remote() -> dict[str, str]:
     """Data and outs that the default DVC remote lacks: path to its digest or what DVC says of it.
 
     DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is
-    there. Here it is asked without that memory, and every file of a folder is looked for.
+    there. Here it is asked without that memory, and every file of a folder is looked for; on a remote that
+    keeps versions itself (`version_aware`), where no file is named by its digest, DVC's answer is all there is.
 
     Raises:
         LineageError: no remote, or it is out of reach.
     """
     with TemporaryDirectory() as empty:
         found = _status("--cloud", env={"DVC_SITE_CACHE_DIR": empty})
-    lacking = {
-        path: state for path, state in found.items() if state != "deleted"
-    }  # gone from the cache alone
-    if lacking or not (wanted := _files_of_folders()):
+    gone_here = "deleted"  # from the cache alone
+    lacking = {path: state for path, state in found.items() if state != gone_here}
+    if lacking or _keeps_versions() or not (wanted := _files_of_folders()):
         return lacking
     there = {line.replace("/", "") for line in dvc("ls-url", "--recursive", _address()).splitlines()}
     return {path: digest for path, digest in wanted.items() if digest not in there}
@@ -91,6 +91,14 @@ def default_remote() -> str:
         if line.startswith("core.remote="):
             return line.partition("=")[2]
     raise LineageError("there is no default DVC remote; name one: `dvc remote add --default NAME URL`")
+
+
+def _keeps_versions() -> bool:
+    name = default_remote()
+    values = dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
+    return any(
+        values.get(f"remote.{name}.{key}", "").lower() == "true" for key in ("version_aware", "worktree")
+    )
 
 
 def _address() -> str:
