@@ -37,7 +37,7 @@ def missing_on_remote() -> dict[str, str]:
 
     DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is
     there. Here it is asked without that memory, and every file of a folder is looked for; on a remote that
-    keeps versions itself (`version_aware`), where no file is named by its digest, DVC's answer is all there is.
+    keeps versions itself (`version_aware`), where digests are no names, DVC's answer is all there is.
 
     Raises:
         LineageError: no remote, or it is out of reach.
