@@ -1,5 +1,6 @@
 # README names these commands; CI runs the same ones.
 PYTHON ?= python3
+GPU ?= auto
 MODEL ?= models:/headstart@champion
 BIN := .venv/bin
 DONE := .venv/installed
@@ -11,7 +12,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo install data test test-slow bench lint format ui serve lock clean
+.PHONY: demo install data test test-slow bench lint format ui services services-stop serve lock clean
 
 demo: install data  ## sample data through the training flow, to a registered model
 	$(BIN)/headstart run
@@ -59,6 +60,12 @@ format: install
 
 ui: install  ## MLflow on http://127.0.0.1:5000
 	sh mlflow/serve-ui $(ARGS)
+
+services: install  ## Prefect and MLflow servers and workers on loopback; GPU=cpu tries placement without a GPU
+	$(BIN)/headstart services start --gpu $(GPU)
+
+services-stop:  ## ends exactly those
+	$(BIN)/headstart services stop
 
 serve: install  ## the champion on http://127.0.0.1:5001/invocations
 	sh mlflow/serve-model $(MODEL)

@@ -118,7 +118,7 @@ class Workspace:
 
     def flow(self, **environment: str) -> float:
         """The training flow as a deployment would run it: `python flows/training.py`."""
-        extra = {"PYTHONPATH": str(self.root / "src"), **environment}
+        extra = {"PYTHONPATH": f"{self.root / 'src'}:{self.root}", **environment}
         return self.run(sys.executable, "flows/training.py", **extra)
 
     def run(self, *command: str, **environment: str) -> float:

@@ -5,33 +5,53 @@ a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to
 """
 
 import os
-import re
-import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from prefect.tasks import exponential_backoff
 
+from flows.stage_progress import StageOutput
 from headstart import lineage, paths
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, UnreachableError
 from headstart.tree import enter_tree
 
-SHARE = re.compile(r"(\d+)%\|")
-DVC_HINTS = (
-    "git add dvc.lock",
-    "To track the changes with git",
-    "auto staging",
-    "core.autostage",
-    "`dvc push`",
-)
+if TYPE_CHECKING:
+    from headstart.registry.versions import Registered
+
+PLACED = ("features", "train")  # where HEADSTART_PLACEMENT names a deployment, such as stage/gpu
+RETRIES = int(os.environ.get("HEADSTART_RETRIES", "0"))  # of what may pass, where nobody waits for it
+RETRY_SECONDS = float(os.environ.get("HEADSTART_RETRY_SECONDS", "30"))
+STAGE_SECONDS = float(os.environ.get("HEADSTART_STAGE_SECONDS", 24 * 3600))
+STEP_SECONDS = 3600.0
+
+
+def may_pass(task: object, run: object, state: State[Any]) -> bool:
+    """Whether a failure may be gone later: a server or remote that does not answer, and nothing else."""
+    try:
+        state.result()
+    except UnreachableError:
+        return True
+    except BaseException:
+        return False
+    return False
+
+
+BACKOFF = exponential_backoff(RETRY_SECONDS) if RETRIES else None
+
+
+def is_worker_clone() -> bool:
+    """Whether this tree is a worker's own, which may be brought to another commit."""
+    return os.environ.get("HEADSTART_CLONE") == str(Path.cwd())
 
 
 @flow(name="training")
-def train_and_register(init_from: str | None = None) -> str:
+def train_and_register(init_from: str | None = None) -> State[Any]:
     """Make everything that is out of date, then register; what was made before is found as cached.
 
     Args:
@@ -39,15 +59,18 @@ def train_and_register(init_from: str | None = None) -> str:
             it params.yaml decides (`train.init`).
 
     Returns:
-        The sentence that says which version stands in the registry.
+        Completed, named Unchanged where there was nothing to do and Rejected where the version meets no
+        threshold; the message says which version stands in the registry.
     """
     enter_tree()
     logger = get_run_logger()
+    if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
+        logger.info("at commit %s of %s", lineage.follow(branch)[:12], branch)
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (sentence := registered_before()) is not None:
         mark_cached()
         logger.info("nothing changed: %s", sentence)
-        return sentence
+        return Completed(name="Unchanged", message=sentence)
     run_id = open_tracking()
     try:
         if init_from is not None:
@@ -56,15 +79,17 @@ def train_and_register(init_from: str | None = None) -> str:
         push_results()
         if run_id is None:
             run_id = open_tracking()
-        sentence = register_model(run_id)
+        registered = register_model(run_id)
     except BaseException as error:
         keep_run(run_id)
         close_tracking(run_id, f"{type(error).__name__}: {error}")
         raise
     keep_run(run_id)
     close_tracking(run_id, None)
-    logger.info(sentence)
-    return sentence
+    publish_report(registered)
+    logger.info(registered.sentence())
+    accepted = bool(registered.aliases) or not registered.is_new
+    return Completed(name="Completed" if accepted else "Rejected", message=registered.sentence())
 
 
 def run_stages() -> None:
@@ -74,8 +99,12 @@ def run_stages() -> None:
         HeadstartError: DVC still finds something to do at the end.
     """
     docs = None
+    placement = os.environ.get("HEADSTART_PLACEMENT")
     for name in stage_names():
-        run_stage.with_options(name=name)(name, known_clean=False)
+        if placement and name in PLACED:
+            run_placed_stage.with_options(name=name)(name, placement)
+        else:
+            run_stage.with_options(name=name)(name, known_clean=False)
         if name == "validate":
             docs = render_docs.submit()
     if docs is not None:
@@ -97,68 +126,31 @@ def stage_names() -> list[str]:
     return [str(lineage.DATA), *lineage.stage_names()]
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
 def run_stage(name: str, known_clean: bool) -> State[Any]:
     """One stage; it ends as Cached where nothing it depends on has changed."""
     if known_clean:
         return Completed(name="Cached", message=f"{name}: nothing changed")
-    logger = get_run_logger()
-    progress = StageProgress(name)
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        if SHARE.search(line):  # a bar's last state
-            progress.show(line)
-        elif not any(hint in line for hint in DVC_HINTS):
-            progress.end_line()
-            lines.append(line)
-            logger.info(line)
-
-    lineage.run_stage(name, on_line, progress.show)
-    progress.finish()
-    if any("didn't change, skipping" in line for line in lines):
+    output = StageOutput(name)
+    pull = ["--pull"] if is_worker_clone() else []
+    lineage.run_stage(name, output.on_line, output.on_progress, arguments=pull)
+    said = output.finish()
+    if any("didn't change, skipping" in line for line in output.lines):
         return Completed(name="Cached", message=f"{name}: nothing changed")
-    said = [line for line in lines if line.startswith(f"{name}: ")]
-    return Completed(message=said[-1] if said else f"{name}: done")
+    return Completed(message=said or f"{name}: done")
 
 
-class StageProgress:
-    """A stage's bar, on this terminal and as a progress artifact of the task run."""
+@task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
+def run_placed_stage(name: str, deployment: str) -> State[Any]:
+    """One stage on another worker's clone; it ends as Cached where nothing it depends on has changed."""
+    from flows.placement import run_placed
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
-        self._artifact: Any = None
-        self._share = -1.0
-        self._line_is_open = False
-
-    def show(self, text: str) -> None:
-        print(f"\r{text}", end="", file=sys.stderr, flush=True)
-        self._line_is_open = True
-        found = SHARE.search(text)
-        if found is None:
-            return
-        share = float(found[1])
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(share, description=self._stage)
-        elif share >= self._share + 5:
-            update_progress_artifact(self._artifact, share)
-        else:
-            return
-        self._share = share
-
-    def end_line(self) -> None:
-        """Leave the bar where it stands: something else is printed below it."""
-        if self._line_is_open:
-            print(file=sys.stderr, flush=True)
-        self._line_is_open = False
-
-    def finish(self) -> None:
-        self.end_line()
-        if self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0)
+    if not lineage.is_stale(name):
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    return Completed(message=run_placed(name, deployment, before=stage_names()))
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
 def start_from_earlier_head(source: str) -> str:
     """Fetch an earlier head and set `train.init`; nothing changes where it is set already."""
     from headstart.initial_head import init_from
@@ -166,7 +158,7 @@ def start_from_earlier_head(source: str) -> str:
     return init_from(source)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
 def render_docs() -> None:
     """The validation pages, from the stored result; and the imports of registration, beside the stages."""
     import json
@@ -177,7 +169,7 @@ def render_docs() -> None:
     from headstart.registry import registration  # noqa: F401 - 2 s that register_model need not wait for
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
 def registered_before() -> str | None:
     """The version that holds the results in the tree, in words; None where it must be made or looked at."""
     from headstart.errors import TrackingError
@@ -191,7 +183,14 @@ def registered_before() -> str | None:
     return None if found is None else found.sentence()
 
 
-@task(cache_policy=NO_CACHE)
+@task(
+    cache_policy=NO_CACHE,
+    timeout_seconds=STEP_SECONDS,
+    retries=RETRIES,
+    retry_delay_seconds=BACKOFF,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=may_pass,
+)
 def push_results() -> str:
     """Send data, outs and the run-cache to the DVC remote: a version must be made again without this host."""
     said = lineage.push()
@@ -199,8 +198,15 @@ def push_results() -> str:
     return said
 
 
-@task(cache_policy=NO_CACHE)
-def register_model(run_id: str | None) -> str:
+@task(
+    cache_policy=NO_CACHE,
+    timeout_seconds=STEP_SECONDS,
+    retries=RETRIES,
+    retry_delay_seconds=BACKOFF,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=may_pass,
+)
+def register_model(run_id: str | None) -> "Registered":
     """Register the results; the same results are registered once."""
     from headstart.params import load_params
     from headstart.registry import registration
@@ -216,7 +222,19 @@ def register_model(run_id: str | None) -> str:
         settings.dirty,
         run_id=run_id,
     )
-    return registered.sentence()
+    return registered
+
+
+@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
+def publish_report(registered: "Registered") -> None:
+    """What a person looks for first, on this flow run's page: figures against the champion, and links."""
+    from headstart.registry import overview
+
+    create_markdown_artifact(
+        key="training-report",
+        markdown=overview.as_markdown(registered.name, registered.version),
+        description="The registered version against the champion",
+    )
 
 
 def open_tracking() -> str | None:

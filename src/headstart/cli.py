@@ -57,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     tracking.set_defaults(run=_tracking)
     _add_model_commands(commands)
     _add_provenance_commands(commands)
+    _add_services(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
     return parser
@@ -177,6 +178,21 @@ def _add_model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     init = commands.add_parser("init-from", help=about, description=about)
     init.add_argument("source", metavar="MODEL", help="models:/NAME/VERSION, models:/NAME@ALIAS, a head file")
     init.set_defaults(run=_init_from)
+
+
+def _add_services(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "Prefect and MLflow servers and workers on this machine; make services starts them"
+    services = commands.add_parser("services", help=about, description=about)
+    services.add_argument("action", choices=("start", "stop"))
+    services.add_argument(
+        "--gpu",
+        choices=("auto", "cpu", "none"),
+        default="auto",
+        help="workers that take the features and train stages: one a GPU; cpu: one without a GPU, to try it",
+    )
+    services.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
+    services.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
+    services.set_defaults(run=_services)
 
 
 VERSION = "models:/NAME/VERSION, models:/NAME@ALIAS, or runs:/ID"
@@ -369,7 +385,7 @@ def _data(chosen: argparse.Namespace) -> None:
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
     inherited = os.environ.get("PYTHONPATH")
-    source = os.pathsep.join(filter(None, (str(root / "src"), inherited)))
+    source = os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": source}
     flow = subprocess.run([sys.executable, str(root / "flows" / "training.py")], env=environment)
     sys.exit(flow.returncode)
@@ -454,6 +470,16 @@ def _compare(chosen: argparse.Namespace) -> None:
     path = Path(page_path) if chosen.html else Path("reports/comparisons") / f"{names[0]}..{names[1]}.html"
     write_text(path, comparison.as_html(found))
     print(comparison.as_json(found) if chosen.json else f"{comparison.as_text(found)}\n\nPage: {path}")
+
+
+def _services(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart import services
+
+    if chosen.action == "stop":
+        print(services.stop())
+    else:
+        print(services.start(chosen.gpu, chosen.prefect_port, chosen.mlflow_port))
 
 
 def _gc(chosen: argparse.Namespace) -> None:

@@ -35,3 +35,15 @@ class TrackingError(HeadstartError):
 
 class LineageError(HeadstartError):
     """Git or DVC cannot say what made this result."""
+
+
+class UnreachableError(HeadstartError):
+    """A server or remote does not answer now: trying again later may help."""
+
+
+class TrackingUnreachable(TrackingError, UnreachableError):
+    """MLflow does not answer."""
+
+
+class RemoteUnreachable(LineageError, UnreachableError):
+    """The DVC remote cannot be written now."""

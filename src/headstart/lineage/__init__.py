@@ -20,6 +20,7 @@ from headstart.lineage.results import (
     versioned_files,
 )
 from headstart.lineage.stage_run import run_stage
+from headstart.lineage.worker_clone import follow, is_stale
 
 __all__ = [
     "DATA",
@@ -34,6 +35,8 @@ __all__ = [
     "default_remote",
     "describe_missing",
     "digest_of",
+    "follow",
+    "is_stale",
     "keep_run",
     "lock_digest",
     "missing_on_remote",

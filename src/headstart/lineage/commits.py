@@ -62,6 +62,15 @@ def current_commit() -> Commit:
     )
 
 
+def changed_paths() -> list[str]:
+    """Files that differ from HEAD, dvc.lock aside."""
+    with _index_of_tree() as index:
+        listed = git(
+            "diff", "--cached", "--name-only", "-z", "HEAD", "--", ".", f":(exclude){LOCK}", env=index
+        )
+    return [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+
+
 def bundle(path: Path) -> None:
     """Write the history of HEAD as a git bundle, from which the commit can be cloned."""
     git("bundle", "create", "--quiet", str(path), "HEAD")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from headstart.errors import LineageError
+from headstart.errors import LineageError, RemoteUnreachable
 from headstart.lineage.programs import dvc
 
 PIPELINE = Path("dvc.yaml")
@@ -61,7 +61,11 @@ def push() -> str:
     Raises:
         LineageError: no remote, out of reach, or something is neither there nor in the cache.
     """
-    said = dvc("push", "--run-cache", *_targets()).strip().splitlines()
+    default_remote()
+    try:
+        said = dvc("push", "--run-cache", *_targets()).strip().splitlines()
+    except LineageError as error:
+        raise RemoteUnreachable(str(error)) from error
     if missing_on_remote():
         with TemporaryDirectory() as empty:  # it was there once, and DVC remembers that
             said = dvc("push", "--run-cache", *_targets(), env={"DVC_SITE_CACHE_DIR": empty}).splitlines()

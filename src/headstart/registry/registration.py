@@ -56,7 +56,7 @@ NOT_SERVED = {  # what an answer needs no part of
         "summary.py",
     ),
     *("docs.py", "expectations.py", "manifest.py", "packing.py", "sample.py", "initial.py", "trials.py"),
-    *("training.py", "registration.py", "record.py", "probe.py", "docs.css"),
+    *("training.py", "overview.py", "registration.py", "record.py", "probe.py", "docs.css"),
 }
 
 

@@ -15,7 +15,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from headstart.errors import TrackingError
+from headstart.errors import TrackingError, TrackingUnreachable
 from headstart.files import replacing
 
 FOLDER = Path("mlflow")
@@ -114,7 +114,17 @@ class translated:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
-            raise TrackingError(f"cannot {self._what} at {tracking_uri()}: {error}") from error
+            kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
+            raise kind(f"cannot {self._what} at {tracking_uri()}: {error}") from error
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether a connection is at the bottom of an error; MLflow wraps those of its HTTP client."""
+    while error is not None:
+        if isinstance(error, OSError | sqlalchemy.exc.OperationalError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _check_reachable(uri: str) -> None:
@@ -123,7 +133,7 @@ def _check_reachable(uri: str) -> None:
     try:
         socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as error:
-        raise TrackingError(
+        raise TrackingUnreachable(
             f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
             "MLFLOW_TRACKING_URI, then run `headstart register`: what the stages made is kept"
         ) from error

@@ -1,0 +1,105 @@
+"""Run one stage on another worker: what travels is the commit and a few texts; data goes by DVC."""
+
+import os
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.states import Cancelled, Cancelling
+
+from headstart.errors import StageError
+from headstart.lineage import worker_clone
+
+POLL_SECONDS = 1.0
+NOT_STARTED = {StateType.SCHEDULED, StateType.PENDING}
+
+
+def run_placed(stage: str, deployment: str, before: Sequence[str]) -> str:
+    """Have a deployment run the stage, and take what it made into this tree.
+
+    Args:
+        stage: name in dvc.yaml.
+        deployment: `FLOW/NAME`, such as `stage/gpu`.
+        before: all stages and .dvc files in the order they run; those before `stage` are pushed.
+
+    Returns:
+        The sentence with which the stage ended.
+
+    Raises:
+        StageError: it failed, with the child's own reason; or no worker took it in
+            HEADSTART_PLACEMENT_SECONDS (120).
+        LineageError: the tree's code is not what the worker can have.
+    """
+    logger = get_run_logger()
+    commit, texts = worker_clone.travelling()
+    worker_clone.push_stages(before[: before.index(stage)])
+    child = run_deployment(
+        deployment,
+        parameters={"stage": stage, "commit": commit, "texts": texts},
+        flow_run_name=f"{stage} {commit[:8]}",
+        timeout=0,
+    )
+    assert isinstance(child, FlowRun)
+    logger.info("%s runs as flow run %r of %s: %s", stage, child.name, deployment, _link(child.id))
+    with get_client(sync_client=True) as client:
+        try:
+            _wait(client, child.id, stage, deployment)
+        except BaseException:
+            _end(client, child.id)
+            raise
+        worker_clone.merge_entry(stage, _artifact(client, child.id, f"lock-{stage}"))
+    worker_clone.fetch_stage(stage)
+    return f"{stage}: done on another worker, flow run {child.name}"
+
+
+def _wait(client: SyncPrefectClient, run: UUID, stage: str, deployment: str) -> None:
+    patience = float(os.environ.get("HEADSTART_PLACEMENT_SECONDS", "120"))
+    until = time.monotonic() + patience
+    while True:
+        state = client.read_flow_run(run).state
+        if state is not None and state.is_final():
+            break
+        if state is None or state.type in NOT_STARTED:
+            if time.monotonic() > until:
+                raise StageError(
+                    f"stage {stage}: no worker took {deployment} in {patience:.0f} s; start one on its work "
+                    "pool (`make services`), or unset HEADSTART_PLACEMENT"
+                )
+        else:
+            until = float("inf")
+        time.sleep(POLL_SECONDS)
+    if not state.is_completed():
+        raise StageError(
+            f"stage {stage} on another worker ended as {state.name}: {state.message or 'no reason'}"
+        )
+
+
+def _end(client: SyncPrefectClient, run: UUID) -> None:
+    """A parent that ends in any way ends its child."""
+    state = client.read_flow_run(run).state
+    if state is None or not state.is_final():
+        waiting = state is None or state.type in NOT_STARTED
+        client.set_flow_run_state(run, Cancelled() if waiting else Cancelling(), force=waiting)
+
+
+def _artifact(client: SyncPrefectClient, run: UUID, key: str) -> str:
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=[key])
+        )
+    )
+    if not found:
+        raise StageError(
+            f"flow run {run} left no artifact {key}: it was run by another version of flows/stage.py"
+        )
+    return str(found[-1].data)
+
+
+def _link(run: UUID) -> str:
+    address = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    return f"{address}/runs/flow-run/{run}"

@@ -1,0 +1,39 @@
+"""One stage for a training flow elsewhere: run in this worker's own clone, its outs pushed by DVC."""
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.stage_progress import StageOutput
+from headstart import lineage
+from headstart.lineage import worker_clone
+from headstart.tree import enter_tree
+
+
+@flow(name="stage")
+def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
+    """Take the commit and the texts, run the stage, push what it made, and leave its entry of dvc.lock.
+
+    Args:
+        stage: name in dvc.yaml.
+        commit: full hash; this clone's git remote has it.
+        texts: params.yaml, dvc.lock and .dvc files, by path.
+
+    Returns:
+        The sentence with which the stage ended.
+    """
+    enter_tree()
+    worker_clone.take(commit, texts)
+    output = StageOutput(stage)
+    arguments = ["--pull", "--allow-missing"]
+    lineage.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+    worker_clone.push_stages([stage])
+    create_markdown_artifact(
+        key=f"lock-{stage}",
+        markdown=worker_clone.lock_entry(stage),
+        description=f"What stage {stage} made: its entry of dvc.lock",
+    )
+    return output.finish() or f"{stage}: taken from DVC's run-cache"
+
+
+if __name__ == "__main__":
+    raise SystemExit("this flow is started by the training flow of another clone (HEADSTART_PLACEMENT)")

@@ -1,0 +1,83 @@
+"""What a stage prints, as a flow shows it: lines in the log, bars as a progress artifact of the run."""
+
+import re
+import sys
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+SHARE = re.compile(r"(\d+)%\|")
+DVC_HINTS = (
+    "git add dvc.lock",
+    "To track the changes with git",
+    "auto staging",
+    "core.autostage",
+    "`dvc push`",
+)
+
+
+class StageOutput:
+    """Takes each line and each state of a bar; the lines it showed are kept."""
+
+    def __init__(self, stage: str) -> None:
+        self.lines: list[str] = []
+        self._stage = stage
+        self._progress = StageProgress(stage)
+
+    def on_line(self, line: str) -> None:
+        if SHARE.search(line):  # a bar's last state
+            self._progress.show(line)
+        elif not any(hint in line for hint in DVC_HINTS):
+            self._progress.end_line()
+            self.lines.append(line)
+            get_run_logger().info(line)
+
+    def on_progress(self, text: str) -> None:
+        self._progress.show(text)
+
+    def finish(self) -> str | None:
+        """The stage has ended well.
+
+        Returns:
+            Its own last sentence; None where it did not run.
+        """
+        self._progress.finish()
+        said = [line for line in self.lines if line.startswith(f"{self._stage}: ")]
+        return said[-1] if said else None
+
+
+class StageProgress:
+    """A stage's bar, on this terminal and as a progress artifact."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._artifact: Any = None
+        self._share = -1.0
+        self._line_is_open = False
+
+    def show(self, text: str) -> None:
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        self._line_is_open = True
+        found = SHARE.search(text)
+        if found is None:
+            return
+        share = float(found[1])
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(share, description=self._stage)
+        elif share >= self._share + 5:
+            update_progress_artifact(self._artifact, share)
+        else:
+            return
+        self._share = share
+
+    def end_line(self) -> None:
+        """Leave the bar where it stands: something else is printed below it."""
+        if self._line_is_open:
+            print(file=sys.stderr, flush=True)
+        self._line_is_open = False
+
+    def finish(self) -> None:
+        self.end_line()
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, 100.0)

@@ -1,0 +1,129 @@
+"""A worker's own clone: brought to a commit, given what travels beside it, and what it made handed back."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from headstart.errors import LineageError
+from headstart.lineage.commits import changed_paths, current_commit
+from headstart.lineage.programs import dvc, git, git_line
+from headstart.lineage.results import LOCK, read_yaml, versioned_files
+
+PARAMS = Path("params.yaml")
+
+
+def follow(branch: str) -> str:
+    """Bring the clone to the newest commit of a branch on its git remote, with the data of that commit.
+
+    dvc.lock stays as the last run left it, unless the branch has another one since: what was made is not made
+    again.
+
+    Returns:
+        The commit.
+
+    Raises:
+        LineageError: the remote is out of reach, has no such branch, or its data is nowhere.
+    """
+    git("fetch", "--quiet", "--prune", "origin")
+    before = git_line("rev-parse", "HEAD")
+    commit = git_line("rev-parse", "--verify", f"refs/remotes/origin/{branch}")
+    lock = LOCK.read_bytes() if LOCK.exists() else None
+    same = git("ls-tree", before, str(LOCK)) == git(
+        "ls-tree", commit, str(LOCK)
+    )  # empty where it is in neither
+    git("checkout", "--quiet", "--force", "--detach", commit)
+    if lock is not None and same:
+        LOCK.write_bytes(lock)
+    dvc("pull", "--force", *(str(path) for path in versioned_files()))
+    return commit
+
+
+def travelling() -> tuple[str, dict[str, str]]:
+    """What another clone needs to run a stage of this tree: the commit, and texts of files by path.
+
+    Raises:
+        LineageError: code differs from the commit, or no git remote has it: another host has not the same.
+    """
+    here = current_commit()
+    texts = {
+        str(path): path.read_text(encoding="utf-8")
+        for path in (PARAMS, LOCK, *versioned_files())
+        if path.exists()
+    }
+    if others := [path for path in changed_paths() if path not in texts]:
+        raise LineageError(
+            f"a stage cannot run on another worker: {', '.join(others[:5])} differ from commit "
+            f"{here.commit[:12]}, and only params.yaml, dvc.lock and .dvc files travel; commit and push first"
+        )
+    if not here.on_remote:
+        raise LineageError(
+            f"a stage cannot run on another worker: no git remote has commit {here.commit[:12]}; push it"
+        )
+    return here.commit, texts
+
+
+def take(commit: str, texts: Mapping[str, str]) -> None:
+    """Bring this clone to a commit and write the files that travelled beside it.
+
+    Raises:
+        LineageError: the commit is not on this clone's git remote.
+    """
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except LineageError:
+        git("fetch", "--quiet", "--prune", "origin")
+    git("checkout", "--quiet", "--force", "--detach", commit)
+    for name, text in texts.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def lock_entry(stage: str) -> str:
+    """The entry of one stage in dvc.lock, as YAML."""
+    out = io.StringIO()
+    YAML(typ="safe", pure=True).dump({stage: read_yaml(LOCK)["stages"][stage]}, out)
+    return out.getvalue()
+
+
+def merge_entry(stage: str, entry: str) -> None:
+    """Put the entry that another clone made into dvc.lock; the entries of other stages stay.
+
+    Raises:
+        LineageError: it is not the entry of that stage.
+    """
+    made = YAML(typ="safe", pure=True).load(entry)
+    if list(made) != [stage]:
+        raise LineageError(f"expected the entry of stage {stage} in a dvc.lock, got {entry[:200]!r}")
+    yaml = YAML()
+    document: dict[str, Any] = yaml.load(LOCK) if LOCK.exists() else {"schema": "2.0", "stages": {}}
+    document["stages"][stage] = made[stage]
+    from headstart.files import replacing
+
+    with replacing(LOCK) as new:
+        yaml.dump(document, new)
+
+
+def push_stages(names: Sequence[str]) -> None:
+    """Send what stages and .dvc files made to the DVC remote."""
+    dvc("push", "--run-cache", *names)
+
+
+def fetch_stage(name: str) -> None:
+    """Have the outs of one stage as dvc.lock names them, from the DVC remote.
+
+    Raises:
+        LineageError: they are not there, or are not what it names.
+    """
+    dvc("pull", "--force", name)
+    if is_stale(name):
+        raise LineageError(f"stage {name}: what came from the DVC remote is not what its dvc.lock names")
+
+
+def is_stale(name: str) -> bool:
+    """Whether `dvc status` finds one stage changed."""
+    said = dvc("status", "--json", name).strip()
+    return bool(said) and said.splitlines()[-1] != "{}"

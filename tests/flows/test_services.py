@@ -1,0 +1,136 @@
+"""`make services` as a team uses it: servers, a worker with a clone of its own, stages on another worker."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from projects import ROOT, commit, edit_params, run
+from servers import free_port
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def project(repository: Path) -> Path:
+    """A project whose data is on the DVC remote."""
+    shutil.copy(ROOT / "prefect.yaml", repository)
+    (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
+    commit(repository)
+    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    return repository
+
+
+@pytest.fixture
+def services(project: Path) -> Iterator[SyncPrefectClient]:
+    """Running services with a worker for placement; a client of their Prefect server."""
+    prefect, mlflow = free_port(), free_port()
+    ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
+    try:
+        said = headstart(project, "services", "start", "--gpu", "cpu", *ports)
+        assert f"http://127.0.0.1:{prefect}" in said
+        assert "cpu, gpu-none" in said
+        assert "already running: prefect, mlflow" in headstart(project, "services", "start", *ports, status=1)
+        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow}"
+        with (
+            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}),
+            get_client(sync_client=True) as client,
+        ):
+            yield client
+    finally:
+        left = json.loads((project / ".services/processes.json").read_text())
+        said = headstart(project, "services", "stop")
+        assert "worker gpu-none, worker cpu, mlflow, prefect" in said
+        assert not [entry for entry in left if Path(f"/proc/{entry['pid']}").exists()]
+        assert "nothing was running" in headstart(project, "services", "stop")
+
+
+def headstart(root: Path, *arguments: str, status: int = 0) -> str:
+    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+def train(**settings: Any) -> FlowRun:
+    """Run the deployment that people start, to its end."""
+    done = run_deployment("training/on-demand", as_subflow=False, timeout=300, poll_interval=1, **settings)
+    assert isinstance(done, FlowRun)
+    assert done.state is not None
+    return done
+
+
+def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
+    """Flow runs of stages that another worker took, by stage."""
+    found = [each for each in client.read_flow_runs() if each.parent_task_run_id is not None]
+    assert done.start_time is not None
+    mine = [each for each in found if each.expected_start_time and each.expected_start_time > done.start_time]
+    return {each.parameters["stage"]: each for each in mine}
+
+
+def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothing_to_do(
+    project: Path, services: SyncPrefectClient
+) -> None:
+    first = train()
+    assert first.state is not None
+    assert first.state.name == "Completed", first.state.message
+    assert "version 1 registered (alias: challenger, champion)" in str(first.state.message)
+    placed = children(services, first)
+    assert set(placed) == {"features", "train"}
+    assert all(child.state and child.state.is_completed() for child in placed.values())
+    texts = placed["train"].parameters["texts"]
+    assert set(texts) == {"params.yaml", "data.dvc", "dvc.lock"}
+    [report] = [found for found in artifacts(services, first) if found.key == "training-report"]
+    assert "this version, which is the champion" in str(report.data)
+    assert "/#/models/headstart/versions/1" in str(report.data)
+    clone = project / ".services" / "clones"
+    head = "artifacts/head.safetensors"
+    assert (clone / "cpu" / head).read_bytes() == (clone / "gpu-none" / head).read_bytes()
+    assert (
+        "Data and pipelines are up to date"
+        in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
+    )
+
+    started = time.monotonic()
+    second = train()
+    assert second.state is not None
+    assert second.state.name == "Unchanged"
+    assert "version 1 was registered before" in str(second.state.message)
+    assert time.monotonic() - started < 60
+
+    edit_params(project, **{"train.lr": 0.01, "register.thresholds.accuracy": 1.0, "train.epochs": 1})
+    edit_params(project, **{"train.lr": 1e-9, "register.thresholds.balanced_accuracy": 1.0})
+    commit(project)
+    third = train()
+    assert third.state is not None
+    assert third.state.is_completed()
+    assert third.state.name == "Rejected", third.state.message
+    assert set(children(services, third)) == {"train"}
+    tracking = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    aliases = tracking.get_registered_model("headstart").aliases
+    assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "1"}
+
+    edit_params(project, **{"train.precision": "fp32", "train.class_weights": {"none such": 2}})
+    commit(project)
+    fourth = train()
+    assert fourth.state is not None
+    assert fourth.state.is_failed()
+    assert "stage train on another worker ended as Failed" in str(fourth.state.message)
+    assert "none such" in str(fourth.state.message)
+    assert len(tracking.search_model_versions("name = 'headstart'")) == 2
+
+
+def artifacts(client: SyncPrefectClient, done: FlowRun) -> list[Any]:
+    return client.read_artifacts(
+        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[done.id]))
+    )
