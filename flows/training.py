@@ -66,6 +66,7 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
         logger.info("at commit %s of %s", lineage.follow(branch)[:12], branch)
+    bring_data()
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (sentence := registered_before()) is not None:
         mark_cached()
@@ -148,6 +149,31 @@ def run_placed_stage(name: str, deployment: str) -> State[Any]:
     if not lineage.is_stale(name):
         return Completed(name="Cached", message=f"{name}: nothing changed")
     return Completed(message=run_placed(name, deployment, before=stage_names()))
+
+
+@task(
+    cache_policy=NO_CACHE,
+    timeout_seconds=STEP_SECONDS,
+    retries=RETRIES,
+    retry_delay_seconds=BACKOFF,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=may_pass,
+)
+def bring_data() -> State[Any]:
+    """New, changed and removed images of `data.source`, versioned and pushed."""
+    from headstart.params import load_params
+
+    settings = load_params(paths.PARAMS).data
+    if settings.source is None:
+        return Completed(name="Skipped", message="data.source is null: data/ is what data.dvc names")
+    from headstart.ingestion import bring
+
+    brought = bring(settings.source, paths.DATA, settings.settle_seconds, settings.max_removed)
+    get_run_logger().info("%s: %s", settings.source, brought.sentence())
+    if brought.anything:
+        lineage.add(paths.DATA)
+        lineage.push_data()
+    return Completed(message=brought.sentence())
 
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)

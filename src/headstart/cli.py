@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headstart import __version__, paths
 from headstart.errors import HeadstartError
+from headstart.owner import end_with_owner
 from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
@@ -65,15 +66,25 @@ def make_parser() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as a command: its parameters are looked up here, so that stages take plain values."""
+    """A stage as a command: its parameters are looked up here, so that stages take plain values.
+
+    `computes`: it uses the accelerators, which are its own until it ends.
+    """
 
     name: str
     help: str
     call: "Callable[[Params], str]"
+    computes: bool = False
 
     def __call__(self, chosen: argparse.Namespace) -> None:
         enter_tree()
-        print(f"{self.name}: {self.call(_params())}", flush=True)
+        end_with_owner()
+        params = _params()
+        if self.computes:
+            from headstart import exclusive, runtime
+
+            exclusive.hold(runtime.accelerators(), lambda text: print(f"{self.name}: {text}", flush=True))
+        print(f"{self.name}: {self.call(params)}", flush=True)
 
 
 def _params() -> "Params":
@@ -140,9 +151,9 @@ STAGES = (
     Stage("backbone", "write the frozen network's weights, with source and digest", _backbone),
     Stage("validate", "check every image file, leave bad ones out, assign the splits", _validate),
     Stage("preprocess", "resize and crop every image, packed in one array", _preprocess),
-    Stage("features", "run the frozen part of the network once an image", _features),
-    Stage("train", "train the head on the stored features", _train),
-    Stage("evaluate", "measure the head on the test split and write the report", _evaluate),
+    Stage("features", "run the frozen part of the network once an image", _features, True),
+    Stage("train", "train the head on the stored features", _train, True),
+    Stage("evaluate", "measure the head on the test split and write the report", _evaluate, True),
 )
 
 

@@ -172,6 +172,12 @@ class Train(Section):
         return self
 
 
+class Data(Section):
+    source: str | None
+    settle_seconds: Annotated[float, Field(ge=0)]
+    max_removed: Share
+
+
 class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: Count
@@ -194,6 +200,7 @@ class Register(Section):
 class Params(Section):
     """All of params.yaml."""
 
+    data: Data
     backbone: Backbone
     validate_: Validate = Field(alias="validate")
     split: Split

@@ -33,6 +33,13 @@ def devices() -> list[torch.device]:
     return [torch.device("cpu")]
 
 
+def accelerators() -> list[str]:
+    """Names of the accelerators that this process sees, unique on the host; none on a machine without."""
+    if not torch.cuda.is_available():
+        return []
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+
+
 def images_at_once(batch_size: int) -> int:
     """How many images go through the convolutions together.
 

@@ -14,11 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from headstart.errors import HeadstartError
 from headstart.files import write_json
+from headstart.owner import started
 from headstart.tree import QUIET
 
 FOLDER = Path(".services")
+AUTOMATIONS = Path("automations.yaml")
 STATE = FOLDER / "processes.json"
 START_SECONDS = 120
 STOP_SECONDS = 20
@@ -83,6 +87,7 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
     for pool in ("cpu", "gpu"):
         _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
+    _create_automations(prefect, settings)
     cards = _cards(gpus)
     placement = {"HEADSTART_PLACEMENT": "stage/gpu"} if cards else {}
     _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
@@ -93,6 +98,23 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
         _wait_for_workers(prefect, pool, count)
     shown = {"Prefect": prefect, "MLflow": tracking, "Logs": str(FOLDER.resolve() / "logs")}
     return {**shown, "Workers": ", ".join(["cpu", *cards])}
+
+
+def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
+    """Those of automations.yaml, once: their names tell."""
+    wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
+    there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
+    if missing := [automation for automation in wanted if automation["name"] not in there]:
+        text = json.dumps({"automations": missing})
+        _run([sys.executable, "-m", "prefect", "automation", "create", "--from-json", text], settings)
+
+
+def _ask(address: str) -> list[dict[str, Any]]:
+    """What a Prefect server lists."""
+    request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
 
 
 def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
@@ -110,6 +132,7 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{prefect_port}/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "HEADSTART_RETRIES": given.get("HEADSTART_RETRIES", "3"),
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow_port}",
         "PORT": str(mlflow_port),
@@ -171,7 +194,7 @@ def _spawn(name: str, command: list[str], environment: Mapping[str, str], folder
         process = subprocess.Popen(
             command, cwd=folder, env=dict(environment), stdout=log, stderr=log, start_new_session=True
         )
-    _write([*_services(), Service(name, process.pid, _started(process.pid))])
+    _write([*_services(), Service(name, process.pid, started(process.pid))])
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
@@ -208,13 +231,7 @@ def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
 
 
 def _online(prefect: str, pool: str) -> list[str]:
-    request = urllib.request.Request(
-        f"{prefect}/api/work_pools/{pool}/workers/filter",
-        data=b"{}",
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        workers: list[dict[str, Any]] = json.load(answer)
+    workers = _ask(f"{prefect}/api/work_pools/{pool}/workers/filter")
     return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
 
 
@@ -255,7 +272,7 @@ def _write(services: list[Service]) -> None:
 
 def _is_alive(service: Service) -> bool:
     _reap(service.pid)
-    return _started(service.pid) == service.started != ""
+    return started(service.pid) == service.started != ""
 
 
 def _reap(pid: int) -> None:
@@ -264,12 +281,6 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return
-
-
-def _started(pid: int) -> str:
-    """When a process started, as the system tells it; "" where there is none."""
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-    return shown.stdout.strip()
 
 
 def _git(*arguments: str) -> str:

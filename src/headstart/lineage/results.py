@@ -167,6 +167,18 @@ def add(path: Path) -> None:
     dvc("add", "--quiet", str(path))
 
 
+def push_data() -> None:
+    """Send the data that data.dvc names to the DVC remote.
+
+    Raises:
+        RemoteUnreachable: it cannot be written.
+    """
+    try:
+        dvc("push", str(DATA))
+    except LineageError as error:
+        raise RemoteUnreachable(str(error)) from error
+
+
 def pull_data() -> None:
     """Fetch the data that data.dvc names from the DVC remote.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from headstart.errors import StageError
+from headstart.owner import as_owner
 
 STOP_SECONDS = 10
 
@@ -37,7 +38,8 @@ def run_stage(
         StageError: it failed; the message has the last lines.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *arguments, name]
-    settings = {"HEADSTART_PYTHON": python, "PYTHONUNBUFFERED": "1", **(environment or {})}
+    apart = {"HEADSTART_PYTHON": python, "PYTHONUNBUFFERED": "1", **as_owner()}
+    settings = {**apart, **(environment or {})}
     last: list[str] = []
     process = subprocess.Popen(
         command,

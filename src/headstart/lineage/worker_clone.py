@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from headstart.errors import LineageError
 from headstart.lineage.commits import changed_paths, current_commit
 from headstart.lineage.programs import dvc, git, git_line
-from headstart.lineage.results import LOCK, read_yaml, versioned_files
+from headstart.lineage.results import DATA, LOCK, read_yaml, versioned_files
 
 PARAMS = Path("params.yaml")
 
@@ -30,13 +30,14 @@ def follow(branch: str) -> str:
     git("fetch", "--quiet", "--prune", "origin")
     before = git_line("rev-parse", "HEAD")
     commit = git_line("rev-parse", "--verify", f"refs/remotes/origin/{branch}")
-    lock = LOCK.read_bytes() if LOCK.exists() else None
-    same = git("ls-tree", before, str(LOCK)) == git(
-        "ls-tree", commit, str(LOCK)
-    )  # empty where it is in neither
+    kept = {
+        path: path.read_bytes()
+        for path in (LOCK, DATA)
+        if path.exists() and git("ls-tree", before, str(path)) == git("ls-tree", commit, str(path))
+    }
     git("checkout", "--quiet", "--force", "--detach", commit)
-    if lock is not None and same:
-        LOCK.write_bytes(lock)
+    for path, content in kept.items():
+        path.write_bytes(content)
     dvc("pull", "--force", *(str(path) for path in versioned_files()))
     return commit
 

@@ -44,20 +44,32 @@ PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
 REFUSE = "refuse"
-NOT_SERVED = {  # what an answer needs no part of
-    *(
-        "stages",
-        "evaluation",
-        "provenance",
-        "__pycache__",
-        "cli.py",
-        "initial_head.py",
-        "params.py",
-        "summary.py",
-    ),
-    *("docs.py", "expectations.py", "manifest.py", "packing.py", "sample.py", "initial.py", "trials.py"),
-    *("training.py", "overview.py", "registration.py", "record.py", "probe.py", "docs.css"),
-}
+NOT_SERVED = (  # what an answer needs no part of
+    "stages",
+    "evaluation",
+    "provenance",
+    "__pycache__",
+    "cli.py",
+    "initial_head.py",
+    "params.py",
+    "summary.py",
+    "docs.py",
+    "expectations.py",
+    "manifest.py",
+    "packing.py",
+    "sample.py",
+    "initial.py",
+    "trials.py",
+    "training.py",
+    "overview.py",
+    "registration.py",
+    "record.py",
+    "probe.py",
+    "docs.css",
+    "services.py",
+    "ingestion.py",
+    "exclusive.py",
+)
 
 
 def register(

@@ -1,0 +1,185 @@
+"""Bring new, changed and removed images of a source, a folder or a URL that fsspec knows, into `data/`."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from PIL import Image
+
+from headstart.cache import default_folder
+from headstart.data.folders import NOT_IMAGES
+from headstart.errors import DataError
+from headstart.files import replacing, write_json
+
+UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
+PATIENCE_SECONDS = 24 * 3600  # a file that cannot be decoded is taken for unfinished as long
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was done, by path below the data folder; `waiting` are files that are still being written."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.new or self.changed or self.removed)
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        waiting = f"; {len(self.waiting)} still arriving, left for next time" if self.waiting else ""
+        return f"{len(self.new)} new, {len(self.changed)} changed, {len(self.removed)} removed{waiting}"
+
+
+def bring(source: str, data: Path, settle_seconds: float, max_removed: float) -> Brought:
+    """Make `data` hold what the source holds.
+
+    A file whose size and time are those of the last look is not read again. One that changed in the last
+    `settle_seconds`, has the name of a download, changes while it is copied, or is young and cannot be decoded
+    is left for next time.
+
+    Args:
+        source: a folder, or a URL such as `s3://bucket/images`.
+        max_removed: share of the files in `data` that may be missing in the source.
+
+    Raises:
+        DataError: the source is out of reach or empty, or lacks more than `max_removed`: nothing was changed.
+    """
+    there = _list(source)
+    files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
+    here = {name for name in files if _is_image_name(name)}
+    removed = sorted(here - there.keys())
+    if here and len(removed) > max_removed * len(here):
+        raise DataError(
+            f"data.source {source} lacks {len(removed)} of the {len(here)} images in {data} (first: "
+            f"{removed[0]}); data.max_removed allows {max_removed:g} of them. Is it complete? Nothing was changed"
+        )
+    known = _known(source, data)
+    new, changed, waiting = [], [], []
+    for name, file in sorted(there.items()):
+        mark = [file.size, file.modified]
+        if name in here and known.get(name) == mark:
+            continue
+        before = _digest(data / name) if name in here else None
+        if file.is_young(settle_seconds) or not _copy(file, data / name):
+            waiting.append(name)
+            continue
+        if before is None:
+            new.append(name)
+        elif before != _digest(data / name):
+            changed.append(name)
+        known[name] = mark
+    for name in removed:
+        (data / name).unlink()
+        known.pop(name, None)
+    write_json(_state(source, data), known)
+    return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting))
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the source; `modified` in seconds since 1970, None where the source does not say."""
+
+    system: Any
+    path: str
+    size: int
+    modified: float | None
+
+    def is_young(self, seconds: float) -> bool:
+        return self.modified is not None and time.time() - self.modified < seconds
+
+
+def _list(source: str) -> dict[str, _File]:
+    try:
+        system, root = fsspec.core.url_to_fs(source)
+        system.invalidate_cache()
+        found = system.find(root, detail=True)
+    except ImportError as error:
+        raise DataError(f"data.source {source}: {error}; install it (README, DVC remotes)") from error
+    except Exception as error:  # each kind of source has errors of its own
+        raise DataError(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
+    root = root.rstrip("/")
+    files = {}
+    for path, info in found.items():
+        name = path[len(root) :].lstrip("/")
+        if name and _is_image_name(name):
+            files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
+    if not files:
+        raise DataError(
+            f"data.source {source} holds no files; expected one subfolder a class. Nothing was changed"
+        )
+    return files
+
+
+def _is_image_name(name: str) -> bool:
+    """Whether a file counts: no hidden one, nothing that systems leave behind, no unfinished download."""
+    parts = name.lower().split("/")
+    hidden = any(part.startswith(".") for part in parts)
+    return not hidden and parts[-1] not in NOT_IMAGES and not parts[-1].endswith(UNFINISHED)
+
+
+def _modified(info: Mapping[str, Any]) -> float | None:
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modified", "created"):
+        value = info.get(key)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def _copy(file: _File, target: Path) -> bool:
+    """Copy a file; False where it is not whole yet, and then the target is as it was."""
+    try:
+        with replacing(target) as new:
+            with file.system.open(file.path, "rb") as source, new.open("wb") as written:
+                shutil.copyfileobj(source, written, 1 << 20)
+            file.system.invalidate_cache()
+            now = file.system.info(file.path)
+            if not new.stat().st_size == file.size == now["size"] or _modified(now) != file.modified:
+                raise _NotWhole
+            if file.is_young(PATIENCE_SECONDS) and not _decodes(new):
+                raise _NotWhole
+    except (_NotWhole, FileNotFoundError):
+        return False
+    return True
+
+
+class _NotWhole(Exception):
+    """The file is still being written."""
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception:  # decoders raise whatever a damaged file makes them raise
+        return False
+    return True
+
+
+def _state(source: str, data: Path) -> Path:
+    key = hashlib.sha256(f"{source}\n{data.resolve()}".encode()).hexdigest()[:16]
+    folder: Path = default_folder() / "sources"
+    return folder / f"{key}.json"
+
+
+def _known(source: str, data: Path) -> dict[str, list[Any]]:
+    path = _state(source, data)
+    known: dict[str, list[Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return known

@@ -1,0 +1,131 @@
+"""What a source has is brought into data/; what is still arriving is not, and nothing is lost."""
+
+import io
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+from PIL import Image
+
+from headstart.errors import DataError
+from headstart.ingestion import Brought, bring
+
+OLD = time.time() - 7200
+
+
+def picture(shade: int, form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (shade, shade, shade)).save(file, form)
+    return file.getvalue()
+
+
+def put(path: Path, content: bytes, modified: float = OLD) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (modified, modified))
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Callable[..., Brought]:
+    """Look at the folder `source` as a flow does."""
+
+    def call(source: str | None = None, max_removed: float = 0.5) -> Brought:
+        return bring(source or str(tmp_path / "source"), tmp_path / "data", 60, max_removed)
+
+    return call
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_new_changed_and_removed_images_are_told_apart(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    for index in range(4):
+        put(source / "ok" / f"{index}.png", picture(index))
+    put(data / "ok" / "0.png", picture(0))  # the same as the source's
+    found = look()
+    assert (found.new, found.changed, found.removed) == (("ok/1.png", "ok/2.png", "ok/3.png"), (), ())
+    assert names(data) == names(source)
+    assert not look().anything
+    put(source / "ok" / "1.png", picture(9), OLD + 5)
+    put(source / "bad" / "new name é.png", picture(7))
+    (source / "ok" / "2.png").unlink()
+    os.utime(source / "ok" / "3.png", (OLD + 9, OLD + 9))  # touched, with the same content
+    found = look()
+    assert found == Brought(("bad/new name é.png",), ("ok/1.png",), ("ok/2.png",), ())
+    assert (data / "ok/1.png").read_bytes() == picture(9)
+    assert found.sentence() == "1 new, 1 changed, 1 removed"
+
+
+def test_what_is_still_arriving_is_left_for_next_time(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    put(source / "ok" / "whole.png", picture(1))
+    put(source / "ok" / "now.png", picture(2), time.time())
+    put(source / "ok" / "half.jpg", picture(3, "JPEG")[:200])
+    put(source / "ok" / "download.png.part", picture(4))
+    put(source / "ok" / ".hidden.png", picture(5))
+    found = look()
+    assert found.new == ("ok/whole.png",)
+    assert found.waiting == ("ok/half.jpg", "ok/now.png")
+    assert names(data) == {"ok/whole.png"}
+    assert found.sentence() == "1 new, 0 changed, 0 removed; 2 still arriving, left for next time"
+    put(source / "ok" / "half.jpg", picture(3, "JPEG"))
+    put(source / "ok" / "now.png", picture(2))
+    assert look().new == ("ok/half.jpg", "ok/now.png")
+
+
+def test_a_half_arrived_change_leaves_the_image_as_it_was(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    put(source / "ok" / "a.jpg", picture(1, "JPEG"))
+    look()
+    put(source / "ok" / "a.jpg", picture(200, "JPEG")[:200], OLD + 5)
+    assert look().waiting == ("ok/a.jpg",)
+    assert (data / "ok/a.jpg").read_bytes() == picture(1, "JPEG")
+
+
+def test_a_damaged_file_that_is_a_day_old_is_brought_for_validation_to_name(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    put(tmp_path / "source/ok/a.jpg", b"no picture", OLD - 24 * 3600)
+    assert look().new == ("ok/a.jpg",)
+
+
+def test_a_source_that_lost_most_images_changes_nothing(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    for index in range(4):
+        put(source / "ok" / f"{index}.png", picture(index))
+    look()
+    for index in range(3):
+        (source / "ok" / f"{index}.png").unlink()
+    put(source / "ok" / "new.png", picture(9))
+    with pytest.raises(DataError, match=r"lacks 3 of the 4 images .*first: ok/0.png.*max_removed"):
+        look()
+    assert names(data) == {f"ok/{index}.png" for index in range(4)}
+    assert look(max_removed=0.8).removed == ("ok/0.png", "ok/1.png", "ok/2.png")
+
+
+def test_a_source_that_cannot_be_read_or_is_empty_is_named(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    put(tmp_path / "data/ok/a.png", picture(1))
+    with pytest.raises(DataError, match="holds no files"):
+        look(str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="cannot be read: ValueError: Protocol not known: ftpx"):
+        look("ftpx://host/images")
+    assert names(tmp_path / "data") == {"ok/a.png"}
+
+
+def test_a_url_is_a_source_too(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("ok/a.png", "bad/b.png"):
+        memory.pipe(f"/bucket/images/{name}", picture(3))
+    found = bring("memory://bucket/images", tmp_path / "data", 0, 0.5)
+    assert found.new == ("bad/b.png", "ok/a.png")
+    assert names(tmp_path / "data") == {"ok/a.png", "bad/b.png"}
+    assert look("memory://bucket/images").anything is False
