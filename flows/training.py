@@ -5,9 +5,12 @@ a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -63,6 +66,26 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         threshold; the message says which version stands in the registry.
     """
     enter_tree()
+    with alone_in_tree():
+        return _train_and_register(init_from)
+
+
+@contextmanager
+def alone_in_tree() -> Iterator[None]:
+    """One flow at a time in a tree: the other waits. The system frees the lock of one that was killed."""
+    lock = FileLock(".dvc/tmp/headstart-flow.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        get_run_logger().info("another flow runs in this tree: waiting for its end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
         logger.info("at commit %s of %s", lineage.follow(branch)[:12], branch)

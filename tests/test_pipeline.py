@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from projects import ROOT, commit, draw_images, edit_params, make_repository, make_tree, repro, run
 from ruamel.yaml import YAML
-from stage_deps import import_closure
 
 from headstart import lineage
+from headstart.import_closure import import_closure
 
 NO_RESULT = {"src/headstart/errors.py", "src/headstart/progress.py"}  # what they say is in no out
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]

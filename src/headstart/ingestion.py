@@ -45,8 +45,8 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
     """Make `data` hold what the source holds.
 
     A file whose size and time are those of the last look is not read again. One that changed in the last
-    `settle_seconds`, has the name of a download, changes while it is copied, or is young and cannot be decoded
-    is left for next time.
+    `settle_seconds`, has the name of a download, changes while it is copied, or is young and cannot be
+    decoded is left for next time.
 
     Args:
         source: a folder, or a URL such as `s3://bucket/images`.
@@ -62,7 +62,8 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
     if here and len(removed) > max_removed * len(here):
         raise DataError(
             f"data.source {source} lacks {len(removed)} of the {len(here)} images in {data} (first: "
-            f"{removed[0]}); data.max_removed allows {max_removed:g} of them. Is it complete? Nothing was changed"
+            f"{removed[0]}); data.max_removed allows {max_removed:g} of them. Is it complete? Nothing was "
+            "changed"
         )
     known = _known(source, data)
     new, changed, waiting = [], [], []

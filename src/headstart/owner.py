@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 OWNER = "HEADSTART_OWNER"
 LOOK_SECONDS = 1.0
@@ -12,6 +13,12 @@ LOOK_SECONDS = 1.0
 
 def started(pid: int) -> str:
     """When a process started, as the system tells it; "" where there is none. Ids alone are used again."""
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] == "Z" else fields[19]  # proc(5): 3 state, 22 starttime
     shown = subprocess.run(["ps", "-o", "lstart=,stat=", "-p", str(pid)], capture_output=True, text=True)
     when, _, state = shown.stdout.strip().rpartition(" ")
     return "" if state.startswith("Z") else when.strip()

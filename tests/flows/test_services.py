@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -33,8 +34,9 @@ def project(repository: Path) -> Path:
 
 
 @pytest.fixture
-def services(project: Path) -> Iterator[SyncPrefectClient]:
+def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     """Running services with a worker for placement; a client of their Prefect server."""
+    monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
     prefect, mlflow = free_port(), free_port()
     ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
     try:
@@ -42,7 +44,7 @@ def services(project: Path) -> Iterator[SyncPrefectClient]:
         assert f"http://127.0.0.1:{prefect}" in said
         assert "cpu, gpu-none" in said
         assert "already running: prefect, mlflow" in headstart(project, "services", "start", *ports, status=1)
-        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mlflow}")
         with (
             temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}),
             get_client(sync_client=True) as client,
@@ -51,7 +53,7 @@ def services(project: Path) -> Iterator[SyncPrefectClient]:
     finally:
         left = json.loads((project / ".services/processes.json").read_text())
         said = headstart(project, "services", "stop")
-        assert "worker gpu-none, worker cpu, mlflow, prefect" in said
+        assert "worker cpu, mlflow, prefect" in said
         assert not [entry for entry in left if Path(f"/proc/{entry['pid']}").exists()]
         assert "nothing was running" in headstart(project, "services", "stop")
 
@@ -96,10 +98,7 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     clone = project / ".services" / "clones"
     head = "artifacts/head.safetensors"
     assert (clone / "cpu" / head).read_bytes() == (clone / "gpu-none" / head).read_bytes()
-    assert (
-        "Data and pipelines are up to date"
-        in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
-    )
+    assert "up to date" in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
 
     started = time.monotonic()
     second = train()
@@ -128,6 +127,22 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     assert "stage train on another worker ended as Failed" in str(fourth.state.message)
     assert "none such" in str(fourth.state.message)
     assert len(tracking.search_model_versions("name = 'headstart'")) == 2
+
+    _end_worker(project, "worker gpu-none")
+    edit_params(project, **{"train.class_weights": None, "train.lr": 0.02})
+    commit(project)
+    fifth = train()
+    assert fifth.state is not None
+    assert "stage train: no worker took stage/gpu in 15 s" in str(fifth.state.message)
+    [child] = children(services, fifth).values()
+    assert child.state is not None
+    assert child.state.is_cancelled()
+
+
+def _end_worker(project: Path, name: str) -> None:
+    listed = json.loads((project / ".services/processes.json").read_text())
+    [pid] = [entry["pid"] for entry in listed if entry["name"] == name]
+    os.killpg(pid, signal.SIGKILL)
 
 
 def artifacts(client: SyncPrefectClient, done: FlowRun) -> list[Any]:

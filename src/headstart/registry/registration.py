@@ -27,6 +27,7 @@ from mlflow.types.schema import Map
 
 from headstart import lineage, paths
 from headstart.errors import LineageError, TrackingError
+from headstart.import_closure import import_closure
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
@@ -44,32 +45,6 @@ PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
 REFUSE = "refuse"
-NOT_SERVED = (  # what an answer needs no part of
-    "stages",
-    "evaluation",
-    "provenance",
-    "__pycache__",
-    "cli.py",
-    "initial_head.py",
-    "params.py",
-    "summary.py",
-    "docs.py",
-    "expectations.py",
-    "manifest.py",
-    "packing.py",
-    "sample.py",
-    "initial.py",
-    "trials.py",
-    "training.py",
-    "overview.py",
-    "registration.py",
-    "record.py",
-    "probe.py",
-    "docs.css",
-    "services.py",
-    "ingestion.py",
-    "exclusive.py",
-)
 
 
 def register(
@@ -329,7 +304,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
             artifacts["frozen"] = f"{folder}/frozen.json"
             sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
-        shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns(*NOT_SERVED))
+        _copy_served_code(code)
         # MLflow's own check of an input example would load the model here, with this tree's code.
         warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
         with mlflow.start_run(run_id=run_id):
@@ -342,6 +317,18 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
                 signature=signature,
             )
     return logged, sent
+
+
+def _copy_served_code(folder: Path) -> None:
+    """The part of the package that an answer needs, and no more: it is stored with every version."""
+    source = PACKAGE.parent
+    for name in import_closure(source, f"{PACKAGE.name}.registry.served_model"):
+        path = source.parent / name
+        within = path.relative_to(PACKAGE)
+        for parent in within.parents:  # every package on the way is one there too
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(PACKAGE / parent / "__init__.py", folder / parent / "__init__.py")
+        shutil.copyfile(path, folder / within)
 
 
 def _frozen_names() -> list[str]:

@@ -1,11 +1,19 @@
-"""The source files that a stage uses, by its imports."""
+"""The source files that a module uses, by its imports: what a stage depends on, what a served model needs."""
 
 import ast
 from pathlib import Path
 
 
 def import_closure(source: Path, module: str) -> set[str]:
-    """Files of our own package that `module` imports, directly or not, relative to `source`'s parent."""
+    """Files of our own package that `module` imports, directly or not, late imports included.
+
+    Args:
+        source: the folder that holds the package.
+        module: dotted name.
+
+    Returns:
+        Paths relative to `source`'s parent, without `__init__.py` files.
+    """
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -13,7 +21,7 @@ def import_closure(source: Path, module: str) -> set[str]:
         if path is None or (name := path.relative_to(source.parent).as_posix()) in found:
             continue
         found.add(name)
-        waiting += _imported(ast.parse(path.read_text()), source)
+        waiting += _imported(ast.parse(path.read_text(encoding="utf-8")), source)
     return {name for name in found if not name.endswith("__init__.py")}
 
 
