@@ -514,7 +514,7 @@ def _tracking(chosen: argparse.Namespace) -> None:
     from headstart.registry import tracking
 
     tracking.connect()
-    print(tracking.tracking_uri())
+    print(tracking.without_password(tracking.tracking_uri()))
 
 
 def _docs(chosen: argparse.Namespace) -> None:

@@ -27,6 +27,8 @@ STATE = FOLDER / "processes.json"
 START_SECONDS = 120
 STOP_SECONDS = 20
 HOST = "127.0.0.1"
+PREFECT_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+MLFLOW_DATABASE = "MLFLOW_BACKEND_STORE_URI"
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 
 
@@ -78,10 +80,10 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
     _spawn(
         "prefect",
         [*python, "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)],
-        settings,
+        {**settings, **_databases(*PREFECT_DATABASES)},
     )
     own = {name: value for name, value in settings.items() if name != "MLFLOW_TRACKING_URI"}
-    _spawn("mlflow", ["sh", "mlflow/serve-ui"], own)
+    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **_databases(MLFLOW_DATABASE)})
     _wait(f"{prefect}/api/health", "prefect")
     _wait(f"{tracking}/health", "mlflow")
     for pool in ("cpu", "gpu"):
@@ -118,15 +120,18 @@ def _ask(address: str) -> list[dict[str, Any]]:
 
 
 def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
-    """The environment of every service: SQLite in this folder unless two settings name other databases."""
-    given = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_API_")}
+    """The environment of every service, without the databases: their passwords are the servers' alone."""
+    hidden = {*_databases(*PREFECT_DATABASES, MLFLOW_DATABASE)}
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PREFECT_API_") and name not in hidden
+    }
     given["PYTHONPATH"] = str(Path.cwd())
     home = FOLDER.resolve() / "prefect"
-    database = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL")
     return {
         **QUIET,
         **given,
-        **({"PREFECT_API_DATABASE_CONNECTION_URL": database} if database else {}),
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://{HOST}:{prefect_port}/api",
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{prefect_port}/api",
@@ -138,6 +143,11 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         "PORT": str(mlflow_port),
         "HEADSTART_PYTHON": sys.executable,
     }
+
+
+def _databases(*names: str) -> dict[str, str]:
+    """Where a server keeps what it knows, if not in SQLite: those of the settings that are set."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:

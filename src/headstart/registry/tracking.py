@@ -1,6 +1,7 @@
 """The tracking server: where it is, that it answers, and the run that a flow opens there."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import sqlalchemy
 from filelock import FileLock
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls where none are
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError, TrackingUnreachable
@@ -39,6 +41,8 @@ def connect() -> MlflowClient:
         _check_reachable(uri)
     elif uri.startswith("sqlite:///"):
         _make_database(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("postgresql"):
+        _make_tables(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri, uri)
@@ -53,6 +57,11 @@ def server_name() -> str:
     """The tracking server of this process, without a password that its address may hold."""
     address = urlsplit(mlflow.get_tracking_uri())
     return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+
+
+def without_password(uri: str) -> str:
+    """An address as it may be shown."""
+    return re.sub(r"//[^/]*@", "//", uri)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
@@ -115,7 +124,7 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
-            raise kind(f"cannot {self._what} at {tracking_uri()}: {error}") from error
+            raise kind(f"cannot {self._what} at {without_password(tracking_uri())}: {error}") from error
 
 
 def _is_unreachable(error: BaseException | None) -> bool:
@@ -150,6 +159,22 @@ def _make_database(path: Path) -> None:
             made = subprocess.run(command, capture_output=True, text=True)
             if made.returncode:
                 raise TrackingError(f"cannot make {path}: {made.stderr.strip()[-2000:]}")
+
+
+def _make_tables(uri: str) -> None:
+    """Make the tables of an empty PostgreSQL database, while no one else does.
+
+    An older schema is left alone: a backup comes before `mlflow db upgrade`, which the server asks for.
+    """
+    with translated("open the database"):
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            with engine.connect() as alone:  # the lock goes with the connection
+                alone.execute(sqlalchemy.text("SELECT pg_advisory_lock(7244219)"))
+                if not sqlalchemy.inspect(alone).has_table("alembic_version"):
+                    _initialize_tables(engine)
+        finally:
+            engine.dispose()
 
 
 def _artifact_location() -> str | None:
