@@ -166,6 +166,10 @@ def _make_tables(uri: str) -> None:
 
     An older schema is left alone: a backup comes before `mlflow db upgrade`, which the server asks for.
     """
+    if not uri.startswith("postgresql+psycopg2://"):
+        raise TrackingError(
+            f"{without_password(uri)}: write postgresql+psycopg2://, which names the driver that is installed"
+        )
     with translated("open the database"):
         engine = sqlalchemy.create_engine(uri)
         try:
