@@ -14,7 +14,6 @@ import sqlalchemy
 from filelock import FileLock
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls where none are
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError, TrackingUnreachable
@@ -170,6 +169,8 @@ def _make_tables(uri: str) -> None:
         raise TrackingError(
             f"{without_password(uri)}: write postgresql+psycopg2://, which names the driver that is installed"
         )
+    from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls where none are
+
     with translated("open the database"):
         engine = sqlalchemy.create_engine(uri)
         try:
