@@ -6,6 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.stage_progress import StageOutput
 from headstart import lineage
 from headstart.lineage import worker_clone
+from headstart.owner import end_with_parent
 from headstart.tree import enter_tree
 
 
@@ -22,6 +23,7 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
         The sentence with which the stage ended.
     """
     enter_tree()
+    end_with_parent()
     worker_clone.take(commit, texts)
     output = StageOutput(stage)
     arguments = ["--pull", "--allow-missing"]

@@ -15,6 +15,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
@@ -22,6 +23,7 @@ from prefect.tasks import exponential_backoff
 from flows.stage_progress import StageOutput
 from headstart import lineage, paths
 from headstart.errors import HeadstartError, UnreachableError
+from headstart.owner import end_with_parent
 from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ RETRIES = int(os.environ.get("HEADSTART_RETRIES", "0"))  # of what may pass, whe
 RETRY_SECONDS = float(os.environ.get("HEADSTART_RETRY_SECONDS", "30"))
 STAGE_SECONDS = float(os.environ.get("HEADSTART_STAGE_SECONDS", 24 * 3600))
 STEP_SECONDS = 3600.0
+CHALLENGER = "challenger"
 
 
 def may_pass(task: object, run: object, state: State[Any]) -> bool:
@@ -66,6 +69,8 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         threshold; the message says which version stands in the registry.
     """
     enter_tree()
+    if is_worker_clone():
+        end_with_parent()
     with alone_in_tree():
         return _train_and_register(init_from)
 
@@ -107,10 +112,12 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     except BaseException as error:
         keep_run(run_id)
         close_tracking(run_id, f"{type(error).__name__}: {error}")
+        publish_failure(error)
         raise
     keep_run(run_id)
     close_tracking(run_id, None)
     publish_report(registered)
+    tell_challenger(registered)
     logger.info(registered.sentence())
     accepted = bool(registered.aliases) or not registered.is_new
     return Completed(name="Completed" if accepted else "Rejected", message=registered.sentence())
@@ -193,10 +200,20 @@ def bring_data() -> State[Any]:
 
     brought = bring(settings.source, paths.DATA, settings.settle_seconds, settings.max_removed)
     get_run_logger().info("%s: %s", settings.source, brought.sentence())
+    lineage.add(paths.DATA)  # each time: an earlier try may have ended between the two
+    keep_data()
     if brought.anything:
-        lineage.add(paths.DATA)
         lineage.push_data()
     return Completed(message=brought.sentence())
+
+
+def keep_data() -> None:
+    """Keep data.dvc and dvc.lock under `refs/data/`, here and, where it answers, on the git remote."""
+    ref = lineage.keep_data(lineage.data_version())
+    try:
+        lineage.push_refs([ref])
+    except HeadstartError as error:
+        get_run_logger().error("%s in this clone alone: %s", ref, error)
 
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
@@ -283,6 +300,36 @@ def publish_report(registered: "Registered") -> None:
         key="training-report",
         markdown=overview.as_markdown(registered.name, registered.version),
         description="The registered version against the champion",
+    )
+
+
+def publish_failure(error: BaseException) -> None:
+    """What failed and what to do, on this flow run's page."""
+    if isinstance(error, Exception):
+        create_markdown_artifact(
+            key="training-report",
+            markdown=f"## Failed\n\n```\n{error}\n```\n\nNothing was registered. What was made is kept: the "
+            "next run goes on from there.\n",
+            description="Why this run failed",
+        )
+
+
+def tell_challenger(registered: "Registered") -> None:
+    """An event that automations can use: a new version waits for people to promote it."""
+    from headstart.registry import overview
+
+    if not registered.is_new or CHALLENGER not in registered.aliases:
+        return
+    emit_event(
+        event="headstart.challenger",
+        resource={
+            "prefect.resource.id": f"headstart.version.{registered.name}.{registered.version}",
+            "prefect.resource.name": f"{registered.name} version {registered.version}",
+        },
+        payload={
+            "message": registered.sentence(),
+            "link": overview.page_of(registered.name, registered.version),
+        },
     )
 
 

@@ -129,3 +129,37 @@ def test_a_url_is_a_source_too(tmp_path: Path, look: Callable[..., Brought]) -> 
     assert found.new == ("bad/b.png", "ok/a.png")
     assert names(tmp_path / "data") == {"ok/a.png", "bad/b.png"}
     assert look("memory://bucket/images").anything is False
+
+
+def test_a_class_whose_images_are_all_gone_leaves_no_folder(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    for name in ("ok/0.png", "ok/1.png", "ok/deep/2.png", "bad/3.png"):
+        put(source / name, picture(len(name)))
+    look()
+    (source / "bad" / "3.png").unlink()
+    (source / "ok" / "deep" / "2.png").unlink()
+    assert look().removed == ("bad/3.png", "ok/deep/2.png")
+    assert {path.name for path in data.rglob("*") if path.is_dir()} == {"ok"}
+
+
+def test_a_file_that_changed_in_data_is_brought_again(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    put(source / "ok" / "0.png", picture(0))
+    look()
+    put(data / "ok" / "0.png", picture(5), OLD + 7)  # as `dvc checkout` of another version does
+    assert look().changed == ("ok/0.png",)
+    assert (data / "ok" / "0.png").read_bytes() == picture(0)
+    os.utime(data / "ok" / "0.png")
+    assert not look().anything
+
+
+@pytest.mark.parametrize("inside", [".", "data", "data/ok", ".."])
+def test_a_source_that_overlaps_the_data_is_refused(
+    inside: str, tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    put(tmp_path / "data" / "ok" / "0.png", picture(0))
+    with pytest.raises(DataError, match="overlap"):
+        look(str(tmp_path / "data" / inside) if inside == ".." else str(tmp_path / inside))
+    assert names(tmp_path / "data") == {"ok/0.png"}

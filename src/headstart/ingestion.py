@@ -55,6 +55,7 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
     Raises:
         DataError: the source is out of reach or empty, or lacks more than `max_removed`: nothing was changed.
     """
+    _check_apart(source, data)
     there = _list(source)
     files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
     here = {name for name in files if _is_image_name(name)}
@@ -69,19 +70,22 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
     new, changed, waiting = [], [], []
     for name, file in sorted(there.items()):
         mark = [file.size, file.modified]
-        if name in here and known.get(name) == mark:
+        last = known.get(name)
+        before = _digest_here(data / name, last) if name in here else None
+        if last is not None and last["source"] == mark and last["digest"] == before:
+            last["here"] = _stat(data / name)
             continue
-        before = _digest(data / name) if name in here else None
         if file.is_young(settle_seconds) or not _copy(file, data / name):
             waiting.append(name)
             continue
+        after = _digest(data / name)
         if before is None:
             new.append(name)
-        elif before != _digest(data / name):
+        elif before != after:
             changed.append(name)
-        known[name] = mark
+        known[name] = {"source": mark, "here": _stat(data / name), "digest": after}
     for name in removed:
-        (data / name).unlink()
+        _remove(data / name, data)
         known.pop(name, None)
     write_json(_state(source, data), known)
     return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting))
@@ -113,6 +117,10 @@ def _list(source: str) -> dict[str, _File]:
     files = {}
     for path, info in found.items():
         name = path[len(root) :].lstrip("/")
+        if not path.startswith(root) or ".." in name.split("/"):
+            raise DataError(
+                f"data.source {source} lists {path!r}, which lies outside of it; nothing was changed"
+            )
         if name and _is_image_name(name):
             files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
     if not files:
@@ -160,6 +168,36 @@ class _NotWhole(Exception):
     """The file is still being written."""
 
 
+def _check_apart(source: str, data: Path) -> None:
+    """Refuse a folder that is `data`, lies in it or holds it: what is brought would be brought again."""
+    if "://" in source and not source.startswith("file://"):
+        return
+    theirs, ours = Path(source.removeprefix("file://")).resolve(), data.resolve()
+    if theirs.is_relative_to(ours) or ours.is_relative_to(theirs):
+        raise DataError(f"data.source {source} and {data} overlap; name a folder apart from {ours}")
+
+
+def _remove(path: Path, data: Path) -> None:
+    """Remove a file, and the folders that are empty without it: an empty one would be a class."""
+    path.unlink()
+    for folder in path.parents:
+        if folder == data or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _stat(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _digest_here(path: Path, known: Mapping[str, Any] | None) -> str:
+    """The digest of a file in `data`; one that has not changed since the last look is not read again."""
+    if known is not None and known["here"] == _stat(path):
+        return str(known["digest"])
+    return _digest(path)
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -180,7 +218,8 @@ def _state(source: str, data: Path) -> Path:
     return folder / f"{key}.json"
 
 
-def _known(source: str, data: Path) -> dict[str, list[Any]]:
+def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
+    """What the last look found, by name: the file there, the file here, and the digest of both."""
     path = _state(source, data)
-    known: dict[str, list[Any]] = json.loads(path.read_text()) if path.exists() else {}
+    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     return known

@@ -1,5 +1,6 @@
 """A stage ends with the flow that started it, in whatever way that ended: nothing is left on the GPU."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -36,8 +37,15 @@ def end_with_owner() -> None:
         threading.Thread(target=_look, args=(int(pid), when), daemon=True).start()
 
 
+def end_with_parent() -> None:
+    """End this process soon after the one that started it: a killed worker leaves its flow behind."""
+    parent = os.getppid()
+    threading.Thread(target=_look, args=(parent, started(parent)), daemon=True).start()
+
+
 def _look(pid: int, when: str) -> None:
     while started(pid) == when:
         time.sleep(LOOK_SECONDS)
-    print(f"process {pid}, whose flow this stage belongs to, is gone: the stage ends too", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody may be left to read it
+        print(f"process {pid}, to which this one belongs, is gone: it ends too", file=sys.stderr)
     os._exit(1)

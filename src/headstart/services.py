@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 
@@ -34,31 +35,39 @@ PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 
 @dataclass(frozen=True)
 class Service:
-    """A process that was started here; `started` tells it from a later one with the same id."""
+    """A process that was started here; `started` tells it from a later one with the same id.
+
+    Attributes:
+        address: where it answers, "" for a worker.
+    """
 
     name: str
     pid: int
     started: str
+    address: str
 
 
 def start(gpus: str, prefect_port: int, mlflow_port: int) -> str:
-    """Start what does not run yet, wait until it is healthy, deploy, and say where it is.
+    """Start what does not run (any more), wait until it is healthy, deploy, and say where it is.
 
     Args:
         gpus: `auto`: a worker for each GPU of this machine; `cpu`: one without, for trying placement; `none`.
 
     Raises:
-        HeadstartError: a port is taken, or something does not start; what was started is stopped again.
+        HeadstartError: a port is taken, a server runs at another one, or something does not start; what was
+            started now is stopped again.
     """
-    if running := [service for service in _services() if _is_alive(service)]:
-        names = ", ".join(service.name for service in running)
-        raise HeadstartError(f"already running: {names}; `make services-stop` ends them")
     FOLDER.mkdir(exist_ok=True)
+    before = [service for service in _services() if _is_alive(service)]
+    _write(before)
     settings = _settings(prefect_port, mlflow_port)
     try:
         addresses = _start_all(gpus, settings, prefect_port, mlflow_port)
     except BaseException:
-        stop()
+        for service in reversed(_services()):
+            if service not in before:
+                _end(service)
+        _write(before)
         raise
     return "\n".join(f"{name:<12}{address}" for name, address in addresses.items())
 
@@ -81,15 +90,18 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
         "prefect",
         [*python, "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)],
         {**settings, **_databases(*PREFECT_DATABASES)},
+        address=prefect,
     )
     own = {name: value for name, value in settings.items() if name != "MLFLOW_TRACKING_URI"}
-    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **_databases(MLFLOW_DATABASE)})
+    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **_databases(MLFLOW_DATABASE)}, address=tracking)
     _wait(f"{prefect}/api/health", "prefect")
     _wait(f"{tracking}/health", "mlflow")
     for pool in ("cpu", "gpu"):
         _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
     _create_automations(prefect, settings)
+    if told := os.environ.get("HEADSTART_NOTIFY"):
+        _run([*python, "flows.notifications"], settings)
     cards = _cards(gpus)
     placement = {"HEADSTART_PLACEMENT": "stage/gpu"} if cards else {}
     _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
@@ -98,8 +110,13 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
     expected = {"cpu": 1, "gpu": len(cards)}
     for pool, count in expected.items():
         _wait_for_workers(prefect, pool, count)
-    shown = {"Prefect": prefect, "MLflow": tracking, "Logs": str(FOLDER.resolve() / "logs")}
-    return {**shown, "Workers": ", ".join(["cpu", *cards])}
+    return {
+        "Prefect": prefect,
+        "MLflow": tracking,
+        "Logs": str(FOLDER.resolve() / "logs"),
+        "Workers": ", ".join(["cpu", *cards]),
+        "Told": urlsplit(told).netloc if told else "nobody: HEADSTART_NOTIFY names no webhook",
+    }
 
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
@@ -197,14 +214,25 @@ def _cards(gpus: str) -> dict[str, str]:
     return {f"gpu-{index}": str(index) for index in range(len(listed))}
 
 
-def _spawn(name: str, command: list[str], environment: Mapping[str, str], folder: Path | None = None) -> None:
+def _spawn(
+    name: str,
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    address: str = "",
+) -> None:
+    """Start a service, unless it runs."""
+    if running := [service for service in _services() if service.name == name]:
+        if running[0].address != address:
+            raise HeadstartError(f"{name} runs at {running[0].address}; `make services-stop` ends it")
+        return
     logs = FOLDER / "logs"
     logs.mkdir(exist_ok=True)
     with (logs / f"{name.replace(' ', '-')}.log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=dict(environment), stdout=log, stderr=log, start_new_session=True
         )
-    _write([*_services(), Service(name, process.pid, started(process.pid))])
+    _write([*_services(), Service(name, process.pid, started(process.pid), address)])
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:

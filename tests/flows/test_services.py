@@ -2,11 +2,12 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from projects import ROOT, commit, edit_params, run
+from projects import commit, edit_params, run
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 def project(repository: Path) -> Path:
     """A project whose data is on the DVC remote."""
-    shutil.copy(ROOT / "prefect.yaml", repository)
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     commit(repository)
     run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
@@ -34,7 +34,29 @@ def project(repository: Path) -> Path:
 
 
 @pytest.fixture
-def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What people are told: the texts that a webhook of theirs is sent."""
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HEADSTART_NOTIFY", f"http://127.0.0.1:{server.server_port}/secret-part")
+    yield texts
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     """Running services with a worker for placement; a client of their Prefect server."""
     monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
     prefect, mlflow = free_port(), free_port()
@@ -43,7 +65,15 @@ def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPre
         said = headstart(project, "services", "start", "--gpu", "cpu", *ports)
         assert f"http://127.0.0.1:{prefect}" in said
         assert "cpu, gpu-none" in said
-        assert "already running: prefect, mlflow" in headstart(project, "services", "start", *ports, status=1)
+        assert "127.0.0.1" in said.partition("Told")[2]
+        assert "secret-part" not in said
+        processes = (project / ".services/processes.json").read_text()
+        headstart(project, "services", "start", "--gpu", "cpu", *ports)  # all of it runs: nothing is started
+        assert (project / ".services/processes.json").read_text() == processes
+        other = ["--prefect-port", str(free_port())]
+        assert f"prefect runs at http://127.0.0.1:{prefect}" in headstart(
+            project, "services", "start", *other, status=1
+        )
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mlflow}")
         with (
             temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}),
@@ -66,7 +96,7 @@ def headstart(root: Path, *arguments: str, status: int = 0) -> str:
 
 def train(**settings: Any) -> FlowRun:
     """Run the deployment that people start, to its end."""
-    done = run_deployment("training/on-demand", as_subflow=False, timeout=300, poll_interval=1, **settings)
+    done = run_deployment("training/on-demand", as_subflow=False, timeout=600, poll_interval=1, **settings)
     assert isinstance(done, FlowRun)
     assert done.state is not None
     return done
@@ -81,7 +111,7 @@ def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
 
 
 def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothing_to_do(
-    project: Path, services: SyncPrefectClient
+    project: Path, services: SyncPrefectClient, told: list[str]
 ) -> None:
     first = train()
     assert first.state is not None
@@ -137,6 +167,16 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     [child] = children(services, fifth).values()
     assert child.state is not None
     assert child.state.is_cancelled()
+    wait_for(lambda: "stage train: no worker took stage/gpu" in " ".join(told), 60)
+    assert any("headstart.challenger" in text and "version 1 registered" in text for text in told)
+    assert "/runs/flow-run/" in told[-1]
+
+
+def wait_for(what: Callable[[], object], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def _end_worker(project: Path, name: str) -> None:

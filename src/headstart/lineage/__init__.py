@@ -1,6 +1,14 @@
 """Git and DVC: what made a result, and having it again. Nothing else calls these two programs."""
 
-from headstart.lineage.commits import Commit, bundle, current_commit, keep_run, name_version, push_refs
+from headstart.lineage.commits import (
+    Commit,
+    bundle,
+    current_commit,
+    keep_data,
+    keep_run,
+    name_version,
+    push_refs,
+)
 from headstart.lineage.results import (
     DATA,
     LOCK,
@@ -38,6 +46,7 @@ __all__ = [
     "digest_of",
     "follow",
     "is_stale",
+    "keep_data",
     "keep_run",
     "lock_digest",
     "missing_on_remote",

@@ -10,7 +10,7 @@ from headstart.errors import LineageError
 from headstart.lineage.programs import git, git_line
 from headstart.lineage.results import LOCK, versioned_files
 
-RUNS, VERSIONS = "refs/runs", "refs/versions"
+RUNS, VERSIONS, DATA_VERSIONS = "refs/runs", "refs/versions", "refs/data"
 AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -84,14 +84,33 @@ def keep_run(name: str) -> str:
     Returns:
         The ref.
     """
+    ref = f"{RUNS}/{name}"
+    _keep_tree(ref, f"Run {name}")
+    return ref
+
+
+def keep_data(digest: str) -> str:
+    """Commit the tree as it stands under `refs/data/DIGEST`, once, so that this version of the data stays.
+
+    Args:
+        digest: of the data, as data.dvc names it.
+
+    Returns:
+        The ref.
+    """
+    ref = f"{DATA_VERSIONS}/{digest.removesuffix('.dir')}"
+    if not git("for-each-ref", ref).strip():
+        _keep_tree(ref, f"Data {digest}")
+    return ref
+
+
+def _keep_tree(ref: str, message: str) -> None:
     with _index_of_tree() as index:
         if LOCK.exists():
             git("add", "--force", "--", str(LOCK), env=index)
         tree = git_line("write-tree", env=index)
-    commit = git_line("commit-tree", tree, "-p", "HEAD", "-m", f"Run {name}", env=AUTHOR)
-    ref = f"{RUNS}/{name}"
+    commit = git_line("commit-tree", tree, "-p", "HEAD", "-m", message, env=AUTHOR)
     git("update-ref", ref, commit)
-    return ref
 
 
 def name_version(ref: str, model: str, version: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headstart.lineage.commits import AUTHOR, RUNS
+from headstart.lineage.commits import AUTHOR, DATA_VERSIONS, RUNS
 from headstart.lineage.fresh_clone import share_dvc, write_files
 from headstart.lineage.programs import dvc, git, git_line
 from headstart.lineage.results import LOCK, PIPELINE, versioned_files
@@ -104,9 +104,9 @@ def _clone_with_tags(clone: Path, records: Mapping[str, Mapping[str, Path]], day
 
 
 def _refs(days: float) -> list[tuple[str, str]]:
-    """Branches here and on git's remotes, tags, HEAD, and the young ones of refs/runs."""
+    """Branches here and on git's remotes, tags, HEAD, data versions, and the young ones of refs/runs."""
     found = [("HEAD", git_line("rev-parse", "HEAD"))]
-    pattern = ("refs/heads", "refs/remotes", "refs/tags", RUNS)
+    pattern = ("refs/heads", "refs/remotes", "refs/tags", DATA_VERSIONS, RUNS)
     listed = git_line("for-each-ref", "--format=%(objectname) %(creatordate:unix) %(refname)", *pattern)
     for line in listed.splitlines():
         commit, seconds, name = line.split(" ", 2)

@@ -25,6 +25,14 @@ def as_markdown(name: str, number: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page_of(name: str, number: str) -> str:
+    """The address of a version's page; what `headstart lineage` takes where there is no server."""
+    if not tracking.is_shared():
+        return f"models:/{name}/{number}"
+    tracking.connect()
+    return f"{tracking.server_name().rstrip('/')}/#/models/{name}/versions/{number}"
+
+
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
     return None if number is None else client.get_model_version(name, str(number))
@@ -76,7 +84,7 @@ def _links(client: MlflowClient, version: ModelVersion) -> list[str]:
     base = tracking.server_name().rstrip("/")
     page = f"{base}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
     return [
-        f"- [Version {version.version} in MLflow]({base}/#/models/{version.name}/versions/{version.version})",
+        f"- [Version {version.version} in MLflow]({page_of(version.name, str(version.version))})",
         f"- [Its run]({page}), [report]({page}/artifacts/reports/report.html), "
         f"[validation result]({page}/artifacts/reports/validation.json)",
         *commands,
