@@ -10,7 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COPIED = ("bin", "dvc.yaml", "requirements.lock", "flows", "mlflow")
+COPIED = ("bin", "dvc.yaml", "prefect.yaml", "automations.yaml", "requirements.lock", "flows", "mlflow")
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
