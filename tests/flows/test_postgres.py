@@ -1,4 +1,4 @@
-"""Both servers on a real PostgreSQL, with a password of Prefect: a training, and a backup that is restored."""
+"""Both servers on a real PostgreSQL, and a password of Prefect: a training, a backup that is restored."""
 
 import json
 import shutil
