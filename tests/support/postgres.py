@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from servers import free_port
 
-PASSWORD = "a-password-of-a-test"
+USER, PASSWORD = "headstart", "a-p@ssword/of%a-test"
 SETTINGS = "-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c unix_socket_directories=''"
 
 
@@ -24,14 +25,19 @@ class Server:
 
     def address(self, driver: str, database: str) -> str:
         """What SQLAlchemy connects to."""
-        return f"postgresql+{driver}://postgres:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        secret = quote(PASSWORD, safe="")
+        return f"postgresql+{driver}://{USER}:{secret}@127.0.0.1:{self.port}/{database}"
 
-    def run(self, program: str, *arguments: str) -> str:
+    def create(self, database: str) -> None:
+        """Make an empty database that belongs to a user without further rights."""
+        self.run("createdb", f"--owner={USER}", database, user="postgres")
+
+    def run(self, program: str, *arguments: str, user: str = USER) -> str:
         """Run psql, pg_dump or another client; what it printed."""
         command = [str(self.programs / program), "--host=127.0.0.1", f"--port={self.port}"]
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
         done = subprocess.run(
-            [*command, "--username=postgres", *arguments], env=environment, capture_output=True, text=True
+            [*command, f"--username={user}", *arguments], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -60,7 +66,10 @@ def postgres_server() -> Iterator[Server]:
         settings = SETTINGS.format(port=port)
         _as_postgres(programs / "pg_ctl", "-D", data, "-w", "-l", str(log), "-o", settings, "start", log=log)
         try:
-            yield Server(port, programs)
+            server = Server(port, programs)
+            role = f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'"
+            server.run("psql", "--quiet", f"--command={role}", "postgres", user="postgres")
+            yield server
         finally:
             _as_postgres(programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop", log=log)
     finally:
