@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ STOP_SECONDS = 20
 HOST = "127.0.0.1"
 PREFECT_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 MLFLOW_DATABASE = "MLFLOW_BACKEND_STORE_URI"
+PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # user:password, which every client gives too
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 
 
@@ -131,6 +133,8 @@ def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
 def _ask(address: str) -> list[dict[str, Any]]:
     """What a Prefect server lists."""
     request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
+    if password := os.environ.get(PREFECT_PASSWORD):
+        request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
     with urllib.request.urlopen(request, timeout=10) as answer:
         found: list[dict[str, Any]] = json.load(answer)
     return found
@@ -145,6 +149,8 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         if not name.startswith("PREFECT_API_") and name not in hidden
     }
     given["PYTHONPATH"] = str(Path.cwd())
+    if password := given.get(PREFECT_PASSWORD):
+        given["PREFECT_API_AUTH_STRING"] = password
     home = FOLDER.resolve() / "prefect"
     return {
         **QUIET,
