@@ -25,7 +25,7 @@ def check_own() -> None:
     own = os.environ.get("HEADSTART_CLONE")
     if not own or Path(own).resolve() != Path.cwd():
         raise LineageError(
-            f"this runs in a worker's own clone: HEADSTART_CLONE is {own!r}, the working folder {Path.cwd()}; "
+            f"this runs in a worker's own clone, but HEADSTART_CLONE is {own!r} and the folder {Path.cwd()}; "
             "set it for the worker, and leave it unset where you run `prefect deploy`, which writes it down"
         )
 
