@@ -1,11 +1,7 @@
 """Two hosts' worth: clones, DVC caches and workers of their own; the DVC remote over a real SSH server."""
 
-import getpass
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hosts import Host, deploy, make_author, make_host, start_worker
 from mlflow.tracking import MlflowClient
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -21,70 +18,13 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
-from projects import ROOT, commit, draw_images, edit_params, make_repository, make_tree, run
+from projects import commit, edit_params, run
 from servers import servers
 from sshd import Server, ssh_server
 
-from headstart.tree import QUIET
-
 pytestmark = pytest.mark.server
 RUN_SECONDS = 600
-LONG = {"train.epochs": 300, "train.patience": 300, "train.batch_size": 4}
-
-
-@dataclass(frozen=True)
-class Host:
-    """A worker's clone, and all else that a host has of its own."""
-
-    clone: Path
-    pool: str
-
-    @property
-    def log(self) -> Path:
-        return self.clone.parent / "worker.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.clone.parent / "store" / "checkpoints"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        own = self.clone.parent
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        return {
-            **kept,
-            **QUIET,
-            "HEADSTART_CACHE": str(own / "store"),
-            "DVC_SITE_CACHE_DIR": str(own / "dvc"),
-            "PREFECT_HOME": str(own / "prefect"),
-            "HEADSTART_PYTHON": sys.executable,
-            "HEADSTART_CLONE": str(self.clone),
-            "PYTHONPATH": os.pathsep.join((str(self.clone / "src"), str(self.clone))),
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
-        }
-
-    def dvc(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(command, cwd=self.clone, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def use_key(self, key: Path) -> None:
-        """Which private key opens the DVC remote: `.dvc/config.local`, which git does not carry."""
-        self.dvc("remote", "modify", "--local", "local", "keyfile", str(key))
-
-    def stages(self) -> list[int]:
-        """Processes of DVC and of stages that stand in the clone."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and (entry / "cwd").resolve() == self.clone.resolve():
-                    line = (entry / "cmdline").read_text().replace("\0", " ")
-                    if " -m headstart " in line or " -m dvc repro" in line:
-                        found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
+LONG = {"train.epochs": 200, "train.patience": 200, "train.batch_size": 4}
 
 
 @dataclass(frozen=True)
@@ -144,63 +84,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
                 os.killpg(worker.pid, signal.SIGTERM)
             for worker in workers:
                 worker.wait(60)
-
-
-def make_author(folder: Path, sshd: Server) -> Path:
-    """A project with its own code, pushed to a bare repository; its data on a remote behind SSH."""
-    author, remote = folder / "author", folder / "on a third host"
-    make_tree(author, linked=False)
-    for name in ("prefect.yaml", "automations.yaml"):
-        shutil.copy(ROOT / name, author)
-    draw_images(author / "data", {"dark": 24, "light": 24})
-    make_repository(author)
-    remote.mkdir()
-    url = f"ssh://{getpass.getuser()}@127.0.0.1:{sshd.port}{remote}"
-    author_host = Host(author, "")
-    author_host.dvc("remote", "add", "--force", "--default", "local", url)
-    author_host.use_key(sshd.key)
-    author_host.dvc("push", "--quiet")
-    commit(author)
-    run(folder, "git", "clone", "--quiet", "--bare", str(author), "origin.git")
-    run(author, "git", "remote", "add", "origin", str(folder / "origin.git"))
-    return author
-
-
-def make_host(own: Path, pool: str, sshd: Server) -> Host:
-    own.mkdir()
-    run(own, "git", "clone", "--quiet", str(own.parent / "origin.git"), "clone")
-    host = Host(own / "clone", pool)
-    host.use_key(sshd.key)
-    return host
-
-
-def deploy(author: Path, addresses: dict[str, str]) -> None:
-    """As a person does, whose shell names no worker's clone."""
-    settings = {
-        name: value for name, value in Host(author, "").environment.items() if name != "HEADSTART_CLONE"
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=author,
-        env={**settings, **addresses},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-
-
-def start_worker(host: Host, settings: dict[str, str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", host.pool, "--limit", "1"]
-    with host.log.open("wb") as log:
-        return subprocess.Popen(
-            command,
-            cwd=host.clone,
-            env={**host.environment, **settings},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
 
 
 def train(timeout: float = RUN_SECONDS) -> FlowRun:
