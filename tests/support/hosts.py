@@ -32,7 +32,8 @@ class Host:
     @property
     def environment(self) -> dict[str, str]:
         own = self.clone.parent
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        others = ("PREFECT_", "HEADSTART_", "MLFLOW_")  # what the user of the test has set
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         return {
             **kept,
             **QUIET,
