@@ -21,6 +21,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from projects import commit, edit_params, run
 from servers import free_port
 
+from headstart import owner
+
 pytestmark = pytest.mark.server
 
 
@@ -84,7 +86,7 @@ def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) ->
         left = json.loads((project / ".services/processes.json").read_text())
         said = headstart(project, "services", "stop")
         assert "worker cpu, mlflow, prefect" in said
-        assert not [entry for entry in left if Path(f"/proc/{entry['pid']}").exists()]
+        assert not [entry for entry in left if owner.started(entry["pid"]) == entry["started"]]
         assert "nothing was running" in headstart(project, "services", "stop")
 
 
