@@ -1,4 +1,4 @@
-"""What fails or is killed leaves nothing behind; the next run goes on, makes the same bytes, registers once."""
+"""What fails or is killed leaves nothing behind: the next run goes on to the same bytes, registered once."""
 
 import getpass
 import os
