@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.states import Cancelled, Cancelling
 
-from headstart.errors import StageError
+from headstart.errors import StageError, WorkerLost
 from headstart.lineage import worker_clone
 
 POLL_SECONDS = 1.0
@@ -31,6 +31,8 @@ def run_placed(stage: str, deployment: str, before: Sequence[str]) -> str:
         The sentence with which the stage ended.
 
     Raises:
+        WorkerLost: a worker took it and is gone.
+        RemoteUnreachable: the DVC remote does not answer.
         StageError: it failed, with the child's own reason; or no worker took it in
             HEADSTART_PLACEMENT_SECONDS (120).
         LineageError: the tree's code is not what the worker can have.
@@ -73,6 +75,8 @@ def _wait(client: SyncPrefectClient, run: UUID, stage: str, deployment: str) -> 
         else:
             until = float("inf")
         time.sleep(POLL_SECONDS)
+    if state.is_crashed():
+        raise WorkerLost(f"stage {stage}: its worker is gone ({state.message or 'no reason'})")
     if not state.is_completed():
         raise StageError(
             f"stage {stage} on another worker ended as {state.name}: {state.message or 'no reason'}"

@@ -4,6 +4,7 @@ import re
 import sys
 from typing import Any
 
+import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -53,7 +54,7 @@ class StageProgress:
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._artifact: Any = None
-        self._share = -1.0
+        self._share = -5.0
         self._line_is_open = False
 
     def show(self, text: str) -> None:
@@ -63,13 +64,9 @@ class StageProgress:
         if found is None:
             return
         share = float(found[1])
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(share, description=self._stage)
-        elif share >= self._share + 5:
-            update_progress_artifact(self._artifact, share)
-        else:
-            return
-        self._share = share
+        if share >= self._share + 5:
+            self._share = share
+            self._tell(share)
 
     def end_line(self) -> None:
         """Leave the bar where it stands: something else is printed below it."""
@@ -80,4 +77,15 @@ class StageProgress:
     def finish(self) -> None:
         self.end_line()
         if self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0)
+            self._tell(100.0)
+
+    def _tell(self, share: float) -> None:
+        """Show it on the run's page; a server that is away for a while stops no stage."""
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(share, description=self._stage)
+            else:
+                update_progress_artifact(self._artifact, share)
+        except (httpx.HTTPError, OSError, RuntimeError) as error:
+            self.end_line()
+            get_run_logger().warning("progress is not shown on the run's page now: %r", error)

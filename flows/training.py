@@ -48,7 +48,13 @@ def may_pass(task: object, run: object, state: State[Any]) -> bool:
     return False
 
 
-BACKOFF = exponential_backoff(RETRY_SECONDS) if RETRIES else None
+AGAIN: dict[str, Any] = {  # options of tasks that ask a server or remote
+    "cache_policy": NO_CACHE,
+    "retries": RETRIES,
+    "retry_delay_seconds": exponential_backoff(RETRY_SECONDS) if RETRIES else None,
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": may_pass,
+}
 
 
 def is_worker_clone() -> bool:
@@ -93,7 +99,7 @@ def alone_in_tree() -> Iterator[None]:
 def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
-        logger.info("at commit %s of %s", lineage.follow(branch)[:12], branch)
+        logger.info("at commit %s of %s", follow_branch(branch)[:12], branch)
     bring_data()
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (sentence := registered_before()) is not None:
@@ -171,7 +177,7 @@ def run_stage(name: str, known_clean: bool) -> State[Any]:
     return Completed(message=said or f"{name}: done")
 
 
-@task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
+@task(timeout_seconds=STAGE_SECONDS, **AGAIN)
 def run_placed_stage(name: str, deployment: str) -> State[Any]:
     """One stage on another worker's clone; it ends as Cached where nothing it depends on has changed."""
     from flows.placement import run_placed
@@ -181,14 +187,13 @@ def run_placed_stage(name: str, deployment: str) -> State[Any]:
     return Completed(message=run_placed(name, deployment, before=stage_names()))
 
 
-@task(
-    cache_policy=NO_CACHE,
-    timeout_seconds=STEP_SECONDS,
-    retries=RETRIES,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=may_pass,
-)
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def follow_branch(branch: str) -> str:
+    """Bring a worker's clone to the newest commit of a branch, with its data."""
+    return lineage.follow(branch)
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def bring_data() -> State[Any]:
     """New, changed and removed images of `data.source`, versioned and pushed."""
     from headstart.params import load_params
@@ -216,7 +221,7 @@ def keep_data() -> None:
         get_run_logger().error("%s in this clone alone: %s", ref, error)
 
 
-@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def start_from_earlier_head(source: str) -> str:
     """Fetch an earlier head and set `train.init`; nothing changes where it is set already."""
     from headstart.initial_head import init_from
@@ -249,14 +254,7 @@ def registered_before() -> str | None:
     return None if found is None else found.sentence()
 
 
-@task(
-    cache_policy=NO_CACHE,
-    timeout_seconds=STEP_SECONDS,
-    retries=RETRIES,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=may_pass,
-)
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def push_results() -> str:
     """Send data, outs and the run-cache to the DVC remote: a version must be made again without this host."""
     said = lineage.push()
@@ -264,14 +262,7 @@ def push_results() -> str:
     return said
 
 
-@task(
-    cache_policy=NO_CACHE,
-    timeout_seconds=STEP_SECONDS,
-    retries=RETRIES,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=may_pass,
-)
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def register_model(run_id: str | None) -> "Registered":
     """Register the results; the same results are registered once."""
     from headstart.params import load_params
@@ -291,7 +282,7 @@ def register_model(run_id: str | None) -> "Registered":
     return registered
 
 
-@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def publish_report(registered: "Registered") -> None:
     """What a person looks for first, on this flow run's page: figures against the champion, and links."""
     from headstart.registry import overview

@@ -28,10 +28,20 @@ def main(arguments: list[str] | None = None) -> None:
         chosen.run(chosen)
     except HeadstartError as error:
         sys.exit(f"headstart {chosen.command}: error: {error}")
+    except Exception as error:
+        if not any(text in str(error) for text in DISK_FULL):
+            raise
+        sys.exit(
+            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: what "
+            "was made is kept"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+
+
+DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -46,4 +46,8 @@ class TrackingUnreachable(TrackingError, UnreachableError):
 
 
 class RemoteUnreachable(LineageError, UnreachableError):
-    """The DVC remote cannot be written now."""
+    """The remote of DVC or git cannot be read or written now."""
+
+
+class WorkerLost(StageError, UnreachableError):
+    """Another worker took a stage and is gone: a worker may do it again."""

@@ -36,15 +36,12 @@ class Server:
 
 
 @contextmanager
-def ssh_server(folder: Path) -> Iterator[Server]:
+def ssh_server(folder: Path, port: int | None = None) -> Iterator[Server]:
     """Start sshd with keys of its own, wait until it listens, and stop it at the end."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
     assert program, "this test needs sshd: apt-get install openssh-server"
-    folder.mkdir()
-    for name in ("host", "user"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(command, check=True)
-    port = free_port()
+    make_keys(folder)
+    port = port or free_port()
     (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
     Path("/run/sshd").mkdir(exist_ok=True)  # where sshd separates privileges
     with (folder / "log").open("wb") as log:
@@ -60,6 +57,15 @@ def ssh_server(folder: Path) -> Iterator[Server]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+def make_keys(folder: Path) -> None:
+    """A host's and a user's key, unless they are there."""
+    folder.mkdir(exist_ok=True)
+    for name in ("host", "user"):
+        if not (folder / name).exists():
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            subprocess.run(command, check=True)
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

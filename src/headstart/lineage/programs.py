@@ -6,8 +6,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from headstart.errors import LineageError
+from headstart.errors import LineageError, RemoteUnreachable
 
+LASTING = (  # what DVC says of a remote where trying again later does not help
+    "no remote specified",
+    "config file error",
+    "to be installed",
+    "missing-files",
+    "Permission denied",
+)
 GIT_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=10"}
 
 
@@ -47,10 +54,15 @@ def dvc(
     folder: Path | None = None,
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
+    asks_remote: bool = False,
 ) -> str:
     """What DVC prints to its standard output.
 
+    Args:
+        asks_remote: its remote is needed, so that a failure may be the remote's.
+
     Raises:
+        RemoteUnreachable: the remote was needed, and nothing tells that it was another reason.
         LineageError: DVC failed; the message has what it said.
     """
     done = subprocess.run(
@@ -65,5 +77,7 @@ def dvc(
         hint = ""
         if "no remote specified" in said:
             hint = "; name one: `dvc remote add --default NAME URL`"
-        raise LineageError(f"dvc {arguments[0]}: {said}{hint}")
+        may_pass = asks_remote and not any(text in said for text in LASTING)
+        kind = RemoteUnreachable if may_pass else LineageError
+        raise kind(f"dvc {arguments[0]}: {said}{hint}")
     return done.stdout

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from headstart.errors import LineageError, RemoteUnreachable
+from headstart.errors import LineageError
 from headstart.lineage.programs import dvc
 
 PIPELINE = Path("dvc.yaml")
@@ -40,7 +40,8 @@ def missing_on_remote() -> dict[str, str]:
     keeps versions itself (`version_aware`), where digests are no names, DVC's answer is all there is.
 
     Raises:
-        LineageError: no remote, or it is out of reach.
+        RemoteUnreachable: it is out of reach.
+        LineageError: no remote.
     """
     with TemporaryDirectory() as empty:
         found = _status("--cloud", env={"DVC_SITE_CACHE_DIR": empty})
@@ -48,7 +49,8 @@ def missing_on_remote() -> dict[str, str]:
     lacking = {path: state for path, state in found.items() if state != gone_here}
     if lacking or _keeps_versions() or not (wanted := _files_of_folders()):
         return lacking
-    there = {line.replace("/", "") for line in dvc("ls-url", "--recursive", _address()).splitlines()}
+    listed = dvc("ls-url", "--recursive", _address(), asks_remote=True).splitlines()
+    there = {line.replace("/", "") for line in listed}
     return {path: digest for path, digest in wanted.items() if digest not in there}
 
 
@@ -59,16 +61,15 @@ def push() -> str:
         What DVC says, such as `12 files pushed`.
 
     Raises:
-        LineageError: no remote, out of reach, or something is neither there nor in the cache.
+        RemoteUnreachable: it cannot be written now.
+        LineageError: no remote, or something is neither there nor in the cache.
     """
     default_remote()
-    try:
-        said = dvc("push", "--run-cache", *_targets()).strip().splitlines()
-    except LineageError as error:
-        raise RemoteUnreachable(str(error)) from error
+    said = dvc("push", "--run-cache", *_targets(), asks_remote=True).strip().splitlines()
     if missing_on_remote():
         with TemporaryDirectory() as empty:  # it was there once, and DVC remembers that
-            said = dvc("push", "--run-cache", *_targets(), env={"DVC_SITE_CACHE_DIR": empty}).splitlines()
+            anew = {"DVC_SITE_CACHE_DIR": empty}
+            said = dvc("push", "--run-cache", *_targets(), env=anew, asks_remote=True).splitlines()
     if lacking := missing_on_remote():
         raise LineageError(f"after `dvc push`: {describe_missing(lacking)}")
     return said[-1] if said else "Everything is up to date."
@@ -124,7 +125,8 @@ def _files_of_folders() -> dict[str, str]:
             listed = cache / "files" / "md5" / digest[:2] / digest[2:]
             if not listed.exists():
                 listed = Path(temporary) / "list"
-                dvc("get-url", f"{_address()}/{digest[:2]}/{digest[2:]}", str(listed))
+                address = f"{_address()}/{digest[:2]}/{digest[2:]}"
+                dvc("get-url", address, str(listed), asks_remote=True)
             files |= {f"{folder}/{file['relpath']}": file["md5"] for file in json.loads(listed.read_text())}
     return files
 
@@ -173,19 +175,17 @@ def push_data() -> None:
     Raises:
         RemoteUnreachable: it cannot be written.
     """
-    try:
-        dvc("push", str(DATA))
-    except LineageError as error:
-        raise RemoteUnreachable(str(error)) from error
+    dvc("push", str(DATA), asks_remote=True)
 
 
 def pull_data() -> None:
     """Fetch the data that data.dvc names from the DVC remote.
 
     Raises:
+        RemoteUnreachable: it does not answer.
         LineageError: no remote, or it does not hold the data.
     """
-    dvc("pull", str(DATA))
+    dvc("pull", str(DATA), asks_remote=True)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -202,6 +202,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _status(*arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    out = dvc("status", "--json", *arguments, env=env).strip()
+    out = dvc("status", "--json", *arguments, env=env, asks_remote="--cloud" in arguments).strip()
     changed: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
     return changed

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from headstart.errors import LineageError
+from headstart.errors import LineageError, RemoteUnreachable
 from headstart.lineage.commits import changed_paths, current_commit
 from headstart.lineage.programs import dvc, git, git_line
 from headstart.lineage.results import DATA, LOCK, read_yaml, versioned_files
@@ -40,9 +40,10 @@ def follow(branch: str) -> str:
         The commit.
 
     Raises:
-        LineageError: the remote is out of reach, has no such branch, or its data is nowhere.
+        RemoteUnreachable: git's or DVC's remote does not answer.
+        LineageError: git's has no such branch, or its data is nowhere.
     """
-    git("fetch", "--quiet", "--prune", "origin")
+    _fetch()
     before = git_line("rev-parse", "HEAD")
     commit = git_line("rev-parse", "--verify", f"refs/remotes/origin/{branch}")
     kept = {
@@ -53,8 +54,15 @@ def follow(branch: str) -> str:
     git("checkout", "--quiet", "--force", "--detach", commit)
     for path, content in kept.items():
         path.write_bytes(content)
-    dvc("pull", "--force", *(str(path) for path in versioned_files()))
+    dvc("pull", "--force", *(str(path) for path in versioned_files()), asks_remote=True)
     return commit
+
+
+def _fetch() -> None:
+    try:
+        git("fetch", "--quiet", "--prune", "origin")
+    except LineageError as error:
+        raise RemoteUnreachable(str(error)) from error
 
 
 def travelling() -> tuple[str, dict[str, str]]:
@@ -93,7 +101,7 @@ def take(commit: str, texts: Mapping[str, str]) -> None:
     try:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except LineageError:
-        git("fetch", "--quiet", "--prune", "origin")
+        _fetch()
     git("checkout", "--quiet", "--force", "--detach", commit)
     for name, text in texts.items():
         path = Path(name)
@@ -128,7 +136,7 @@ def merge_entry(stage: str, entry: str) -> None:
 
 def push_stages(names: Sequence[str]) -> None:
     """Send what stages and .dvc files made to the DVC remote."""
-    dvc("push", "--run-cache", *names)
+    dvc("push", "--run-cache", *names, asks_remote=True)
 
 
 def fetch_stage(name: str) -> None:
@@ -137,7 +145,7 @@ def fetch_stage(name: str) -> None:
     Raises:
         LineageError: they are not there, or are not what it names.
     """
-    dvc("pull", "--force", name)
+    dvc("pull", "--force", name, asks_remote=True)
     if is_stale(name):
         raise LineageError(f"stage {name}: what came from the DVC remote is not what its dvc.lock names")
 
