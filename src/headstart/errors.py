@@ -47,3 +47,7 @@ class TrackingUnreachable(TrackingError, UnreachableError):
 
 class RemoteUnreachable(LineageError, UnreachableError):
     """The DVC remote cannot be written now."""
+
+
+class SourceUnreachable(DataError, UnreachableError):
+    """The source of new images cannot be read now."""
