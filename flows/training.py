@@ -78,7 +78,11 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
     if is_worker_clone():
         end_with_parent()
     with alone_in_tree():
-        return _train_and_register(init_from)
+        try:
+            return _train_and_register(init_from)
+        except Exception as error:
+            publish_failure(error)
+            raise
 
 
 @contextmanager
@@ -100,12 +104,13 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
         logger.info("at commit %s of %s", follow_branch(branch)[:12], branch)
-    bring_data()
+    data = bring_data()
     is_clean = init_from is None and not lineage.stale()
-    if is_clean and (sentence := registered_before()) is not None:
+    if is_clean and (found := registered_before()) is not None:
         mark_cached()
-        logger.info("nothing changed: %s", sentence)
-        return Completed(name="Unchanged", message=sentence)
+        publish_report(found, data, is_unchanged=True)
+        logger.info("nothing changed: %s", found.sentence())
+        return Completed(name="Unchanged", message=found.sentence())
     run_id = open_tracking()
     try:
         if init_from is not None:
@@ -118,11 +123,10 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     except BaseException as error:
         keep_run(run_id)
         close_tracking(run_id, f"{type(error).__name__}: {error}")
-        publish_failure(error)
         raise
     keep_run(run_id)
     close_tracking(run_id, None)
-    publish_report(registered)
+    publish_report(registered, data, is_unchanged=False)
     tell_challenger(registered)
     logger.info(registered.sentence())
     accepted = bool(registered.aliases) or not registered.is_new
@@ -194,31 +198,37 @@ def follow_branch(branch: str) -> str:
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def bring_data() -> State[Any]:
-    """New, changed and removed images of `data.source`, versioned and pushed."""
+def bring_data() -> Any:
+    """New, changed and removed images of `data.source`, versioned and pushed.
+
+    Returns:
+        A state whose data, which the caller gets, says in words where the data is from.
+    """
     from headstart.params import load_params
 
     settings = load_params(paths.PARAMS).data
     if settings.source is None:
-        return Completed(name="Skipped", message="data.source is null: data/ is what data.dvc names")
+        said = "as data.dvc names it (`data.source` is null)"
+        return Completed(name="Skipped", message=said, data=said)
     from headstart.ingestion import bring
 
     brought = bring(settings.source, paths.DATA, settings.settle_seconds, settings.max_removed)
     get_run_logger().info("%s: %s", settings.source, brought.sentence())
     lineage.add(paths.DATA)  # each time: an earlier try may have ended between the two
     keep_data()
-    if brought.anything:
-        lineage.push_data()
-    return Completed(message=brought.sentence())
+    return Completed(message=brought.sentence(), data=f"{brought.sentence()}, from {settings.source}")
 
 
 def keep_data() -> None:
-    """Keep data.dvc and dvc.lock under `refs/data/`, here and, where it answers, on the git remote."""
+    """Keep data.dvc and dvc.lock under `refs/data/`, here and on the DVC and git remotes."""
     ref = lineage.keep_data(lineage.data_version())
+    if lineage.is_sent(ref):
+        return
+    lineage.push_data()
     try:
-        lineage.push_refs([ref])
+        lineage.send_data(ref)
     except HeadstartError as error:
-        get_run_logger().error("%s in this clone alone: %s", ref, error)
+        get_run_logger().error("%s in this clone alone until the next run: %s", ref, error)
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
@@ -241,17 +251,16 @@ def render_docs() -> None:
 
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
-def registered_before() -> str | None:
-    """The version that holds the results in the tree, in words; None where it must be made or looked at."""
+def registered_before() -> "Registered | None":
+    """The version that holds the results in the tree; None where it must be made or looked at."""
     from headstart.errors import TrackingError
     from headstart.params import load_params
     from headstart.registry import versions
 
     try:
-        found = versions.registered(load_params(paths.PARAMS).register_.model)
+        return versions.registered(load_params(paths.PARAMS).register_.model)
     except TrackingError:  # the whole walk says what is wrong
         return None
-    return None if found is None else found.sentence()
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
@@ -283,26 +292,34 @@ def register_model(run_id: str | None) -> "Registered":
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def publish_report(registered: "Registered") -> None:
+def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
     """What a person looks for first, on this flow run's page: figures against the champion, and links."""
     from headstart.registry import overview
 
     create_markdown_artifact(
         key="training-report",
-        markdown=overview.as_markdown(registered.name, registered.version),
+        markdown=overview.as_markdown(registered, data, is_unchanged),
         description="The registered version against the champion",
     )
 
 
-def publish_failure(error: BaseException) -> None:
-    """What failed and what to do, on this flow run's page."""
-    if isinstance(error, Exception):
+def publish_failure(error: Exception) -> None:
+    """What failed and what to do, on this flow run's page; it hides no other error."""
+    if isinstance(error, UnreachableError):
+        advice = "This may pass. Once it answers, run again: it goes on from what was made."
+    elif isinstance(error, HeadstartError):
+        advice = "Correct what the message names, then run again: stages that ended well are not repeated."
+    else:
+        advice = "Headstart does not know this error: the tab Logs shows where it came from."
+    kind = type(error).__name__
+    try:
         create_markdown_artifact(
             key="training-report",
-            markdown=f"## Failed\n\n```\n{error}\n```\n\nNothing was registered. What was made is kept: the "
-            "next run goes on from there.\n",
+            markdown=f"## Failed: {kind}\n\n~~~~\n{error}\n~~~~\n\n{advice}\n",
             description="Why this run failed",
         )
+    except Exception as other:  # Prefect's server may be what is gone
+        get_run_logger().error("the report of this failure could not be published: %s", other)
 
 
 def tell_challenger(registered: "Registered") -> None:

@@ -163,3 +163,68 @@ def test_a_source_that_overlaps_the_data_is_refused(
     with pytest.raises(DataError, match="overlap"):
         look(str(tmp_path / "data" / inside) if inside == ".." else str(tmp_path / inside))
     assert names(tmp_path / "data") == {"ok/0.png"}
+
+
+def test_a_copy_that_was_killed_leaves_nothing_that_dvc_would_take_for_data(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    put(tmp_path / "source" / "ok" / "0.png", picture(0))
+    put(tmp_path / "data" / ".arriving" / "file", b"half of a picture")
+    assert look().new == ("ok/0.png",)
+    assert names(tmp_path / "data") == {"ok/0.png"}
+    assert not (tmp_path / "data" / ".arriving").exists()
+
+
+def test_a_link_of_dvc_is_replaced_and_never_written_into(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source, data, cache = tmp_path / "source", tmp_path / "data", tmp_path / "cache"
+    for name in ("hard", "symbolic"):
+        put(cache / name, picture(1))
+        put(source / "ok" / f"{name}.png", picture(2))
+    (data / "ok").mkdir(parents=True)
+    (data / "ok" / "hard.png").hardlink_to(cache / "hard")
+    (data / "ok" / "symbolic.png").symlink_to(cache / "symbolic")
+    assert look().changed == ("ok/hard.png", "ok/symbolic.png")
+    assert {(data / "ok" / f"{name}.png").read_bytes() for name in ("hard", "symbolic")} == {picture(2)}
+    assert {(cache / name).read_bytes() for name in ("hard", "symbolic")} == {picture(1)}
+
+
+def test_names_that_cannot_be_recorded_and_linked_folders_are_refused(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source = tmp_path / "source"
+    put(source / "ok" / "a\nb é.png", picture(1))
+    assert look().new == ("ok/a\nb é.png",)
+    (source / "linked").symlink_to(source / "ok")
+    with pytest.raises(DataError, match="linked is a link to a folder"):
+        look()
+    (source / "linked").unlink()
+    put(Path(os.fsdecode(os.fsencode(source / "ok") + b"/\xff.png")), picture(2))
+    with pytest.raises(DataError, match=r"ok/\\xff.png' is not UTF-8"):
+        look()
+    assert names(tmp_path / "data") == {"ok/a\nb é.png"}
+
+
+def test_a_file_may_become_a_folder_and_a_clock_that_is_wrong_holds_nothing_back(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source = tmp_path / "source"
+    put(source / "a", picture(1))
+    put(source / "ok" / "0.png", picture(2), time.time() + 1e7)
+    look()
+    (source / "a").unlink()
+    put(source / "a" / f"{'n' * 240}.png", picture(3))
+    assert look().new == (f"a/{'n' * 240}.png",)
+    assert (tmp_path / "data" / "ok" / "0.png").exists()
+
+
+def test_a_listing_that_leaves_the_source_is_refused(
+    tmp_path: Path, look: Callable[..., Brought], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = fsspec.filesystem("memory")
+    listed = {"/evil/images/../../x.png": {"size": 1}}
+    monkeypatch.setattr(type(memory), "find", lambda *_, **__: listed)  # no real store lists such a name
+    with pytest.raises(DataError, match="lies outside of it"):
+        look("memory://evil/images")
+    assert not (tmp_path / "data").exists()

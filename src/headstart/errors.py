@@ -51,3 +51,7 @@ class RemoteUnreachable(LineageError, UnreachableError):
 
 class WorkerLost(StageError, UnreachableError):
     """Another worker took a stage and is gone: a worker may do it again."""
+
+
+class SourceUnreachable(DataError, UnreachableError):
+    """The source of new images cannot be read now."""

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +17,10 @@ from PIL import Image
 
 from headstart.cache import default_folder
 from headstart.data.folders import NOT_IMAGES
-from headstart.errors import DataError
-from headstart.files import replacing, write_json
+from headstart.errors import DataError, SourceUnreachable
+from headstart.files import write_json
 
+ARRIVING = ".arriving"  # below the data folder, while images are brought: no image, no class
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 PATIENCE_SECONDS = 24 * 3600  # a file that cannot be decoded is taken for unfinished as long
 
@@ -53,10 +56,13 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
         max_removed: share of the files in `data` that may be missing in the source.
 
     Raises:
-        DataError: the source is out of reach or empty, or lacks more than `max_removed`: nothing was changed.
+        DataError: the source is empty, lists what cannot be brought, or lacks more than `max_removed`:
+            nothing was changed.
+        SourceUnreachable: it does not answer now.
     """
     _check_apart(source, data)
     there = _list(source)
+    shutil.rmtree(data / ARRIVING, ignore_errors=True)  # of a run that was killed
     files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
     here = {name for name in files if _is_image_name(name)}
     removed = sorted(here - there.keys())
@@ -68,6 +74,9 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
         )
     known = _known(source, data)
     new, changed, waiting = [], [], []
+    for name in removed:  # first: what was a file may be a folder now
+        _remove(data / name, data)
+        known.pop(name, None)
     for name, file in sorted(there.items()):
         mark = [file.size, file.modified]
         last = known.get(name)
@@ -75,7 +84,7 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
         if last is not None and last["source"] == mark and last["digest"] == before:
             last["here"] = _stat(data / name)
             continue
-        if file.is_young(settle_seconds) or not _copy(file, data / name):
+        if file.is_young(settle_seconds) or not _copy(file, data, name):
             waiting.append(name)
             continue
         after = _digest(data / name)
@@ -84,9 +93,6 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
         elif before != after:
             changed.append(name)
         known[name] = {"source": mark, "here": _stat(data / name), "digest": after}
-    for name in removed:
-        _remove(data / name, data)
-        known.pop(name, None)
     write_json(_state(source, data), known)
     return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting))
 
@@ -101,7 +107,7 @@ class _File:
     modified: float | None
 
     def is_young(self, seconds: float) -> bool:
-        return self.modified is not None and time.time() - self.modified < seconds
+        return self.modified is not None and abs(time.time() - self.modified) < seconds
 
 
 def _list(source: str) -> dict[str, _File]:
@@ -112,7 +118,9 @@ def _list(source: str) -> dict[str, _File]:
     except ImportError as error:
         raise DataError(f"data.source {source}: {error}; install it (README, DVC remotes)") from error
     except Exception as error:  # each kind of source has errors of its own
-        raise DataError(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
+        may_pass = isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
+        kind = SourceUnreachable if may_pass else DataError
+        raise kind(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
     root = root.rstrip("/")
     files = {}
     for path, info in found.items():
@@ -122,12 +130,28 @@ def _list(source: str) -> dict[str, _File]:
                 f"data.source {source} lists {path!r}, which lies outside of it; nothing was changed"
             )
         if name and _is_image_name(name):
+            _check_entry(source, name, info)
             files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
     if not files:
         raise DataError(
             f"data.source {source} holds no files; expected one subfolder a class. Nothing was changed"
         )
     return files
+
+
+def _check_entry(source: str, name: str, info: Mapping[str, Any]) -> None:
+    if info.get("islink") and Path(info["name"]).is_dir():
+        raise DataError(
+            f"data.source {source}: {name} is a link to a folder, and such links are not followed; put the "
+            "folder itself there. Nothing was changed"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"data.source {source}: the name of {os.fsencode(name)!r} is not UTF-8; rename the file "
+            "(`convmv` renames many). Nothing was changed"
+        ) from error
 
 
 def _is_image_name(name: str) -> bool:
@@ -147,25 +171,36 @@ def _modified(info: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _copy(file: _File, target: Path) -> bool:
-    """Copy a file; False where it is not whole yet, and then the target is as it was."""
+def _copy(file: _File, data: Path, name: str) -> bool:
+    """Copy a file into `data`; False where it is not whole yet, and then what is there stays as it was."""
     try:
-        with replacing(target) as new:
+        with _arriving(data) as new:
             with file.system.open(file.path, "rb") as source, new.open("wb") as written:
                 shutil.copyfileobj(source, written, 1 << 20)
             file.system.invalidate_cache()
             now = file.system.info(file.path)
             if not new.stat().st_size == file.size == now["size"] or _modified(now) != file.modified:
-                raise _NotWhole
+                return False
             if file.is_young(PATIENCE_SECONDS) and not _decodes(new):
-                raise _NotWhole
-    except (_NotWhole, FileNotFoundError):
+                return False
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
+            new.replace(data / name)
+    except FileNotFoundError:  # it went while it was read
         return False
+    except OSError as error:
+        raise SourceUnreachable(f"{file.path} cannot be brought to {data / name}: {error}") from error
     return True
 
 
-class _NotWhole(Exception):
-    """The file is still being written."""
+@contextmanager
+def _arriving(data: Path) -> Iterator[Path]:
+    """A place for one file on the disk of `data`, to be renamed from: no link of DVC is written into."""
+    folder = data / ARRIVING
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder / "file"
+    finally:
+        shutil.rmtree(folder)
 
 
 def _check_apart(source: str, data: Path) -> None:

@@ -4,10 +4,12 @@ from headstart.lineage.commits import (
     Commit,
     bundle,
     current_commit,
+    is_sent,
     keep_data,
     keep_run,
     name_version,
     push_refs,
+    send_data,
 )
 from headstart.lineage.results import (
     DATA,
@@ -45,6 +47,7 @@ __all__ = [
     "describe_missing",
     "digest_of",
     "follow",
+    "is_sent",
     "is_stale",
     "keep_data",
     "keep_run",
@@ -56,6 +59,7 @@ __all__ = [
     "push_data",
     "push_refs",
     "run_stage",
+    "send_data",
     "stage_names",
     "stale",
     "versioned_files",

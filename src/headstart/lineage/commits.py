@@ -11,6 +11,7 @@ from headstart.lineage.programs import git, git_line
 from headstart.lineage.results import LOCK, versioned_files
 
 RUNS, VERSIONS, DATA_VERSIONS = "refs/runs", "refs/versions", "refs/data"
+SENT = "refs/sent"  # of this clone alone: which data versions the DVC and git remotes have
 AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -135,6 +136,24 @@ def push_refs(refs: Sequence[str]) -> str | None:
     name = "origin" if "origin" in names else names[0]
     git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
     return name
+
+
+def send_data(ref: str) -> None:
+    """Send a ref of `keep_data` to the git remote, once; another clone may have sent one of the same data.
+
+    Raises:
+        LineageError: the remote is out of reach or refuses.
+    """
+    names = git_line("remote").splitlines()
+    for name in ["origin"] if "origin" in names else names[:1]:
+        if not git("ls-remote", name, ref).strip():
+            git("push", "--quiet", name, f"{ref}:{ref}")
+    git("update-ref", ref.replace("refs", SENT, 1), ref)
+
+
+def is_sent(ref: str) -> bool:
+    """Whether `send_data` has ended well for a ref."""
+    return bool(git("for-each-ref", ref.replace("refs", SENT, 1)).strip())
 
 
 @contextmanager

@@ -242,6 +242,9 @@ def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> Non
     client.log_artifact(run_id, str(paths.PREDICTIONS), record.RESULTS)
     for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
         client.log_artifact(run_id, str(path), record.REPORTS)
+    index = paths.DATA_DOCS / "index.html"  # pages of an earlier validation are not this version's
+    if index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime:
+        client.log_artifacts(run_id, str(paths.DATA_DOCS), f"{record.REPORTS}/{paths.DATA_DOCS.name}")
     if commit.diff:
         with tempfile.TemporaryDirectory() as folder:  # as bytes: a patch holds any
             (Path(folder) / record.DIFF).write_bytes(commit.diff)
