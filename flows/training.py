@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, task
@@ -104,7 +104,7 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
         logger.info("at commit %s of %s", follow_branch(branch)[:12], branch)
-    data = bring_data()
+    data = cast(str, bring_data())
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (found := registered_before()) is not None:
         mark_cached()
@@ -198,7 +198,7 @@ def follow_branch(branch: str) -> str:
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def bring_data() -> Any:
+def bring_data() -> State[Any]:
     """New, changed and removed images of `data.source`, versioned and pushed.
 
     Returns:

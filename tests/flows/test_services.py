@@ -125,7 +125,7 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     texts = placed["train"].parameters["texts"]
     assert set(texts) == {"params.yaml", "data.dvc", "dvc.lock"}
     [report] = [found for found in artifacts(services, first) if found.key == "training-report"]
-    assert "this version, which is the champion" in str(report.data)
+    assert "This version is the champion." in str(report.data)
     assert "/#/models/headstart/versions/1" in str(report.data)
     clone = project / ".services" / "clones"
     head = "artifacts/head.safetensors"

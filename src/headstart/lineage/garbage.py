@@ -55,9 +55,9 @@ def collect(
     """
     if remote is not None:
         for name in git_line("remote").splitlines():
-            kept = (f"+{refs}/*:{refs}/*" for refs in (DATA_VERSIONS, RUNS))  # of other clones
+            others = [f"+{refs}/*:{refs}/*" for refs in (DATA_VERSIONS, RUNS)]  # of other clones
             git("fetch", "--quiet", "--tags", name)
-            git("fetch", "--quiet", name, *kept)
+            git("fetch", "--quiet", name, *others)
     cache = Path(dvc("cache", "dir").strip()).resolve()
     with TemporaryDirectory() as temporary:
         clone = Path(temporary) / "clone"
