@@ -60,9 +60,16 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def project(made: Path, prefect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That project, with the store beside it."""
-    shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.setenv("PREFECT_API_URL", prefect)
-    return tmp_path / "project"
+    return copy(made, tmp_path)
+
+
+def copy(made: Path, folder: Path) -> Path:
+    """That project elsewhere, with a remote of its own."""
+    shutil.copytree(made, folder, symlinks=True, dirs_exist_ok=True)
+    remote = [sys.executable, "-m", "dvc", "remote", "modify", "--local", "local", "url"]
+    run(folder / "project", *remote, str(folder / "project-remote"))
+    return folder / "project"
 
 
 def headstart(root: Path, *arguments: str, fails: bool = False) -> str:
@@ -141,6 +148,7 @@ def test_a_remote_that_does_not_answer_is_tried_again(
         assert 0.7 * 0.5 * 2**number <= delay <= 1.3 * 0.5 * 2**number
     assert said.count("Running stage 'train'") == 1
     assert list(remote.rglob("*.dir"))
+    assert not (tmp_path / "project-remote").exists()  # the clone's own setting has precedence
     check(project, said)
 
 
@@ -202,8 +210,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_said_and_the_next_run_completes(
     made: Path, prefect: str, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(made, small_disk, symlinks=True, dirs_exist_ok=True)
-    project, log, filler = small_disk / "project", tmp_path / "log", small_disk / "filler"
+    project, log, filler = copy(made, small_disk), tmp_path / "log", small_disk / "filler"
     monkeypatch.setenv("PREFECT_API_URL", prefect)
     monkeypatch.setenv("HEADSTART_CACHE", str(small_disk / "store"))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(small_disk / "dvc"))

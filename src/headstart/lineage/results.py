@@ -92,18 +92,22 @@ def default_remote() -> str:
     Raises:
         LineageError: there is none.
     """
-    for line in dvc("config", "--list").splitlines():
-        if line.startswith("core.remote="):
-            return line.partition("=")[2]
+    if name := _settings().get("core.remote"):
+        return name
     raise LineageError("there is no default DVC remote; name one: `dvc remote add --default NAME URL`")
 
 
 def _keeps_versions() -> bool:
     name = default_remote()
-    values = dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
+    values = _settings()
     return any(
         values.get(f"remote.{name}.{key}", "").lower() == "true" for key in ("version_aware", "worktree")
     )
+
+
+def _settings() -> dict[str, str]:
+    """DVC's configuration; a later level, such as this clone's own, has precedence."""
+    return dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
 
 
 def _address() -> str:
