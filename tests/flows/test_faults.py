@@ -13,15 +13,18 @@ from uuid import UUID
 
 import pytest
 from mlflow.tracking import MlflowClient
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed
 from processes import checkpoints, processes, stage_of, start_flow, wait_for
 from projects import draw_images, edit_params, make_repository, make_tree, repro, run
 from servers import free_port, prefect_server
 from sshd import make_keys, ssh_server
 
 from headstart import owner
+from headstart.errors import UnreachableError, WorkerLost
 from headstart.tree import QUIET
 
 pytestmark = pytest.mark.server
@@ -193,6 +196,16 @@ def test_bad_data_fails_at_once(project: Path, tmp_path: Path, monkeypatch: pyte
         mine = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(found[1])]))
         tried = {each.name: each.run_count for each in client.read_task_runs(flow_run_filter=mine)}
     assert set(tried.values()) == {1}, tried
+
+
+def test_a_worker_that_is_gone_may_be_followed_by_another(prefect: str) -> None:
+    from flows import placement
+
+    with temporary_settings({PREFECT_API_URL: prefect}), get_client(sync_client=True) as client:
+        child = client.create_flow_run(flow(name="stage")(lambda: None), state=Crashed(message="no sign"))
+        with pytest.raises(WorkerLost, match=r"stage train: its worker is gone \(no sign\)") as caught:
+            placement._wait(client, child.id, "train", "stage/gpu")
+    assert isinstance(caught.value, UnreachableError)
 
 
 @pytest.fixture
