@@ -24,7 +24,7 @@ from sshd import Server, ssh_server
 
 pytestmark = pytest.mark.server
 RUN_SECONDS = 600
-LONG = {"train.epochs": 200, "train.patience": 200, "train.batch_size": 4}
+LONG = {"train.epochs": 1000, "train.patience": 1000, "train.batch_size": 4}
 
 
 @dataclass(frozen=True)
