@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, task
@@ -104,7 +104,7 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
     if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
         logger.info("at commit %s of %s", follow_branch(branch)[:12], branch)
-    data = cast(str, bring_data())
+    data = str(bring_data().result())
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (found := registered_before()) is not None:
         mark_cached()
@@ -198,11 +198,11 @@ def follow_branch(branch: str) -> str:
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def bring_data() -> State[Any]:
+def bring_data() -> State[str]:
     """New, changed and removed images of `data.source`, versioned and pushed.
 
     Returns:
-        A state whose data, which the caller gets, says in words where the data is from.
+        A state; its data says in words where the images are from.
     """
     from headstart.params import load_params
 
@@ -312,10 +312,12 @@ def publish_failure(error: Exception) -> None:
     else:
         advice = "Headstart does not know this error: the tab Logs shows where it came from."
     kind = type(error).__name__
+    lines = [line.replace("`", "'") for line in str(error).splitlines() if line.strip()]
+    said = "  \n".join(f"`{line}`" for line in lines)  # a block of code would not wrap on a telephone
     try:
         create_markdown_artifact(
             key="training-report",
-            markdown=f"## Failed: {kind}\n\n~~~~\n{error}\n~~~~\n\n{advice}\n",
+            markdown=f"## Failed: {kind}\n\n{said}\n\n{advice}\n",
             description="Why this run failed",
         )
     except Exception as other:  # Prefect's server may be what is gone

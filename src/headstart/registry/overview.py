@@ -86,11 +86,11 @@ def _figure(metrics: dict[str, float], key: str) -> str:
 
 def _interval(metrics: dict[str, float], key: str) -> str:
     low, high = metrics.get(f"test/{key}_low"), metrics.get(f"test/{key}_high")
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return "" if low is None or high is None else f"{low:.3f}\u2013{high:.3f}"
 
 
 def _words(key: str) -> str:
-    return key.replace("_", " ")
+    return "balanced" if key == "balanced_accuracy" else key.replace("_", " ")  # columns must fit a telephone
 
 
 def _data(client: MlflowClient, version: ModelVersion) -> list[str]:
