@@ -17,6 +17,7 @@ from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
     from headstart.params import Params
+    from headstart.registry.gate import Decision
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     tracking.set_defaults(run=_tracking)
     _add_model_commands(commands)
     _add_provenance_commands(commands)
+    _add_gate(commands)
     _add_services(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
@@ -271,6 +273,23 @@ def _add_provenance_commands(commands: "argparse._SubParsersAction[argparse.Argu
     gc.set_defaults(run=_gc)
 
 
+def _add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "judge a version: thresholds, the champion on the same images, changed pictures, limits; the figures "
+        "are recorded on the version, aliases stay as they are; exit status 0: passed, 3: inconclusive, "
+        "4: failed, 1: it could not be done"
+    )
+    gate = commands.add_parser("gate", help="judge a version as the flow does", description=about)
+    gate.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="models:/NAME/VERSION or models:/NAME@ALIAS; default: the version of the results in this tree",
+    )
+    gate.add_argument("--json", action="store_true", help="every check as JSON")
+    gate.set_defaults(run=_gate)
+
+
 def _describe(chosen: argparse.Namespace) -> None:
     enter_tree()
     import json
@@ -416,14 +435,46 @@ def _register(chosen: argparse.Namespace) -> None:
     registered = registration.register(
         settings.model,
         settings.experiment,
-        settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
         settings.package,
         settings.dirty,
     )
     if registered.is_new:
         print(keeping.keep_run(registered.run_id))
+    if not registered.is_settled:
+        from headstart.registry import aliases
+
+        decision = _judged(registered.name, registered.version, params)
+        registered = aliases.settle(registered, decision)
+        print(decision.sentence())
     print(registered.sentence())
+
+
+def _gate(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.params import load_params
+    from headstart.registry import versions
+
+    params = load_params(paths.PARAMS)
+    name, number = versions.named(chosen.model, params.register_.model)
+    decision = _judged(name, number, params)
+    print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
+    sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
+
+
+def _judged(name: str, number: str, params: "Params") -> "Decision":
+    """The gate's decision, recorded on the version with the page of what made it."""
+    from headstart.provenance import origin
+    from headstart.registry import gate
+
+    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    decision = gate.check(
+        name, number, settings, say=lambda text: print(f"gate: {text}", file=sys.stderr, flush=True)
+    )
+    origin.keep_page(f"models:/{name}/{number}")
+    return decision
 
 
 def _reproduce(chosen: argparse.Namespace) -> None:
