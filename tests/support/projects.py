@@ -33,7 +33,7 @@ def make_tree(root: Path, linked: bool = True) -> None:
         shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart", ignore=ignored)
     shutil.copy(ROOT / "params.yaml", root)
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
-    edit_params(root, **{"gate.min_images": 5, "gate.min_class_images": 2})  # of few
+    edit_params(root, **{"gate.min_images": 5, "gate.min_class_images": 2, "gate.margin": 0.5})  # few images
 
 
 def edit_params(root: Path, **changes: object) -> None:

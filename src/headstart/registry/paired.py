@@ -1,16 +1,16 @@
 """A candidate against the champion on the same images: differences, intervals, verdicts. Arrays only."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.evaluation.intervals import Interval, percentile
+from headstart.evaluation.intervals import Interval
 from headstart.registry.decision import Check
 
-RESAMPLES = 10_000
-SEED = 0
 Flags = NDArray[np.bool_]
 
 
@@ -34,24 +34,43 @@ class Margins:
 
 
 def difference(candidate: Flags, champion: Flags, confidence: float) -> tuple[float, Interval]:
-    """Accuracy of the candidate less that of the champion, with its paired bootstrap interval.
+    """Accuracy of the candidate less that of the champion, with its score interval.
 
-    An image adds +1 where the candidate alone is right, -1 where the champion alone is, else 0. Drawing
-    images with replacement draws these three from a multinomial distribution, so that a resample costs the
-    same for a hundred images and for a million.
+    An image counts only where one of the two alone is right: this is McNemar's test, asked for every
+    difference instead of 0. Unlike the percentile bootstrap, which lets a model that is worse by the margin
+    pass twice as often as stated, it keeps its level with few images and says something where none differs.
 
     Args:
         candidate, champion: bool [N], whether each image was labelled right.
 
-    Source: B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993, chapters 8 and 13.
+    Source: T. Tango, Equivalence test and confidence interval for the difference in proportions for the
+    paired-sample design, Statistics in Medicine 17, 1998.
     """
     images = len(candidate)
     gained, lost = int((candidate & ~champion).sum()), int((champion & ~candidate).sum())
-    shares = [gained / images, lost / images, (images - gained - lost) / images]
-    drawn = np.random.default_rng(SEED).multinomial(images, shares, size=RESAMPLES)
-    found = percentile((drawn[:, 0] - drawn[:, 1]) / images, confidence)
-    assert found is not None
-    return (gained - lost) / images, found
+    measured = (gained - lost) / images
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    low = _crossing(lambda gap: _score(images, gained, lost, gap) - z, measured, -1.0)
+    high = _crossing(lambda gap: -_score(images, gained, lost, gap) - z, measured, 1.0)
+    return measured, Interval(low, high)
+
+
+def _score(images: int, gained: int, lost: int, gap: float) -> float:
+    """Tango's statistic of the hypothesis that the true difference is `gap`; falls as `gap` rises."""
+    linear = -gained - lost + (2 * images - gained + lost) * gap
+    constant = -lost * gap * (1 - gap)
+    only_champion = (math.sqrt(linear**2 - 8 * images * constant) - linear) / (4 * images)
+    spread = images * (2 * only_champion + gap * (1 - gap))
+    distance = gained - lost - images * gap
+    return distance / math.sqrt(spread) if spread > 0 else math.copysign(math.inf, distance)
+
+
+def _crossing(function: Callable[[float], float], inside: float, end: float) -> float:
+    """Where a function that is negative at `inside` becomes positive towards `end`."""
+    for _ in range(50):
+        middle = (inside + end) / 2
+        inside, end = (middle, end) if function(middle) < 0 else (inside, middle)
+    return (inside + end) / 2
 
 
 def compare(labels: Sequence[str], candidate: Flags, champion: Flags, margins: Margins) -> list[Check]:
