@@ -36,7 +36,7 @@ def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: P
         (repository / "data" / name).rmdir()
     run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
     commit(repository)
-    edit_params(repository, **{"split.seed": 1, "gate.brightness": None, "register.thresholds.accuracy": 0.0})
+    edit_params(repository, **{"split.seed": 1, "register.thresholds.accuracy": 0.0})
     edit_params(repository, **{"register.thresholds.balanced_accuracy": 0.0})
     repro(repository)
     headstart(repository, "register")

@@ -41,7 +41,9 @@ def _warning(record: Record) -> list[str]:
 
 
 def _checks(decision: Decision) -> str:
-    against = f"champion is version {decision.champion}" if decision.champion else "there is no champion yet"
+    against = (
+        f"champion is version {decision.champion}" if decision.champion else "no other version is champion"
+    )
     rows = [
         f"| {check.name.replace('_', ' ')} | {_shown(check.verdict)} | {check.told()} "
         f"| {_cell(check.wanted)} | {_cell(check.note)} |"

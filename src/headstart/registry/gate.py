@@ -220,7 +220,7 @@ def _summary(images: TestImages, own: Scores, against: str | None, rival: float 
     bounds = wilson(int(right.sum()), len(right), INTERVAL)
     told = f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) on {len(right)} test images"
     if against is None:
-        return f"{told}, no champion yet"
+        return f"{told}, no other version is champion"
     return f"{told}, champion {against}: {'not comparable' if rival is None else f'{rival:.3f}'}"
 
 
