@@ -1,7 +1,8 @@
 """The aliases that a new version gets from the gate's decision, once; later changes are people's."""
 
-from headstart.registry import tracking, versions
+from headstart.registry import journal, tracking, versions
 from headstart.registry.decision import Decision
+from headstart.registry.journal import Change
 from headstart.registry.versions import Registered
 
 CHALLENGER = "challenger"
@@ -23,6 +24,10 @@ def settle(registered: Registered, decision: Decision) -> Registered:
             client.set_registered_model_alias(name, CHALLENGER, number)
             if versions.CHAMPION not in client.get_registered_model(name).aliases:
                 client.set_registered_model_alias(name, versions.CHAMPION, number)
+                first = Change(
+                    "promotion", None, number, "training", "no champion yet", "passed", decision.sentence()
+                )
+                journal.append(client, name, first)
         versions.mark_champion(client, name)
         client.set_model_version_tag(name, number, versions.STATE_TAG, versions.COMPLETE)
         aliases = versions.aliases_of(client, name, client.get_model_version(name, number))
