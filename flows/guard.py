@@ -65,7 +65,7 @@ async def _body(request: Request) -> bytes:
 def _is_about(event: Any, model: str) -> bool:
     """Aliases are case-sensitive: `Champion` is another one."""
     data = event.get("data", {})
-    return (
+    return bool(
         event.get("entity") == "model_version_alias"
         and data.get("name") == model
         and data.get("alias") == ALIAS

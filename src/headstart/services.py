@@ -39,7 +39,7 @@ class Service:
     started: str
 
 
-def start(gpus: str, prefect_port: int, mlflow_port: int) -> str:
+def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> str:
     """Start what does not run yet, wait until it is healthy, deploy, and say where it is.
 
     Args:
@@ -54,7 +54,7 @@ def start(gpus: str, prefect_port: int, mlflow_port: int) -> str:
     FOLDER.mkdir(exist_ok=True)
     settings = _settings(prefect_port, mlflow_port)
     try:
-        addresses = _start_all(gpus, settings, prefect_port, mlflow_port)
+        addresses = _start_all(gpus, settings, prefect_port, mlflow_port, guard_port)
     except BaseException:
         stop()
         raise
@@ -72,7 +72,9 @@ def stop() -> str:
     return f"stopped: {', '.join(ended)}" if ended else "nothing was running"
 
 
-def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow_port: int) -> dict[str, str]:
+def _start_all(
+    gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow_port: int, guard_port: int
+) -> dict[str, str]:
     prefect, tracking = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     python = [sys.executable, "-m"]
     _spawn(
@@ -81,10 +83,10 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
         settings,
     )
     own = {name: value for name, value in settings.items() if name != "MLFLOW_TRACKING_URI"}
-    _spawn("mlflow", ["sh", "mlflow/serve-ui"], own)
+    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **_webhook_settings()})
     _wait(f"{prefect}/api/health", "prefect")
     _wait(f"{tracking}/health", "mlflow")
-    for pool in ("cpu", "gpu"):
+    for pool in ("cpu", "gpu", "guard"):
         _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
     _create_automations(prefect, settings)
@@ -93,11 +95,32 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
     _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
     for name, visible in cards.items():
         _start_worker(name, "gpu", {**settings, "CUDA_VISIBLE_DEVICES": visible})
-    expected = {"cpu": 1, "gpu": len(cards)}
+    _start_worker("guard", "guard", {**settings, "CUDA_VISIBLE_DEVICES": ""})
+    _start_guard(guard_port, settings)
+    expected = {"cpu": 1, "gpu": len(cards), "guard": 1}
     for pool, count in expected.items():
         _wait_for_workers(prefect, pool, count)
     shown = {"Prefect": prefect, "MLflow": tracking, "Logs": str(FOLDER.resolve() / "logs")}
     return {**shown, "Workers": ", ".join(["cpu", *cards])}
+
+
+def _webhook_settings() -> dict[str, str]:
+    """MLflow may call the guard, on loopback and by HTTP; the key encrypts the secret in its database."""
+    from headstart.webhook import secret_in
+
+    return {
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "5",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret_in(FOLDER / "mlflow-webhook.key"),
+    }
+
+
+def _start_guard(port: int, settings: Mapping[str, str]) -> None:
+    source = os.pathsep.join((str(Path("src").resolve()), str(Path.cwd())))
+    command = [sys.executable, "flows/guard.py", "--port", str(port)]
+    _spawn("guard", command, {**settings, "PYTHONPATH": source})
+    _wait(f"http://{HOST}:{port}/health", "guard")
 
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:

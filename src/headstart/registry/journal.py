@@ -1,4 +1,4 @@
-"""The journal: every change of `champion`, one MLflow run an entry, each with the digest of the one before."""
+"""The journal: changes of `champion`, one MLflow run an entry, each with the digest of the one before."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ class Change:
     """What happened to the alias.
 
     Attributes:
-        kind: `refusal`: a promotion that was put back, so that `after` is the champion that stays; `found`: the
-            champion when the journal began.
+        kind: `refusal`: a promotion that was put back, so that `after` is the champion that stays; `found`:
+            the champion when the journal began.
         before, after: version that was champion, and that is now; None: no version.
         refused: the version whose promotion was put back.
         verdict: of the gate, or `not judged`.
@@ -82,7 +82,7 @@ def read(client: MlflowClient, name: str) -> Journal:
 
 
 def append(client: MlflowClient, name: str, change: Change) -> Entry:
-    """Write the next entry, and the model's page anew. Of two that write at once, one goes behind the other."""
+    """Write the next entry, and the model's page. Of two that write at once one goes behind the other."""
     while True:
         entries = [entry for entry, _ in _stored(client, name)]
         entry = _next(entries, change)
@@ -101,9 +101,7 @@ def as_text(name: str, journal: Journal) -> str:
     rows = [("#", "when", "change", "who", "gate", "why"), *(_row(entry) for entry in journal.entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in zip(row[:5], widths, strict=True)), row[5]]
-        ).rstrip()
+        "  ".join([*(row[column].ljust(width) for column, width in enumerate(widths)), row[5]]).rstrip()
         for row in rows
     ]
     return "\n".join(lines) if journal.entries else f"{name}: no change of champion is recorded yet"
@@ -165,9 +163,7 @@ def _faults(entries: list[Entry], last: str | None) -> list[str]:
         elif entry.number < expected:
             faults.append(f"there are two entries {entry.number}")
         elif entry.previous != digest:
-            faults.append(
-                f"entry {entry.number - 1} is not what it was when entry {entry.number} was written"
-            )
+            faults.append(f"entry {entry.number - 1} is not what it was when the next was written")
         expected, digest = entry.number + 1, entry.digest()
     if last is not None:
         number, _, known = last.partition(" ")
@@ -211,7 +207,7 @@ def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
     place = f"experiment `{EXPERIMENT}`"
     if base:
         found = client.get_experiment_by_name(EXPERIMENT)
-        place = f"[{place}]({base}/#/experiments/{found.experiment_id})"
+        place = f"[{place}]({base}/#/experiments/{found.experiment_id})" if found else place
     return "\n".join([*lines, "", f"All {len(entries)} entries: `headstart history {name}`, {place}."])
 
 

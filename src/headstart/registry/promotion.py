@@ -48,8 +48,8 @@ def promote(
     verdict, sentence = _judge(name, number, settings, before, say)
     if verdict != "passed" and not override:
         raise HeadstartError(
-            f"{name} version {number} does not pass the gate and stays as it is: {sentence}. To promote it all "
-            "the same: --override REASON, which is recorded"
+            f"{name} version {number} does not pass the gate and stays as it is: {sentence}. To promote "
+            "it all the same: --override REASON, which is recorded"
         )
     reason = "" if verdict == "passed" else override or ""
     change = Change("promotion", before, number, who, why, verdict, sentence, reason)
@@ -160,7 +160,7 @@ def _put_back(
     verdict: str,
     sentence: str,
 ) -> Outcome:
-    """The entry comes first: one that is killed before the alias is set finds them differ, and does it again."""
+    """The entry comes first: when killed before the alias is set, the next look finds them differ."""
     with tracking.translated("put the alias back"):
         target = before if before is not None and _exists(client, name, before) else None
         change = Change(
@@ -183,8 +183,8 @@ def _tell(client: MlflowClient, name: str, number: str, told: str) -> None:
     _clear(client, name, number, (BY, WHY))
     first, _, rest = (client.get_model_version(name, number).description or "").partition("\n")
     how = (
-        f"Set the tag `{OVERRIDE}` to a reason before the alias, or use `headstart promote models:/{name}/{number} "
-        "--override REASON`, to promote it all the same."
+        f"Set the tag `{OVERRIDE}` to a reason before the alias, or use `headstart promote "
+        f"models:/{name}/{number} --override REASON`, to promote it all the same."
     )
     text = f"{first}\n\n**{told[:1500]}**\n\n{how}\n{rest}"
     client.update_model_version(name, number, text[:LIMIT])

@@ -1,13 +1,14 @@
 """The webhook by which MLflow tells of aliases that change."""
 
-from mlflow.entities.webhook import Webhook
+from typing import Any
+
+from mlflow.entities.webhook import Webhook, WebhookEvent
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError
 from headstart.registry import tracking
 
 NAME = "headstart-guard"
-EVENTS = ["model_version_alias.created", "model_version_alias.deleted"]
 
 
 def subscribe(url: str, secret: str) -> None:
@@ -26,14 +27,14 @@ def subscribe(url: str, secret: str) -> None:
         "register the webhook (a receiver on loopback needs MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and "
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true in the server's environment)"
     ):
-        first, *more = [found for found in _all(client) if found.name == NAME] or [None]
-        for extra in more:
-            if extra is not None:
-                client.delete_webhook(extra.webhook_id)
-        if first is None:
-            client.create_webhook(NAME, url, EVENTS, "Promotions are judged", secret)
+        there = [found.webhook_id for found in _all(client) if found.name == NAME]
+        for extra in there[1:]:
+            client.delete_webhook(extra)
+        events: list[Any] = [WebhookEvent("model_version_alias", action) for action in ("created", "deleted")]
+        if there:
+            client.update_webhook(there[0], url=url, events=events, secret=secret, status="ACTIVE")
         else:
-            client.update_webhook(first.webhook_id, url=url, events=EVENTS, secret=secret, status="ACTIVE")
+            client.create_webhook(NAME, url, events, "Promotions are judged", secret)
 
 
 def _all(client: MlflowClient) -> list[Webhook]:
