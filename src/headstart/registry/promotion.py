@@ -67,7 +67,7 @@ def rollback(name: str, who: str, why: str) -> Outcome:
         known = _record_unseen(client, name)
         target = _champion_before(known)
         if target is None:
-            raise HeadstartError(f"{name}: the journal has no champion before {known.champion or 'none'}")
+            raise HeadstartError(f"{name}: the journal has no champion before {_words(known.champion)}")
         if not _exists(client, name, target):
             raise HeadstartError(
                 f"{name} version {target}, the champion before, was deleted; promote another one: "
