@@ -197,6 +197,21 @@ class Register(Section):
     thresholds: Thresholds
 
 
+class Gate(Section):
+    margin: Share
+    class_margin: Share
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    min_images: Count
+    min_class_images: Count
+    mirror: Share | None
+    brightness: Share | None
+    shift: Share | None
+    encoding: Share | None
+    behaviour_images: Count
+    max_latency_ms: Positive
+    max_size_mb: Positive
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -210,6 +225,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    gate: Gate
 
     @model_validator(mode="after")
     def _weights_get_their_own_transform(self) -> "Params":

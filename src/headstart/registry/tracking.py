@@ -111,6 +111,13 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
             client.set_tag(run_id, name, value)
 
 
+def keep_text(run_id: str, text: str, name: str) -> None:
+    """Put a text file among the artifacts of a run."""
+    client = connect()
+    with translated(f"keep {name}"):
+        client.log_text(run_id, text, name)
+
+
 class translated:
     """A context in which MLflow's errors become ours, with what was being done."""
 
