@@ -359,8 +359,9 @@ def _score(chosen: argparse.Namespace) -> None:
         def show(done: int, total: int) -> None:
             if progress.total != total:  # the first call says what an earlier run has done
                 progress.reset(total)
-                progress.initial = done
-                progress.n = done
+                progress.initial = progress.n = done
+                if done:
+                    progress.write(f"score: {done} of {total} are done already", file=sys.stderr)
             progress.update(done - progress.n)
 
         scored = score_to_file(source, Path(out), chosen.model, chosen.batch, show)

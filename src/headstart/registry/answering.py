@@ -1,8 +1,8 @@
 """Answer lists of image paths with a stored model and the code packed with it: run as a script.
 
 It imports nothing of Headstart, so that the model's own code answers. Argument: the model's folder or URI.
-First it prints {"code": FOLDER, "version": TEXT}; then, for each line {"paths": [...], "batch": N} of
-standard input, a line {"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It ends with its input.
+First it prints {"code": FOLDER, "version": TEXT}; then, for each line {"paths": [...], "batch": N} of its
+input, a line {"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It ends with its input.
 """
 
 import json
