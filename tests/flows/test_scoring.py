@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from projects import draw_images, edit_params, make_repository, make_tree, repro, run
 
 pytestmark = pytest.mark.server
-ROWS = 1200
+ROWS = 520
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,9 @@ def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path:
             assert abs(value - row[f"probability:{name}"]) < 1e-3
     version = about(out)["version"]
     assert isinstance(version, dict)
-    client = MlflowClient(f"sqlite:///{registered}/mlflow/mlflow.db")
+    uri = f"sqlite:///{registered}/mlflow/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri, uri)
     recorded = client.get_model_version("headstart", "1")
     assert (version["name"], version["number"]) == ("headstart", "1")
     assert version["run_id"] == recorded.run_id
@@ -76,7 +79,10 @@ def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path:
     assert out.stat().st_mtime_ns == written.st_mtime_ns
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out.parquet"]
 
-    again = client.create_model_version("headstart", recorded.source, run_id=recorded.run_id)
+    model_id = recorded.source.rpartition("/")[2]
+    again = client.create_model_version(
+        "headstart", recorded.source, run_id=recorded.run_id, model_id=model_id
+    )
     said = headstart(registered, "score", "data", str(out), "--model", f"models:/headstart/{again.version}")
     assert f"scored 36 images by models:/headstart/{again.version}" in said
     assert set(pd.read_parquet(out)["model_version"]) == {f"models:/headstart/{again.version}"}
@@ -86,14 +92,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     images = sorted((registered / "data").rglob("*.png"))
     (tmp_path / "damaged.png").write_bytes(images[0].read_bytes()[:100])
     names = [str(images[number % len(images)]) for number in range(ROWS)]
-    names[7], names[700] = "damaged.png", "missing.png"
+    names[7], names[300] = "damaged.png", "missing.png"
     names[9] = "http://127.0.0.1:9/out-of-reach.png"
     source = tmp_path / "list.csv"
     pd.DataFrame({"path": names}).to_csv(source, index=False)
     out, parts = tmp_path / "killed.parquet", tmp_path / "killed.parquet.parts"
     command = [str(registered / "bin" / "headstart"), "score", str(source), str(out)]
     started = subprocess.Popen(command, cwd=registered, start_new_session=True)
-    wait_for(lambda: (parts / "00000001.parquet").exists(), started)
+    wait_for(lambda: (parts / "00000000.parquet").exists(), started)
     busy = subprocess.run(command, cwd=registered, capture_output=True, text=True)
     assert "another process is scoring into" in busy.stderr
     os.kill(started.pid, signal.SIGKILL)
@@ -101,7 +107,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     wait_for(lambda: not members_of(started.pid))
     assert not out.exists()
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
-    assert 2 <= len(kept) < 5
+    assert 1 <= len(kept) < 3
 
     said = headstart(registered, "score", str(source), str(out))
     assert f"score: {256 * len(kept)} of {ROWS} are done already" in said
@@ -113,12 +119,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     found = pd.read_parquet(out)
     assert found["path"].tolist() == names
     errors = found[found["error"].notna()]
-    assert errors.index.tolist() == [7, 9, 700]
+    assert errors.index.tolist() == [7, 9, 300]
     assert errors["label"].isna().all()
     assert errors["confidence"].isna().all()
     assert "cannot be decoded" in errors.loc[7, "error"]
     assert "ClientConnectorError" in errors.loc[9, "error"]
-    assert "there is no file" in errors.loc[700, "error"]
+    assert "there is no file" in errors.loc[300, "error"]
 
     (tmp_path / "missing.png").write_bytes(images[0].read_bytes())
     assert f"scored {ROWS} images, 2 without a label" in headstart(registered, "score", str(source), str(out))
