@@ -47,8 +47,7 @@ def main() -> None:
             "features.precision": chosen.precision,
             "backbone.width": chosen.width,
             "validate.min_images_per_class": 1,
-            "register.thresholds.accuracy": 0.0,
-            "register.thresholds.balanced_accuracy": 0.0,
+            "register.thresholds": {"accuracy": 0.0, "balanced_accuracy": 0.0},
         }
         project = Workspace.make(folder, photographs, **params)
         with mlflow_server(folder / "servers") as tracking:

@@ -24,6 +24,7 @@ METADATA_KEY = b"headstart"
 PART_ROWS = 256  # at most as many images are scored again after a kill
 GROUP_VALUES = 4_000_000  # probabilities in a row group of the result
 BATCH = 32
+DISTINCT, OTHER = 1000, "other reasons"
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,16 @@ class Scored:
         return self._count("label")
 
     def errors(self) -> Counter[str]:
-        """Images without a label by reason."""
+        """Images without a label by reason; beyond 1000 different ones, all others are one."""
         return self._count("error")
 
     def _count(self, column: str) -> Counter[str]:
         counts: Counter[str] = Counter()
         with pq.ParquetFile(self.out) as file:
             for batch in file.iter_batches(columns=[column]):
-                counts.update(value for value in batch.column(0).to_pylist() if value is not None)
+                for value in batch.column(0).to_pylist():
+                    if value is not None:
+                        counts[value if value in counts or len(counts) < DISTINCT else OTHER] += 1
         return counts
 
 

@@ -100,6 +100,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     command = [str(registered / "bin" / "headstart"), "score", str(source), str(out)]
     started = subprocess.Popen(command, cwd=registered, start_new_session=True)
     wait_for(lambda: (parts / "00000000.parquet").exists(), started)
+    os.kill(started.pid, signal.SIGSTOP)  # it cannot finish before the other has looked
     busy = subprocess.run(command, cwd=registered, capture_output=True, text=True)
     assert "another process is scoring into" in busy.stderr
     os.kill(started.pid, signal.SIGKILL)

@@ -37,7 +37,7 @@ class ServedModel(PythonModel):
         """A row a picture, in the order given; one that cannot be read has no label, and `error` says why.
 
         Args:
-            params: `batch`: images in one forward pass, at most 256; memory does not grow with the request.
+            params: `batch`: images in one forward pass, at most 256; beside the request memory does not grow.
 
         Raises:
             MlflowException: the request has both columns or none, or paths that nobody allowed.
