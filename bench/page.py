@@ -190,6 +190,29 @@ def orchestration(result: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def serving(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Answers of a registered version", "bench/serving.py", result)
+    yield (
+        f"`classifier.6` on a VGG16 of width {result['width']}, {result['precision']}, random weights; requests "
+        f"one after the other, each with its images ({result['image']}) as bytes. Over HTTP is `mlflow models "
+        "serve` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is that of a request."
+    )
+    yield ""
+    yield "| images a request | in process: images a second | median | 95 % | over HTTP: images a second | median | 95 % |"
+    yield "|---|---|---|---|---|---|---|"
+    rows = {(row["way"], row["batch"]): row for row in result["rows"]}
+    for batch in sorted({batch for _, batch in rows}):
+        cells = []
+        for way in ("in process", "over HTTP"):
+            row = rows[way, batch]
+            cells += [
+                f"**{row['images_per_s']:.1f}**",
+                f"{1000 * row['median_s']:,.0f} ms",
+                f"{1000 * row['p95_s']:,.0f} ms",
+            ]
+        yield f"| {batch} | {' | '.join(cells)} |"
+
+
 def other() -> Iterator[str]:
     yield ""
     yield "## Elsewhere"
@@ -211,6 +234,7 @@ SECTIONS = {
     "memory": memory,
     "package": package,
     "orchestration": orchestration,
+    "serving": serving,
 }
 
 

@@ -58,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     tracking = commands.add_parser("tracking", help="make the tracking database, and say where it is")
     tracking.set_defaults(run=_tracking)
     _add_model_commands(commands)
+    _add_scoring_commands(commands)
     _add_provenance_commands(commands)
     _add_gate(commands)
     _add_promotion_commands(commands)
@@ -192,6 +193,25 @@ def _add_model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     init = commands.add_parser("init-from", help=about, description=about)
     init.add_argument("source", metavar="MODEL", help="models:/NAME/VERSION, models:/NAME@ALIAS, a head file")
     init.set_defaults(run=_init_from)
+
+
+def _add_scoring_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "what one exact version says of many images, a row each in a Parquet file; started again after a "
+        "kill it goes on where it was"
+    )
+    score = commands.add_parser("score", help="score many images into a Parquet file", description=about)
+    score.add_argument(
+        "source", metavar="IN", help="a folder, a glob pattern, or a list: .txt, or .csv/.parquet with `path`"
+    )
+    score.add_argument("out", metavar="OUT", help="the Parquet file")
+    score.add_argument(
+        "--model",
+        default="models:/headstart@champion",
+        help="models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model; default: %(default)s",
+    )
+    score.add_argument("--batch", type=int, default=32, metavar="N", help="images in a pass; default: 32")
+    score.set_defaults(run=_score)
 
 
 def _add_services(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -371,6 +391,25 @@ def _predict(chosen: argparse.Namespace) -> None:
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     scored = score(images, predictor.transform, predictor.predict_pixels)
     print_predictions(scored, predictor.classes, images, chosen.json)
+
+
+def _score(chosen: argparse.Namespace) -> None:
+    source, out = _enter_with(chosen.source, chosen.out)
+    from headstart.batch_scoring import score_to_file
+    from headstart.progress import bar
+
+    with bar(0, "score") as progress:
+
+        def show(done: int, total: int) -> None:
+            if progress.total != total:  # the first call says what an earlier run has done
+                progress.reset(total)
+                progress.initial = progress.n = done
+                if done:
+                    progress.write(f"score: {done} of {total} are done already", file=sys.stderr)
+            progress.update(done - progress.n)
+
+        scored = score_to_file(source, Path(out), chosen.model, chosen.batch, show)
+    print(scored.sentence())
 
 
 def _model_files(model: str) -> tuple[str, Path, Path]:

@@ -33,6 +33,13 @@ def page_of(name: str, number: str) -> str:
     return f"{tracking.server_name().rstrip('/')}/#/models/{name}/versions/{number}"
 
 
+def links(name: str, number: str) -> list[str]:
+    """Lines of Markdown that lead to a version."""
+    client = tracking.connect()
+    with tracking.translated("look up the version"):
+        return _links(client, client.get_model_version(name, number))
+
+
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
     return None if number is None else client.get_model_version(name, str(number))

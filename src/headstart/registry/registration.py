@@ -19,11 +19,8 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, Schema
-from mlflow.types.schema import Map
 
 from headstart import lineage, paths
 from headstart.errors import LineageError, TrackingError
@@ -33,10 +30,11 @@ from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
 from headstart.registry import frozen, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
+from headstart.registry.signature import signature
 from headstart.registry.versions import Registered
 
 PACKAGE = Path(__file__).resolve().parent.parent
-PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
+PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors", "fsspec", "aiohttp")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
 TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
@@ -285,10 +283,6 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
     Returns:
         The logged model, and whether frozen tensors were sent to the server now.
     """
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("binary", "image")]),
-        outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
-    )
     sent = False
     with tempfile.TemporaryDirectory() as folder:
         artifacts = {"head": str(paths.HEAD)}
@@ -310,7 +304,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
                 artifacts=artifacts,
                 code_paths=[str(code)],
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
-                signature=signature,
+                signature=signature(),
             )
     return logged, sent
 
