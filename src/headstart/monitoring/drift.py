@@ -145,7 +145,9 @@ class Drift:
             return f"inconclusive: {self.distinct} distinct readable images, at least {self.min_images} are needed"
         made = sum(not check.skipped for check in self.checks)
         if self.verdict == "no drift":
-            return f"no drift in {self.distinct} images: {made} checks, false-alarm rate at most {self.alpha:g}"
+            return (
+                f"no drift in {self.distinct} images: {made} checks, false-alarm rate at most {self.alpha:g}"
+            )
         found = "; ".join(f"{check.title.lower()} {check.figure}" for check in self.drifted)
         return f"drift in {self.distinct} images: {found}"
 

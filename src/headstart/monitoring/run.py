@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from headstart import paths
 from headstart.cache import default_folder
 from headstart.data.manifest import read_manifest
-from headstart.errors import DataError
+from headstart.errors import DataError, ParamsError
+from headstart.files import write_text
 from headstart.lineage import fresh_clone
 from headstart.model.scoring import find_images
+from headstart.monitoring import page
 from headstart.monitoring.drift import Drift, Reference, Rules, compare
 from headstart.monitoring.observing import Observed, Observer
 from headstart.monitoring.reference import kept, key_of
@@ -22,6 +25,9 @@ from headstart.progress import bar
 from headstart.registry import models
 from headstart.registry.record import MANIFEST, Record, open_record
 from headstart.store import Store
+
+if TYPE_CHECKING:
+    from headstart.params import Monitor
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,36 @@ class Monitored:
     found: Drift
     reference: Reference
     new: Observed
+
+    def as_text(self) -> str:
+        return page.as_text(self.model, self.source, self.found)
+
+    def as_markdown(self) -> str:
+        return page.as_markdown(self.model, self.source, self.found)
+
+    def write(self, html: Path, json: Path | None) -> None:
+        """The page, and the result as JSON where it is asked for."""
+        write_text(html, page.as_html(self.model, self.source, self.found, self.reference, self.new))
+        if json is not None:
+            write_text(json, page.as_json(self.model, self.source, self.found) + "\n")
+
+
+def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
+    """What is looked at: what was given, else `monitor.source`.
+
+    Raises:
+        ParamsError: neither is there.
+    """
+    if not given and configured is None:
+        raise ParamsError(
+            "nothing to look at: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
+        )
+    return list(given) or [str(configured)]
+
+
+def rules_of(settings: "Monitor") -> Rules:
+    """Section `monitor` of params.yaml, less the source."""
+    return Rules(**settings.model_dump(exclude={"source"}))
 
 
 def monitor(

@@ -116,7 +116,7 @@ def distances(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[
 
 def _labels(m: int, n: int, permutations: int, seed: int) -> Iterator[NDArray[np.float32]]:
     """Which rows are taken for new, 1 or 0, a column a permutation; the first one is as observed."""
-    observed = np.repeat(np.float32([0, 1]), [m, n])
+    observed = np.repeat(np.array([0, 1], np.float32), [m, n])
     yield observed[:, None]
     generator = np.random.Generator(np.random.PCG64(seed))
     for start in range(0, permutations, BLOCK):
