@@ -277,8 +277,8 @@ MONITORING = Path("reports/monitoring.html")
 
 def _add_monitor_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     about = (
-        "new images against those that a version was made of: classes, confidence, features, brightness, size, "
-        "format; exit status 0: no drift, 3: drift, 4: too few images, 1: it could not be done"
+        "new images against those that a version was made of: classes, confidence, features, brightness, "
+        "size, format; exit status 0: no drift, 3: drift, 4: too few images, 1: it could not be done"
     )
     monitor = commands.add_parser("monitor", help="do new images still look like those of training?")
     monitor.description = about

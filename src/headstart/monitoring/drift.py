@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headstart.monitoring.observing import Observed
-from headstart.monitoring.two_sample import Tested, energy_test, holm, largest_gap_test, shares_test
+from headstart.monitoring.two_sample import Outcome, energy_test, holm, largest_gap_test, shares_test
 from headstart.monitoring.unusual import unusualness
 
 Verdict = Literal["no drift", "drift", "inconclusive"]
@@ -31,8 +31,8 @@ class Subject:
     against: str
 
 
-# Answers are compared with those for images that the version never saw: it is surer of what it was trained on.
-# All else is the same for an image whether it was trained on or not, and compared with the training images.
+# Answers are compared with those for images that the version never saw, since it is surer of those that it
+# was trained on. All else does not depend on that, and is compared with the training images.
 SUBJECTS = (
     Subject("classes", "Predicted classes", "label", "shares", HELD_OUT),
     Subject("confidence", "Confidence", "confidence", "values", HELD_OUT),
@@ -142,7 +142,7 @@ class Drift:
     def sentence(self) -> str:
         """The verdict in one line."""
         if self.verdict == "inconclusive":
-            return f"inconclusive: {self.distinct} distinct readable images, at least {self.min_images} are needed"
+            return f"inconclusive: {self.distinct} distinct images, at least {self.min_images} are needed"
         made = sum(not check.skipped for check in self.checks)
         if self.verdict == "no drift":
             return (
@@ -234,7 +234,7 @@ def _check(subject: Subject, reference: Observed, new: Observed, rules: Rules) -
     )
 
 
-def _tested(subject: Subject, reference: Observed, new: Observed, rules: Rules) -> tuple[Tested, str]:
+def _tested(subject: Subject, reference: Observed, new: Observed, rules: Rules) -> tuple[Outcome, str]:
     if subject.kind == "rows":
         found = energy_test(reference.features, new.features, rules.permutations, rules.seed)
         return found, f"energy distance {found.statistic:.3f}"

@@ -96,7 +96,7 @@ class Observer:
         store: RowStore,
         advance: Callable[[int], object] = lambda count: None,
     ) -> Observed:
-        """Look at files, each with the name it is reported by; what cannot be read is a failure, not an error.
+        """Look at files, each with the name it is reported by; one that cannot be read is listed.
 
         Memory holds a window of pictures, and of each image a row of numbers.
         """

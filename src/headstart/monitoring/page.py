@@ -1,4 +1,4 @@
-"""The monitoring page: verdict, checks, distributions, and the least familiar images. No network, no script."""
+"""The monitoring page: verdict, checks, distributions, the least familiar images; no network, no script."""
 
 import json
 from importlib.resources import files

@@ -149,8 +149,8 @@ def _files(record: Record, images: pd.DataFrame, folder: Path) -> list[tuple[str
     lacking = [name for name in missing if not _is(places[name], wanted[name])]
     if lacking:
         raise DataError(
-            f"{len(lacking)} of {len(places)} images of {record.name} are neither in {paths.DATA}/ nor in DVC's "
-            f"cache or remote: {', '.join(lacking[:3])}; run this where `dvc pull` reaches its remote"
+            f"{len(lacking)} of {len(places)} images of {record.name} are neither in {paths.DATA}/ nor in "
+            f"DVC's cache or remote: {', '.join(lacking[:3])}; run this where `dvc pull` reaches its remote"
         )
     return [(name, path) for name, path in places.items()]
 

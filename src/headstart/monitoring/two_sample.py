@@ -16,7 +16,7 @@ ROUNDING = 1e-6  # of a statistic: permutations within are as far as what was ob
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What a test found: how far the samples are apart, and how often chance takes them as far."""
 
     statistic: float
@@ -25,7 +25,7 @@ class Tested:
 
 def energy_test(
     reference: NDArray[np.float32], new: NDArray[np.float32], permutations: int, seed: int
-) -> Tested:
+) -> Outcome:
     """Energy distance of rows, each column standardised over both samples.
 
     The statistic is the distance's share of twice the mean distance between the samples: 0 where they are
@@ -52,8 +52,8 @@ def energy_test(
 
 def largest_gap_test(
     reference: NDArray[np.float64], new: NDArray[np.float64], permutations: int, seed: int
-) -> Tested:
-    """The largest distance between two empirical distribution functions: Kolmogorov and Smirnov's statistic."""
+) -> Outcome:
+    """The largest distance between two distribution functions: Kolmogorov and Smirnov's statistic."""
     values = np.concatenate([reference, new])
     order = np.argsort(values, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))  # the last of each group of ties
@@ -66,7 +66,7 @@ def largest_gap_test(
     return _tested(np.concatenate(found))
 
 
-def shares_test(reference: Sequence[str], new: Sequence[str], permutations: int, seed: int) -> Tested:
+def shares_test(reference: Sequence[str], new: Sequence[str], permutations: int, seed: int) -> Outcome:
     """Whether names have the same shares: Pearson's chi-square, with the tables that permutations give.
 
     The statistic is the total variation distance: the share of images that would have to change their name.
@@ -79,7 +79,7 @@ def shares_test(reference: Sequence[str], new: Sequence[str], permutations: int,
     expected = column * (n / (m + n))
     chi_square = ((np.concatenate([counts[1:], drawn]) - expected) ** 2 / expected).sum(axis=1)
     apart = float(np.abs(counts[0] / m - counts[1] / n).sum() / 2)
-    return Tested(apart, _tested(chi_square).p_value)
+    return Outcome(apart, _tested(chi_square).p_value)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -124,8 +124,8 @@ def _labels(m: int, n: int, permutations: int, seed: int) -> Iterator[NDArray[np
         yield generator.permuted(np.tile(observed[:, None], count), axis=0)
 
 
-def _tested(found: NDArray[np.float64]) -> Tested:
+def _tested(found: NDArray[np.float64]) -> Outcome:
     """Of statistics whose first is the observed one."""
     observed, permuted = float(found[0]), found[1:]
     as_far = int((permuted >= observed - ROUNDING * abs(observed)).sum())
-    return Tested(observed, (1 + as_far) / (1 + len(permuted)))
+    return Outcome(observed, (1 + as_far) / (1 + len(permuted)))

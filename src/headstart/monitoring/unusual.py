@@ -32,7 +32,7 @@ class Unusualness:
 def unusualness(reference: NDArray[np.float32], new: NDArray[np.float32]) -> Unusualness:
     """Distances of rows [M, D] and [N, D]; the scale is the reference's, so that new images do not hide.
 
-    Numbers that hardly vary in the reference get a tenth of the median deviation, else they alone would count.
+    Numbers that hardly vary in the reference get a tenth of the median deviation: they would count alone.
     """
     deviation = reference.std(axis=0, dtype=np.float64)
     varies = deviation[deviation > 0]
