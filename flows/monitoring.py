@@ -1,7 +1,7 @@
 """The monitoring flow: new images against the champion's own; drift is an event that others may act on.
 
-The event `headstart.drift` names the model, and its payload holds the verdict in words: a trigger in prefect.yaml
-may start a training, an automation may tell people.
+The event `headstart.drift` names the model, and its payload holds the verdict in words: a trigger in
+prefect.yaml may start a training, an automation may tell people.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The comparison: which check looks at what, against which images, and what follows from all of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -164,9 +164,9 @@ def compare(reference: Reference, observed: Observed, files: int, looked_at: int
         files: how many the source holds.
         looked_at: how many of them were drawn.
     """
-    distinct = observed.where(~observed.table["pixels"].duplicated().to_numpy())
-    seen = distinct.table["pixels"].isin(reference.known).to_numpy(dtype=bool)
-    checks = _checks(reference, distinct, distinct.where(~seen), rules)
+    pairs = sides(reference, observed)
+    distinct, unseen = pairs[TRAIN][1], pairs[HELD_OUT][1]
+    checks = _checks(pairs, rules)
     enough = len(distinct) >= rules.min_images and any(not check.skipped for check in checks)
     drifted = any(check.drifted for check in checks)
     return Drift(
@@ -177,17 +177,23 @@ def compare(reference: Reference, observed: Observed, files: int, looked_at: int
         looked_at=looked_at,
         readable=len(observed),
         distinct=len(distinct),
-        seen=int(seen.sum()),
+        seen=len(distinct) - len(unseen),
         failures=observed.failures,
         checks=checks,
         unusual=_unusual(reference.train, distinct),
     )
 
 
-def _checks(reference: Reference, new: Observed, unseen: Observed, rules: Rules) -> tuple[Check, ...]:
+def sides(reference: Reference, observed: Observed) -> dict[str, tuple[Observed, Observed]]:
+    """What is compared with images of each kind: every new picture once; for answers, unknown ones alone."""
+    distinct = observed.where(~observed.table["pixels"].duplicated().to_numpy(dtype=bool))
+    seen = distinct.table["pixels"].isin(reference.known).to_numpy(dtype=bool)
+    return {TRAIN: (reference.train, distinct), HELD_OUT: (reference.held_out, distinct.where(~seen))}
+
+
+def _checks(pairs: Mapping[str, tuple[Observed, Observed]], rules: Rules) -> tuple[Check, ...]:
     """Every check with its p-value, then those that survive Holm's correction."""
-    sides = {TRAIN: (reference.train, new), HELD_OUT: (reference.held_out, unseen)}
-    raw = [_check(subject, *sides[subject.against], rules) for subject in SUBJECTS]
+    raw = [_check(subject, *pairs[subject.against], rules) for subject in SUBJECTS]
     made = [check for check in raw if check.p_value is not None]
     adjusted = dict(
         zip(

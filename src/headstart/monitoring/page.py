@@ -9,7 +9,7 @@ import numpy as np
 from headstart.data.decoding import decode
 from headstart.errors import DataError
 from headstart.evaluation.report import Figure, data_uri, page_css, thumbnail_jpeg
-from headstart.monitoring.drift import SUBJECTS, TRAIN, Check, Drift, Reference, Subject
+from headstart.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
 from headstart.monitoring.observing import Observed
 from headstart.monitoring.plots import shares_png, values_png
 from headstart.monitoring.unusual import unusualness
@@ -118,21 +118,20 @@ def _line(check: Check) -> str:
 def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
     """A plot a check, those that drifted first."""
     checks = {check.name: check for check in found.checks}
+    pairs = sides(reference, new)
     order = sorted(SUBJECTS, key=lambda subject: not checks[subject.name].drifted)
     return [
         Figure(subject.title, _caption(checks[subject.name]), png)
         for subject in order
-        if (png := _png(subject, reference, new)) is not None
+        if (png := _png(subject, *pairs[subject.against])) is not None
     ]
 
 
-def _png(subject: Subject, reference: Reference, new: Observed) -> bytes | None:
-    side = reference.train if subject.against == TRAIN else reference.held_out
-    if not len(side):
+def _png(subject: Subject, side: Observed, new: Observed) -> bytes | None:
+    """None where there is nothing to show on one side."""
+    if len(side) < 2 or not len(new):
         return None
     if subject.kind == "rows":
-        if len(side) < 2:
-            return None
         found = unusualness(side.features, new.features)
         axis = "distance to the 5 nearest training images"
         return values_png(found.reference, found.new, subject.against, axis)

@@ -32,7 +32,7 @@ def kept(key: str, make: Callable[[], Observed]) -> Observed:
 
 
 def _save(path: Path, observed: Observed) -> None:
-    numbers = observed.table[list(NUMBERS)].to_numpy(dtype=np.float64)
+    numbers = observed.table[list(NUMBERS)].to_numpy(dtype=np.float64, copy=True)
     features = torch.from_numpy(observed.features)
     digest = checkpoint.digest({"features": features, "numbers": torch.from_numpy(numbers)})
     names = {name: observed.table[name].tolist() for name in NAMES}
