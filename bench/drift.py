@@ -41,11 +41,12 @@ def main() -> None:
         "--detections", type=int, default=100, help="draws of each drift and number of images"
     )
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--width", type=int, default=64, help="of the network; 16 takes a tenth of the time")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        observer = train(folder, chosen.precision)
+        observer = train(folder, chosen.precision, chosen.width)
         with Store(folder / "store") as store:
             pool = observed(observer, store, folder, chosen.pool, IMAGES_PER_CLASS, None)
             first = IMAGES_PER_CLASS + chosen.pool
@@ -55,6 +56,7 @@ def main() -> None:
                 first += chosen.drifted
     result = {
         "precision": chosen.precision,
+        "width": chosen.width,
         "pool": chosen.pool,
         "train": TRAIN,
         "held_out": HELD_OUT,
@@ -66,10 +68,12 @@ def main() -> None:
     keep("drift", result, chosen.out)
 
 
-def train(folder: Path, precision: str) -> Observer:
+def train(folder: Path, precision: str, width: int) -> Observer:
     """The demo's head: pooled, on random weights."""
     draw_sample(folder / "sample")
-    project = Workspace.make(folder, folder / "sample", **{"features.precision": precision})
+    project = Workspace.make(
+        folder, folder / "sample", **{"features.precision": precision, "backbone.width": width}
+    )
     project.dvc("repro")
     metrics = json.loads((project.root / "reports/metrics.json").read_text())
     print(f"test accuracy {metrics['accuracy']:.3f}", flush=True)

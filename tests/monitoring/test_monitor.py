@@ -1,4 +1,4 @@
-"""`headstart monitor` of a registered version: its own kind of images, drifted ones, too few, and bad files."""
+"""`headstart monitor` of a registered version: its own kind of images, drifted ones, too few, bad files."""
 
 import json
 import shutil
