@@ -1,4 +1,4 @@
-"""The monitoring flow against a Prefect server: its states, its artifact, and the event that others act on."""
+"""The monitoring flow against a Prefect server: its states, its artifact, the event that others act on."""
 
 import json
 import sys
