@@ -62,6 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_provenance_commands(commands)
     _add_gate(commands)
     _add_promotion_commands(commands)
+    _add_monitor_commands(commands)
     _add_services(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
@@ -333,6 +334,43 @@ def _add_promotion_commands(commands: "argparse._SubParsersAction[argparse.Argum
     guard = commands.add_parser("guard", help=about, description=about)
     guard.add_argument("--port", type=int, default=4300, help="default: 4300")
     guard.set_defaults(run=_guard)
+
+
+MONITORING = Path("reports/monitoring.html")
+
+
+def _add_monitor_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "new images against those that a version was made of: classes, confidence, features, brightness, "
+        "size, format; exit status 0: no drift, 3: drift, 4: too few images, 1: it could not be done"
+    )
+    monitor = commands.add_parser("monitor", help="do new images still look like those of training?")
+    monitor.description = about
+    monitor.add_argument("paths", nargs="*", metavar="PATH", help="folders, files, patterns; monitor.source")
+    monitor.add_argument("--model", help="models:/NAME/VERSION, models:/NAME@ALIAS; default: the champion")
+    monitor.add_argument("--json", type=Path, metavar="FILE", help="the result as JSON too")
+    monitor.add_argument("--html", type=Path, metavar="FILE", help="default: reports/monitoring.html")
+    monitor.set_defaults(run=_monitor)
+
+
+def _monitor(chosen: argparse.Namespace) -> None:
+    json_path, page_path, *given = _enter_with(
+        str(chosen.json or MONITORING), str(chosen.html or MONITORING), *chosen.paths
+    )
+    from headstart.monitoring import run
+
+    params = _params()
+    model = chosen.model or f"models:/{params.register_.model}@champion"
+    found = run.monitor(
+        run.sources_of(given, params.monitor.source),
+        model,
+        run.rules_of(params.monitor),
+        lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    page = Path(page_path) if chosen.html else MONITORING
+    found.write(page, Path(json_path) if chosen.json else None)
+    print(f"{found.as_text()}\n\nPage: {page}")
+    sys.exit({"no drift": 0, "drift": 3, "inconclusive": 4}[found.found.verdict])
 
 
 def _describe(chosen: argparse.Namespace) -> None:
