@@ -38,16 +38,16 @@ def run_placed(stage: str, deployment: str, before: Sequence[str]) -> str:
     logger = get_run_logger()
     commit, texts = worker_clone.travelling()
     worker_clone.push_stages(before[: before.index(stage)])
-    child = run_deployment(
-        deployment,
-        parameters={"stage": stage, "commit": commit, "texts": texts},
-        flow_run_name=f"{stage} {commit[:8]}",
-        timeout=0,
-    )
-    assert isinstance(child, FlowRun)
-    logger.info("%s runs as flow run %r of %s: %s", stage, child.name, deployment, _link(child.id))
-    with get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:  # before the child: an end from here on ends it too
+        child = run_deployment(
+            deployment,
+            parameters={"stage": stage, "commit": commit, "texts": texts},
+            flow_run_name=f"{stage} {commit[:8]}",
+            timeout=0,
+        )
+        assert isinstance(child, FlowRun)
         try:
+            logger.info("%s runs as flow run %r of %s: %s", stage, child.name, deployment, _link(child.id))
             _wait(client, child.id, stage, deployment)
         except BaseException:
             _end(client, child.id)

@@ -22,6 +22,7 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
     Returns:
         The sentence with which the stage ended.
     """
+    worker_clone.check_own()
     enter_tree()
     end_with_parent()
     worker_clone.take(commit, texts)

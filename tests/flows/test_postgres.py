@@ -103,7 +103,7 @@ def test_both_servers_keep_what_they_know_in_postgresql_and_a_backup_of_it_can_b
         answer = headstart(project, "predict", "--model", "models:/headstart@champion", "data/dark")
     assert postgres.ask("mlflow", "SELECT name, version FROM model_versions") == ["headstart|1"]
     runs = "SELECT state_name FROM flow_run JOIN flow ON flow_id = flow.id WHERE flow.name = 'training'"
-    assert set(postgres.ask("prefect", runs)) == {"Completed", "Scheduled"}, "the nightly run is not planned"
+    assert {"Completed", "Scheduled"} <= set(postgres.ask("prefect", runs)), "the nightly run is not planned"
     assert not list(project.glob("**/mlflow.db"))
     assert not list(project.glob(".services/**/prefect.db"))
 
@@ -125,5 +125,5 @@ def test_both_servers_keep_what_they_know_in_postgresql_and_a_backup_of_it_can_b
         found = headstart(project, "predict", "--model", "models:/headstart@champion", "data/dark")
         assert found == answer
         assert "models:/headstart/1" in headstart(project, "lineage", "models:/headstart@champion")
-        assert "Unchanged: version 1 was registered before" in train()
+        assert "Unchanged: headstart version 1 was registered before" in train()
     assert not artifacts.exists()

@@ -1,6 +1,7 @@
 """A worker's own clone: brought to a commit, given what travels beside it, and what it made handed back."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,20 @@ from headstart.lineage.programs import dvc, git, git_line
 from headstart.lineage.results import DATA, LOCK, read_yaml, versioned_files
 
 PARAMS = Path("params.yaml")
+
+
+def check_own() -> None:
+    """A worker changes no other tree than its own clone: the commit is checked out over what stands there.
+
+    Raises:
+        LineageError: the working folder is not the clone that HEADSTART_CLONE names.
+    """
+    own = os.environ.get("HEADSTART_CLONE")
+    if not own or Path(own).resolve() != Path.cwd():
+        raise LineageError(
+            f"this runs in a worker's own clone, but HEADSTART_CLONE is {own!r} and the folder {Path.cwd()}; "
+            "set it for the worker, and leave it unset where you run `prefect deploy`, which writes it down"
+        )
 
 
 def follow(branch: str) -> str:
@@ -70,8 +85,11 @@ def take(commit: str, texts: Mapping[str, str]) -> None:
     """Bring this clone to a commit and write the files that travelled beside it.
 
     Raises:
-        LineageError: the commit is not on this clone's git remote.
+        LineageError: the commit is not on this clone's git remote, or a file is none that travels.
     """
+    for path in map(Path, texts):
+        if path not in (PARAMS, LOCK) and (path.suffix != ".dvc" or path.is_absolute() or ".." in path.parts):
+            raise LineageError(f"only params.yaml, dvc.lock and .dvc files of the tree travel; got {path}")
     try:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except LineageError:
