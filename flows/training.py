@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
+from flows.newest_code import newest
 from flows.stage_progress import StageOutput
 from headstart import lineage, paths
 from headstart.errors import HeadstartError, UnreachableError
@@ -79,10 +80,32 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         end_with_parent()
     with alone_in_tree():
         try:
-            return _train_and_register(init_from)
+            moved = bring_to_newest()
         except Exception as error:
             publish_failure(error)
             raise
+        done: State[Any] = (newest("flows.training").train_in_tree if moved else train_in_tree)(init_from)
+        return done
+
+
+def bring_to_newest() -> bool:
+    """Bring a worker's clone to the newest commit of its branch; whether it stood at another one."""
+    branch = os.environ.get("HEADSTART_BRANCH")
+    if not branch or not is_worker_clone():
+        return False
+    before = lineage.current_commit().commit
+    commit = follow_branch(branch)
+    get_run_logger().info("at commit %s of %s", commit[:12], branch)
+    return commit != before
+
+
+def train_in_tree(init_from: str | None) -> State[Any]:
+    """The flow, by the code of the tree as it stands now."""
+    try:
+        return _train_and_register(init_from)
+    except Exception as error:
+        publish_failure(error)
+        raise
 
 
 @contextmanager
@@ -102,8 +125,6 @@ def alone_in_tree() -> Iterator[None]:
 
 def _train_and_register(init_from: str | None) -> State[Any]:
     logger = get_run_logger()
-    if (branch := os.environ.get("HEADSTART_BRANCH")) and is_worker_clone():
-        logger.info("at commit %s of %s", follow_branch(branch)[:12], branch)
     data = str(bring_data().result())
     is_clean = init_from is None and not lineage.stale()
     if is_clean and (found := registered_before()) is not None:

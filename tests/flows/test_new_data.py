@@ -111,3 +111,36 @@ def test_a_version_of_the_data_is_kept_and_sent_though_nothing_could_be_trained(
     assert "there is no file gone.pth" in headstart(repository, "run", status=1)
     assert kept in run(repository, "git", "ls-remote", "origin").stdout
     assert kept.rpartition("/")[2][2:] in {path.stem for path in remote.rglob("*.dir")}
+
+
+def test_a_worker_goes_on_with_the_code_and_data_of_the_newest_commit(
+    repository: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = tmp_path / "worker"
+    run(tmp_path, "git", "clone", "--quiet", "origin", str(clone))
+    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    monkeypatch.setenv("HEADSTART_CLONE", str(clone))
+    monkeypatch.setenv("HEADSTART_BRANCH", "main")
+    draw_images(source, {"third": 24}, seed=3)
+    grow_old(source)
+    assert "24 new, 0 changed" in headstart(clone, "run")
+    assert "as one class more" not in headstart(clone, "run")
+    brought = data_ref(clone)
+
+    flow = repository / "flows" / "training.py"
+    late = "from headstart.ingestion import bring\n"
+    assert late in flow.read_text()
+    flow.write_text(flow.read_text().replace(late, late + '    print("as one class more", NEWER)\n'))
+    flow.write_text(
+        flow.read_text().replace(
+            "from flows.stage_progress", "from flows.newer import NEWER\nfrom flows.stage_progress"
+        )
+    )
+    (repository / "flows" / "newer.py").write_text("NEWER = 1\n")
+    commit(repository)
+    run(repository, "git", "push", "--quiet")
+    said = headstart(clone, "run")
+    assert "as one class more 1" in said, said
+    assert "conflicts" not in said
+    assert "0 new, 0 changed, 0 removed" in said  # what was brought was not thrown away by the new commit
+    assert data_ref(clone) == brought
