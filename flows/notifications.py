@@ -16,14 +16,9 @@ from prefect.events.schemas.events import ResourceSpecification
 from headstart.errors import ParamsError
 
 BLOCK = "headstart-notify"
-FLOWS = [
-    "training",
-    "scoring",
-    "monitoring",
-    "promotion",
-]  # a stage elsewhere fails its training flow, which tells
+FLOWS = ["training"]  # which tells of a stage elsewhere too
 FAILED = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
-NEWS = {"headstart.challenger", "headstart.drift", "headstart.promotion-refused"}
+NEWS = {"headstart.challenger"}
 ABOUT_FAILURE = "{{ flow.name }} run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 ABOUT_NEWS = "{{ event.payload.message }}\n{{ event.payload.link }}"
 

@@ -7,10 +7,9 @@ a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -24,6 +23,8 @@ from flows.newest_code import newest
 from flows.stage_progress import StageOutput
 from headstart import lineage, paths
 from headstart.errors import HeadstartError, UnreachableError
+from headstart.exclusive import acquire
+from headstart.lineage import worker_clone
 from headstart.owner import end_with_parent
 from headstart.tree import enter_tree
 
@@ -35,7 +36,6 @@ RETRIES = int(os.environ.get("HEADSTART_RETRIES", "0"))  # of what may pass, whe
 RETRY_SECONDS = float(os.environ.get("HEADSTART_RETRY_SECONDS", "30"))
 STAGE_SECONDS = float(os.environ.get("HEADSTART_STAGE_SECONDS", 24 * 3600))
 STEP_SECONDS = 3600.0
-CHALLENGER = "challenger"
 
 
 def may_pass(task: object, run: object, state: State[Any]) -> bool:
@@ -58,11 +58,6 @@ AGAIN: dict[str, Any] = {  # options of tasks that ask a server or remote
 }
 
 
-def is_worker_clone() -> bool:
-    """Whether this tree is a worker's own, which may be brought to another commit."""
-    return os.environ.get("HEADSTART_CLONE") == str(Path.cwd())
-
-
 @flow(name="training")
 def train_and_register(init_from: str | None = None) -> State[Any]:
     """Make everything that is out of date, then register; what was made before is found as cached.
@@ -76,7 +71,7 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         threshold; the message says which version stands in the registry.
     """
     enter_tree()
-    if is_worker_clone():
+    if worker_clone.is_own():
         end_with_parent()
     with alone_in_tree():
         try:
@@ -91,7 +86,7 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
 def bring_to_newest() -> bool:
     """Bring a worker's clone to the newest commit of its branch; whether it stood at another one."""
     branch = os.environ.get("HEADSTART_BRANCH")
-    if not branch or not is_worker_clone():
+    if not branch or not worker_clone.is_own():
         return False
     before = lineage.current_commit().commit
     commit = follow_branch(branch)
@@ -111,12 +106,10 @@ def train_in_tree(init_from: str | None) -> State[Any]:
 @contextmanager
 def alone_in_tree() -> Iterator[None]:
     """One flow at a time in a tree: the other waits. The system frees the lock of one that was killed."""
-    lock = FileLock(".dvc/tmp/headstart-flow.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        get_run_logger().info("another flow runs in this tree: waiting for its end")
-        lock.acquire()
+    lock = acquire(
+        FileLock(".dvc/tmp/headstart-flow.lock"),
+        lambda: get_run_logger().info("another flow runs in this tree: waiting for its end"),
+    )
     try:
         yield
     finally:
@@ -179,8 +172,9 @@ def mark_cached() -> None:
     """Where DVC finds nothing to do, each stage is a task that ends as Cached."""
     for name in stage_names():
         run_stage.with_options(name=name)(name, known_clean=True)
-    index = paths.DATA_DOCS / "index.html"
-    if not index.exists() or index.stat().st_mtime < paths.VALIDATION.stat().st_mtime:
+    from headstart.registry import overview
+
+    if not overview.has_current_pages():
         render_docs()
 
 
@@ -194,7 +188,7 @@ def run_stage(name: str, known_clean: bool) -> State[Any]:
     if known_clean:
         return Completed(name="Cached", message=f"{name}: nothing changed")
     output = StageOutput(name)
-    pull = ["--pull"] if is_worker_clone() else []
+    pull = ["--pull"] if worker_clone.is_own() else []
     lineage.run_stage(name, output.on_line, output.on_progress, arguments=pull)
     said = output.finish()
     if any("didn't change, skipping" in line for line in output.lines):
@@ -347,9 +341,9 @@ def publish_failure(error: Exception) -> None:
 
 def tell_challenger(registered: "Registered") -> None:
     """An event that automations can use: a new version waits for people to promote it."""
-    from headstart.registry import overview
+    from headstart.registry import overview, versions
 
-    if not registered.is_new or CHALLENGER not in registered.aliases:
+    if not registered.is_new or versions.CHALLENGER not in registered.aliases:
         return
     emit_event(
         event="headstart.challenger",

@@ -1,6 +1,7 @@
 """One process at a time on an accelerator of this host, whoever asks: a flow, `dvc repro`, another clone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,10 +26,15 @@ def hold(names: Sequence[str], say: Callable[[str], None], folder: Path = FOLDER
     if folder.stat().st_mode & 0o777 != 0o777:
         folder.chmod(0o777)
     for name in sorted(names):  # all in one order: two that wait for each other cannot be
-        lock = FileLock(folder / f"{name}.lock", mode=0o666)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"waits for accelerator {name}, which another process has")
-            lock.acquire()
-        _held.append(lock)
+        waits = f"waits for accelerator {name}, which another process has"
+        _held.append(acquire(FileLock(folder / f"{name}.lock", mode=0o666), partial(say, waits)))
+
+
+def acquire(lock: FileLock, on_wait: Callable[[], None]) -> FileLock:
+    """Take a lock; `on_wait` is called first where another process has it."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
+    return lock

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from processes import wait_for
 from projects import commit, edit_params, run
 from servers import free_port
 
@@ -172,13 +173,6 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     wait_for(lambda: "stage train: no worker took stage/gpu" in " ".join(told), 60)
     assert any("headstart.challenger" in text and "version 1 registered" in text for text in told)
     assert "/runs/flow-run/" in told[-1]
-
-
-def wait_for(what: Callable[[], object], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def _end_worker(project: Path, name: str) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
+from processes import wait_for
 from projects import commit, edit_params, run
 from servers import servers
 from sshd import Server, ssh_server
@@ -93,14 +93,6 @@ def train(timeout: float = RUN_SECONDS) -> FlowRun:
     return done
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 180) -> Any:
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return found
-
-
 def said(host: Host, since: int = 0) -> str:
     """What a host's worker and its flows have printed."""
     return host.log.read_bytes()[since:].decode(errors="replace")
@@ -173,7 +165,7 @@ def test_a_cancelled_flow_ends_its_stage_on_the_other_host_and_the_next_one_goes
     assert pair.b.stages()
     pair.prefect.set_flow_run_state(parent.id, Cancelling())
     for each in (parent.id, child.id):
-        state = wait_for(lambda run=each: final_state(pair.prefect, run))
+        state = wait_for(lambda run=each: final_state(pair.prefect, run), 180)
         assert state.is_cancelled(), state
     wait_for(lambda: not pair.b.stages(), 30)
     assert list(pair.b.checkpoints.glob("*-0.safetensors"))

@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 WAIT_SECONDS = 300  # an idle machine needs a tenth
 
@@ -20,12 +21,13 @@ def start_flow(root: Path, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def wait_for(what: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """Until something is so."""
+def wait_for(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+    """Until something is so; what was found."""
     until = time.monotonic() + seconds
-    while not what():
+    while not (found := what()):
         assert time.monotonic() < until
         time.sleep(0.05)
+    return found
 
 
 def processes(root: Path) -> dict[int, str]:

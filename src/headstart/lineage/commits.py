@@ -130,11 +130,9 @@ def push_refs(refs: Sequence[str]) -> str | None:
     Raises:
         LineageError: the remote is out of reach or refuses.
     """
-    names = git_line("remote").splitlines()
-    if not names:
-        return None
-    name = "origin" if "origin" in names else names[0]
-    git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
+    name = _remote()
+    if name is not None:
+        git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
     return name
 
 
@@ -144,16 +142,21 @@ def send_data(ref: str) -> None:
     Raises:
         LineageError: the remote is out of reach or refuses.
     """
-    names = git_line("remote").splitlines()
-    for name in ["origin"] if "origin" in names else names[:1]:
-        if not git("ls-remote", name, ref).strip():
-            git("push", "--quiet", name, f"{ref}:{ref}")
+    name = _remote()
+    if name is not None and not git("ls-remote", name, ref).strip():
+        push_refs([ref])
     git("update-ref", ref.replace("refs", SENT, 1), ref)
 
 
 def is_sent(ref: str) -> bool:
     """Whether `send_data` has ended well for a ref."""
     return bool(git("for-each-ref", ref.replace("refs", SENT, 1)).strip())
+
+
+def _remote() -> str | None:
+    """The git remote that refs are sent to; None where the repository has none."""
+    names = git_line("remote").splitlines()
+    return "origin" if "origin" in names else next(iter(names), None)
 
 
 @contextmanager

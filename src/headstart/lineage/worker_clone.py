@@ -22,12 +22,18 @@ def check_own() -> None:
     Raises:
         LineageError: the working folder is not the clone that HEADSTART_CLONE names.
     """
-    own = os.environ.get("HEADSTART_CLONE")
-    if not own or Path(own).resolve() != Path.cwd():
+    if not is_own():
+        own = os.environ.get("HEADSTART_CLONE")
         raise LineageError(
             f"this runs in a worker's own clone, but HEADSTART_CLONE is {own!r} and the folder {Path.cwd()}; "
             "set it for the worker, and leave it unset where you run `prefect deploy`, which writes it down"
         )
+
+
+def is_own() -> bool:
+    """Whether the working folder is a worker's own clone, which may be brought to another commit."""
+    own = os.environ.get("HEADSTART_CLONE")
+    return bool(own) and Path(str(own)).resolve() == Path.cwd()
 
 
 def follow(branch: str) -> str:

@@ -5,6 +5,7 @@ import json
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from headstart import paths
 from headstart.registry import tracking, versions
 from headstart.registry.versions import Registered
 
@@ -39,6 +40,12 @@ def page_of(name: str, number: str) -> str:
         return f"models:/{name}/{number}"
     tracking.connect()
     return f"{tracking.server_name().rstrip('/')}/#/models/{name}/versions/{number}"
+
+
+def has_current_pages() -> bool:
+    """Whether validation pages stand in the tree, and are of the validation that stands there too."""
+    index = paths.DATA_DOCS / "index.html"
+    return index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime
 
 
 def _outcome(registered: Registered, is_unchanged: bool) -> str:

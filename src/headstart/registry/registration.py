@@ -31,12 +31,11 @@ from headstart.import_closure import import_closure
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
-from headstart.registry import frozen, record, served_model, shared, tracking, versions
+from headstart.registry import frozen, overview, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
 from headstart.registry.verdict import Verdict, judge
 from headstart.registry.versions import Registered
 
-CHALLENGER = "challenger"
 PACKAGE = Path(__file__).resolve().parent.parent
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
@@ -242,8 +241,7 @@ def _log_files(client: MlflowClient, run_id: str, commit: lineage.Commit) -> Non
     client.log_artifact(run_id, str(paths.PREDICTIONS), record.RESULTS)
     for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
         client.log_artifact(run_id, str(path), record.REPORTS)
-    index = paths.DATA_DOCS / "index.html"  # pages of an earlier validation are not this version's
-    if index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime:
+    if overview.has_current_pages():
         client.log_artifacts(run_id, str(paths.DATA_DOCS), f"{record.REPORTS}/{paths.DATA_DOCS.name}")
     if commit.diff:
         with tempfile.TemporaryDirectory() as folder:  # as bytes: a patch holds any
@@ -381,7 +379,7 @@ def _set_aliases(client: MlflowClient, name: str, found: ModelVersion, threshold
     if version.tags.get(versions.STATE_TAG) == versions.COMPLETE:
         return
     if judge(json.loads(paths.METRICS.read_text()), thresholds).passed:
-        client.set_registered_model_alias(name, CHALLENGER, found.version)
+        client.set_registered_model_alias(name, versions.CHALLENGER, found.version)
         if versions.CHAMPION not in client.get_registered_model(name).aliases:
             client.set_registered_model_alias(name, versions.CHAMPION, found.version)
     client.set_model_version_tag(name, found.version, versions.STATE_TAG, versions.COMPLETE)

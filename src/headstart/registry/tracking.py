@@ -54,13 +54,12 @@ def is_shared() -> bool:
 
 def server_name() -> str:
     """The tracking server of this process, without a password that its address may hold."""
-    address = urlsplit(mlflow.get_tracking_uri())
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+    return without_password(mlflow.get_tracking_uri())
 
 
 def without_password(uri: str) -> str:
     """An address as it may be shown."""
-    return re.sub(r"//[^/]*@", "//", uri)
+    return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:

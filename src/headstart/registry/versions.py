@@ -10,7 +10,7 @@ from headstart.registry import tracking
 
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 COMPLETE = "complete"
-CHAMPION, CHAMPION_TAG = "champion", "was_champion"
+CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
 
 
 @dataclass(frozen=True)
