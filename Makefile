@@ -47,6 +47,8 @@ bench: install  ## every benchmark, about an hour on 2 cores; then docs/performa
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/package.py
 	$(BIN)/python bench/orchestration.py
+	$(BIN)/python bench/serving.py
+	$(BIN)/python bench/drift.py
 	$(BIN)/python bench/page.py
 
 lint: install

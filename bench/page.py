@@ -190,6 +190,70 @@ def orchestration(result: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def serving(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Answers of a registered version", "bench/serving.py", result)
+    yield (
+        f"`classifier.6` on a VGG16 of width {result['width']}, {result['precision']}, random weights; requests "
+        f"one after the other, each with its images ({result['image']}) as bytes. Over HTTP is `mlflow models "
+        "serve` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is that of a request."
+    )
+    yield ""
+    yield "| images a request | in process: images a second | median | 95 % | over HTTP: images a second | median | 95 % |"
+    yield "|---|---|---|---|---|---|---|"
+    rows = {(row["way"], row["batch"]): row for row in result["rows"]}
+    for batch in sorted({batch for _, batch in rows}):
+        cells = []
+        for way in ("in process", "over HTTP"):
+            row = rows[way, batch]
+            cells += [
+                f"**{row['images_per_s']:.1f}**",
+                f"{1000 * row['median_s']:,.0f} ms",
+                f"{1000 * row['p95_s']:,.0f} ms",
+            ]
+        yield f"| {batch} | {' | '.join(cells)} |"
+
+
+def drift(result: dict[str, Any]) -> Iterator[str]:
+    script = "bench/drift.py" if result["width"] == 64 else f"bench/drift.py --width {result['width']}"
+    yield from heading("Monitoring", script, result)
+    yield (
+        f"Drawings of the sample that the head never saw: {result['train']} stand for training images, "
+        f"{result['held_out']} for held-out ones, others for new ones, dealt out anew in each draw from a pool of "
+        f"{result['pool']}; random weights of width {result['width']}, pooled head, {result['permutations']:,} "
+        "permutations. Draws share the pool, so that the intervals (95 %) are a little narrow."
+    )
+    yield ""
+    yield "| without drift: new images | alpha | draws with an alarm | rate |"
+    yield "|---|---|---|---|"
+    for row in result["without_drift"]:
+        low, high = row["interval"]
+        yield (
+            f"| {row['new_images']} | {row['alpha']:g} | {row['alarms']} of {row['draws']:,} "
+            f"| **{row['rate']:.2%}** ({low:.2%} to {high:.2%}) |"
+        )
+    yield ""
+    yield f"Draws in which a known drift is found, at alpha {result['alpha']:g}:"
+    yield ""
+    counts = [row["new_images"] for row in result["with_drift"][0]["rows"]]
+    yield "| drift | " + " | ".join(f"{count} images" for count in counts) + " | found by, most often |"
+    yield "|---|" + "---|" * (len(counts) + 1)
+    for each in result["with_drift"]:
+        rates = [
+            f"{row['rate']:.0%} ({row['interval'][0]:.0%} to {row['interval'][1]:.0%})"
+            for row in each["rows"]
+        ]
+        by_check = each["rows"][-1]["by_check"]
+        best = sorted(by_check, key=lambda name: (-by_check[name], name))[:3]
+        found = ", ".join(f"{name} {by_check[name]:.0%}" for name in best) or "-"
+        yield f"| {each['drift']} | " + " | ".join(rates) + f" | {found} |"
+    yield ""
+    yield (
+        "Blur is a Gaussian of 1.5 pixels, darkness three quarters of the light, another camera 3/4 of the "
+        "resolution, a warmer white balance, vignetting and JPEG of quality 60, a new class one to three drilled "
+        "holes (`bench/drifted.py`)."
+    )
+
+
 def other() -> Iterator[str]:
     yield ""
     yield "## Elsewhere"
@@ -211,6 +275,8 @@ SECTIONS = {
     "memory": memory,
     "package": package,
     "orchestration": orchestration,
+    "serving": serving,
+    "drift": drift,
 }
 
 

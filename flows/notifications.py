@@ -16,9 +16,9 @@ from prefect.events.schemas.events import ResourceSpecification
 from headstart.errors import ParamsError
 
 BLOCK = "headstart-notify"
-FLOWS = ["training"]  # which tells of a stage elsewhere too
+FLOWS = ["training", "scoring", "monitoring", "promotion"]  # training tells of a stage elsewhere too
 FAILED = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
-NEWS = {"headstart.challenger"}
+NEWS = {"headstart.challenger", "headstart.promotion-refused", "headstart.drift"}
 ABOUT_FAILURE = "{{ flow.name }} run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 ABOUT_NEWS = "{{ event.payload.message }}\n{{ event.payload.link }}"
 

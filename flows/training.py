@@ -29,6 +29,7 @@ from headstart.owner import end_with_parent
 from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
+    from headstart.registry.gate import Decision
     from headstart.registry.versions import Registered
 
 PLACED = ("features", "train")  # where HEADSTART_PLACEMENT names a deployment, such as stage/gpu
@@ -67,8 +68,8 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
             it params.yaml decides (`train.init`).
 
     Returns:
-        Completed, named Unchanged where there was nothing to do and Rejected where the version meets no
-        threshold; the message says which version stands in the registry.
+        Completed, named Unchanged where there was nothing to do and Rejected where the version did not
+        pass the gate; the message says which version stands in the registry.
     """
     enter_tree()
     if worker_clone.is_own():
@@ -134,6 +135,9 @@ def _train_and_register(init_from: str | None) -> State[Any]:
         if run_id is None:
             run_id = open_tracking()
         registered = register_model(run_id)
+        decision = None if registered.is_settled else judge_version(registered)
+        if decision is not None:
+            registered = set_aliases(registered, decision)
     except BaseException as error:
         keep_run(run_id)
         close_tracking(run_id, f"{type(error).__name__}: {error}")
@@ -143,8 +147,11 @@ def _train_and_register(init_from: str | None) -> State[Any]:
     publish_report(registered, data, is_unchanged=False)
     tell_challenger(registered)
     logger.info(registered.sentence())
-    accepted = bool(registered.aliases) or not registered.is_new
-    return Completed(name="Completed" if accepted else "Rejected", message=registered.sentence())
+    if decision is None:
+        return Completed(message=registered.sentence())
+    logger.info(decision.sentence())
+    message = f"{registered.sentence()}; {decision.sentence()}"
+    return Completed(name="Completed" if decision.passed else "Rejected", message=message)
 
 
 def run_stages() -> None:
@@ -297,13 +304,36 @@ def register_model(run_id: str | None) -> "Registered":
     registered = registration.register(
         settings.model,
         settings.experiment,
-        settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
         settings.package,
         settings.dirty,
         run_id=run_id,
     )
     return registered
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def judge_version(registered: "Registered") -> "Decision":
+    """The gate: a new version against thresholds, the champion, changed pictures and limits."""
+    from headstart.params import load_params
+    from headstart.provenance import origin
+    from headstart.registry import gate
+
+    params = load_params(paths.PARAMS)
+    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    decision = gate.check(
+        registered.name, registered.version, settings, say=lambda text: get_run_logger().info("%s", text)
+    )
+    origin.keep_page(f"models:/{registered.name}/{registered.version}")
+    return decision
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def set_aliases(registered: "Registered", decision: "Decision") -> "Registered":
+    """`challenger` for a version that passed; `champion` too where there is none."""
+    from headstart.registry import aliases
+
+    return aliases.settle(registered, decision)
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

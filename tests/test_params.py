@@ -37,6 +37,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         ("epochs: 60", "epochs: 2.5", r"train.epochs: .*found 2.5"),
         ("trials: null", "trials: [{lrr: 1}]", r"train.trials.0.lrr is unknown; did you mean lr\?"),
         ("trials: null", "trials: []", r"train: trials must name at least one"),
+        ("alpha: 0.01 ", "alpha: 0.001 ", r"monitor: 2000 permutations cannot show drift.*at least 8000"),
+        ("min_images: 30", "min_images: 1", r"monitor.min_images: .*greater than or equal to 2"),
         ("trials: null", "trials: 3", r"train.trials: .*dictionary.*found 3"),
         (
             "trials: null",

@@ -17,6 +17,7 @@ from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
     from headstart.params import Params
+    from headstart.registry.gate import Decision
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,7 +68,11 @@ def make_parser() -> argparse.ArgumentParser:
     tracking = commands.add_parser("tracking", help="make the tracking database, and say where it is")
     tracking.set_defaults(run=_tracking)
     _add_model_commands(commands)
+    _add_scoring_commands(commands)
     _add_provenance_commands(commands)
+    _add_gate(commands)
+    _add_promotion_commands(commands)
+    _add_monitor_commands(commands)
     _add_services(commands)
     show = commands.add_parser("show", help="the last results, and the commands to look further")
     show.set_defaults(run=_show)
@@ -201,6 +206,25 @@ def _add_model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     init.set_defaults(run=_init_from)
 
 
+def _add_scoring_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "what one exact version says of many images, a row each in a Parquet file; started again after a "
+        "kill it goes on where it was"
+    )
+    score = commands.add_parser("score", help="score many images into a Parquet file", description=about)
+    score.add_argument(
+        "source", metavar="IN", help="a folder, a glob pattern, or a list: .txt, or .csv/.parquet with `path`"
+    )
+    score.add_argument("out", metavar="OUT", help="the Parquet file")
+    score.add_argument(
+        "--model",
+        default="models:/headstart@champion",
+        help="models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/model; default: %(default)s",
+    )
+    score.add_argument("--batch", type=int, default=32, metavar="N", help="images in a pass; default: 32")
+    score.set_defaults(run=_score)
+
+
 def _add_services(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     about = "Prefect and MLflow servers and workers on this machine; make services starts them"
     services = commands.add_parser("services", help=about, description=about)
@@ -213,6 +237,7 @@ def _add_services(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     services.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
     services.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
+    services.add_argument("--guard-port", type=int, default=4300, help="default: 4300")
     services.set_defaults(run=_services)
 
 
@@ -281,6 +306,83 @@ def _add_provenance_commands(commands: "argparse._SubParsersAction[argparse.Argu
     gc.set_defaults(run=_gc)
 
 
+def _add_gate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "judge a version: thresholds, the champion on the same images, changed pictures, limits; the figures "
+        "are recorded on the version, aliases stay as they are; exit status 0: passed, 3: inconclusive, "
+        "4: failed, 1: it could not be done"
+    )
+    gate = commands.add_parser("gate", help="judge a version as the flow does", description=about)
+    gate.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="models:/NAME/VERSION or models:/NAME@ALIAS; default: the version of the results in this tree",
+    )
+    gate.add_argument("--json", action="store_true", help="every check as JSON")
+    gate.set_defaults(run=_gate)
+
+
+def _add_promotion_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "make a version champion: the gate, the alias, the journal; refused where the gate does not pass"
+    promote = commands.add_parser("promote", help="make a version champion", description=about)
+    promote.add_argument("model", metavar="MODEL", help="models:/NAME/VERSION or models:/NAME@ALIAS")
+    promote.add_argument("--why", default="", metavar="TEXT", help="the reason, for the journal")
+    promote.add_argument("--override", metavar="TEXT", help="promote although the gate does not pass: why")
+    promote.set_defaults(run=_promote)
+    about = "make the champion before this one champion again, by the journal and without the gate"
+    rollback = commands.add_parser("rollback", help="take the last promotion back", description=about)
+    rollback.add_argument("model", nargs="?", metavar="MODEL", help="a name; default: register.model")
+    rollback.add_argument("--why", default="", metavar="TEXT", help="the reason, for the journal")
+    rollback.set_defaults(run=_rollback)
+    about = "every change of champion: what, when, who and why; exit status 3: the journal was tampered with"
+    history = commands.add_parser("history", help="every change of champion", description=about)
+    history.add_argument("model", nargs="?", metavar="MODEL", help="a name; default: register.model")
+    history.add_argument("--json", action="store_true", help="as JSON")
+    history.set_defaults(run=_history)
+    about = "receive MLflow's webhooks, and start the flow that judges promotions made by hand"
+    guard = commands.add_parser("guard", help=about, description=about)
+    guard.add_argument("--port", type=int, default=4300, help="default: 4300")
+    guard.set_defaults(run=_guard)
+
+
+MONITORING = Path("reports/monitoring.html")
+
+
+def _add_monitor_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "new images against those that a version was made of: classes, confidence, features, brightness, "
+        "size, format; exit status 0: no drift, 3: drift, 4: too few images, 1: it could not be done"
+    )
+    monitor = commands.add_parser("monitor", help="do new images still look like those of training?")
+    monitor.description = about
+    monitor.add_argument("paths", nargs="*", metavar="PATH", help="folders, files, patterns; monitor.source")
+    monitor.add_argument("--model", help="models:/NAME/VERSION, models:/NAME@ALIAS; default: the champion")
+    monitor.add_argument("--json", type=Path, metavar="FILE", help="the result as JSON too")
+    monitor.add_argument("--html", type=Path, metavar="FILE", help="default: reports/monitoring.html")
+    monitor.set_defaults(run=_monitor)
+
+
+def _monitor(chosen: argparse.Namespace) -> None:
+    json_path, page_path, *given = _enter_with(
+        str(chosen.json or MONITORING), str(chosen.html or MONITORING), *chosen.paths
+    )
+    from headstart.monitoring import run
+
+    params = _params()
+    model = chosen.model or f"models:/{params.register_.model}@champion"
+    found = run.monitor(
+        run.sources_of(given, params.monitor.source),
+        model,
+        run.rules_of(params.monitor),
+        lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    page = Path(page_path) if chosen.html else MONITORING
+    found.write(page, Path(json_path) if chosen.json else None)
+    print(f"{found.as_text()}\n\nPage: {page}")
+    sys.exit({"no drift": 0, "drift": 3, "inconclusive": 4}[found.found.verdict])
+
+
 def _describe(chosen: argparse.Namespace) -> None:
     enter_tree()
     import json
@@ -337,6 +439,25 @@ def _predict(chosen: argparse.Namespace) -> None:
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     scored = score(images, predictor.transform, predictor.predict_pixels)
     print_predictions(scored, predictor.classes, images, chosen.json)
+
+
+def _score(chosen: argparse.Namespace) -> None:
+    source, out = _enter_with(chosen.source, chosen.out)
+    from headstart.batch_scoring import score_to_file
+    from headstart.progress import bar
+
+    with bar(0, "score") as progress:
+
+        def show(done: int, total: int) -> None:
+            if progress.total != total:  # the first call says what an earlier run has done
+                progress.reset(total)
+                progress.initial = progress.n = done
+                if done:
+                    progress.write(f"score: {done} of {total} are done already", file=sys.stderr)
+            progress.update(done - progress.n)
+
+        scored = score_to_file(source, Path(out), chosen.model, chosen.batch, show)
+    print(scored.sentence())
 
 
 def _model_files(model: str) -> tuple[str, Path, Path]:
@@ -426,14 +547,105 @@ def _register(chosen: argparse.Namespace) -> None:
     registered = registration.register(
         settings.model,
         settings.experiment,
-        settings.thresholds.model_dump(),
         params.model_dump(by_alias=True),
         settings.package,
         settings.dirty,
     )
     if registered.is_new:
         print(keeping.keep_run(registered.run_id))
+    if not registered.is_settled:
+        from headstart.registry import aliases
+
+        decision = _judged(registered.name, registered.version, params)
+        registered = aliases.settle(registered, decision)
+        print(decision.sentence())
     print(registered.sentence())
+
+
+def _gate(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.params import load_params
+    from headstart.registry import versions
+
+    params = load_params(paths.PARAMS)
+    name, number = versions.named(chosen.model, params.register_.model)
+    decision = _judged(name, number, params)
+    print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
+    sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
+
+
+def _promote(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart.params import load_params
+    from headstart.registry import gate, promotion, versions
+
+    params = load_params(paths.PARAMS)
+    name, number = versions.named(chosen.model, params.register_.model)
+    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+
+    def say(text: str) -> None:
+        print(f"gate: {text}", file=sys.stderr, flush=True)
+
+    done = promotion.promote(name, number, settings, _user(), chosen.why, chosen.override, say)
+    print(done.sentence)
+
+
+def _rollback(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart.params import load_params
+    from headstart.registry import promotion
+
+    name = chosen.model or load_params(paths.PARAMS).register_.model
+    print(promotion.rollback(name, _user(), chosen.why).sentence)
+
+
+def _history(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart.params import load_params
+    from headstart.registry import journal, tracking
+
+    name = chosen.model or load_params(paths.PARAMS).register_.model
+    client = tracking.connect()
+    with tracking.translated("read the journal"):
+        found = journal.read(client, name)
+    print(journal.as_json(found) if chosen.json else journal.as_text(name, found))
+    for fault in found.faults:
+        print(f"the journal was tampered with: {fault}", file=sys.stderr)
+    sys.exit(3 if found.faults else 0)
+
+
+def _guard(chosen: argparse.Namespace) -> None:
+    root = enter_tree()
+    inherited = os.environ.get("PYTHONPATH")
+    source = os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
+    os.environ["PYTHONPATH"] = source
+    script = str(root / "flows" / "guard.py")
+    os.execv(sys.executable, [sys.executable, script, "--port", str(chosen.port)])
+
+
+def _user() -> str:
+    """Who types: the name that MLflow would record too."""
+    import getpass
+
+    try:
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return f"user {os.getuid()}"
+
+
+def _judged(name: str, number: str, params: "Params") -> "Decision":
+    """The gate's decision, recorded on the version with the page of what made it."""
+    from headstart.provenance import origin
+    from headstart.registry import gate
+
+    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    decision = gate.check(
+        name, number, settings, say=lambda text: print(f"gate: {text}", file=sys.stderr, flush=True)
+    )
+    origin.keep_page(f"models:/{name}/{number}")
+    return decision
 
 
 def _reproduce(chosen: argparse.Namespace) -> None:
@@ -500,7 +712,7 @@ def _services(chosen: argparse.Namespace) -> None:
     if chosen.action == "stop":
         print(services.stop())
     else:
-        print(services.start(chosen.gpu, chosen.prefect_port, chosen.mlflow_port))
+        print(services.start(chosen.gpu, chosen.prefect_port, chosen.mlflow_port, chosen.guard_port))
 
 
 def _gc(chosen: argparse.Namespace) -> None:

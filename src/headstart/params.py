@@ -1,6 +1,7 @@
 """params.yaml, read and checked once: every key must be there, and no other."""
 
 import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +18,8 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 ModelName = Annotated[str, Field(pattern=r"^[^/:.%\"']+$")]
+
+MONITOR_CHECKS = 8  # of a comparison: the smallest p-value must survive Holm's correction over them
 
 
 class Section(BaseModel):
@@ -197,6 +200,42 @@ class Register(Section):
     thresholds: Thresholds
 
 
+class Gate(Section):
+    margin: Share
+    class_margin: Share
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    min_images: Count
+    min_class_images: Count
+    mirror: Share | None
+    brightness: Share | None
+    shift: Share | None
+    encoding: Share | None
+    behaviour_images: Count
+    max_latency_ms: Positive
+    max_size_mb: Positive
+
+
+class Monitor(Section):
+    source: str | None
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    min_images: Annotated[int, Field(ge=2)]
+    max_rows: Count
+    permutations: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _can_find_something(self) -> "Monitor":
+        if self.min_images > self.max_rows:
+            raise ValueError(f"min_images must be at most max_rows ({self.max_rows})")
+        if (self.permutations + 1) * self.alpha < MONITOR_CHECKS:
+            least = math.ceil(MONITOR_CHECKS / self.alpha)
+            raise ValueError(
+                f"{self.permutations} permutations cannot show drift at alpha {self.alpha:g} in "
+                f"{MONITOR_CHECKS} checks; expected at least {least}"
+            )
+        return self
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -210,6 +249,8 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    gate: Gate
+    monitor: Monitor
 
     @model_validator(mode="after")
     def _weights_get_their_own_transform(self) -> "Params":

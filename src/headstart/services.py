@@ -49,7 +49,7 @@ class Service:
     address: str
 
 
-def start(gpus: str, prefect_port: int, mlflow_port: int) -> str:
+def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> str:
     """Start what does not run (any more), wait until it is healthy, deploy, and say where it is.
 
     Args:
@@ -64,7 +64,7 @@ def start(gpus: str, prefect_port: int, mlflow_port: int) -> str:
     _write(before)
     settings = _settings(prefect_port, mlflow_port)
     try:
-        addresses = _start_all(gpus, settings, prefect_port, mlflow_port)
+        addresses = _start_all(gpus, settings, prefect_port, mlflow_port, guard_port)
     except BaseException:
         for service in reversed(_services()):
             if service not in before:
@@ -85,7 +85,9 @@ def stop() -> str:
     return f"stopped: {', '.join(ended)}" if ended else "nothing was running"
 
 
-def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow_port: int) -> dict[str, str]:
+def _start_all(
+    gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow_port: int, guard_port: int
+) -> dict[str, str]:
     prefect, tracking = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
     python = [sys.executable, "-m"]
     _spawn(
@@ -95,10 +97,11 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
         address=prefect,
     )
     own = {name: value for name, value in settings.items() if name != "MLFLOW_TRACKING_URI"}
-    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **_databases(MLFLOW_DATABASE)}, address=tracking)
+    stored = {**_databases(MLFLOW_DATABASE), **_webhook_settings()}
+    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **stored}, address=tracking)
     _wait(f"{prefect}/api/health", "prefect")
     _wait(f"{tracking}/health", "mlflow")
-    for pool in ("cpu", "gpu"):
+    for pool in ("cpu", "gpu", "guard"):
         _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
     _create_automations(prefect, settings)
@@ -109,7 +112,9 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
     _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
     for name, visible in cards.items():
         _start_worker(name, "gpu", {**settings, "CUDA_VISIBLE_DEVICES": visible})
-    expected = {"cpu": 1, "gpu": len(cards)}
+    _start_worker("guard", "guard", {**settings, "CUDA_VISIBLE_DEVICES": ""})
+    _start_guard(guard_port, settings)
+    expected = {"cpu": 1, "gpu": len(cards), "guard": 1}
     for pool, count in expected.items():
         _wait_for_workers(prefect, pool, count)
     return {
@@ -119,6 +124,26 @@ def _start_all(gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow
         "Workers": ", ".join(["cpu", *cards]),
         "Told": urlsplit(told).netloc if told else "nobody: HEADSTART_NOTIFY names no webhook",
     }
+
+
+def _webhook_settings() -> dict[str, str]:
+    """MLflow may call the guard, on loopback and by HTTP; the key encrypts the secret in its database."""
+    from headstart.webhook import secret_in
+
+    return {
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "5",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret_in(FOLDER / "mlflow-webhook.key"),
+    }
+
+
+def _start_guard(port: int, settings: Mapping[str, str]) -> None:
+    source = os.pathsep.join((str(Path("src").resolve()), str(Path.cwd())))
+    command = [sys.executable, "flows/guard.py", "--port", str(port)]
+    address = f"http://{HOST}:{port}"
+    _spawn("guard", command, {**settings, "PYTHONPATH": source}, address=address)
+    _wait(f"{address}/health", "guard")
 
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:

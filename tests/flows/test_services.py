@@ -62,8 +62,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     """Running services with a worker for placement; a client of their Prefect server."""
     monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
-    prefect, mlflow = free_port(), free_port()
-    ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
+    prefect, mlflow, guard = free_port(), free_port(), free_port()
+    ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow), "--guard-port", str(guard)]
     try:
         said = headstart(project, "services", "start", "--gpu", "cpu", *ports)
         assert f"http://127.0.0.1:{prefect}" in said

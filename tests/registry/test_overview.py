@@ -30,7 +30,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 
 
 def report(version: str, aliases: tuple[str, ...], is_new: bool = True, is_unchanged: bool = False) -> str:
-    registered = Registered("headstart", version, aliases, "run", is_new)
+    registered = Registered("headstart", version, aliases, "run", is_new, True)
     return as_markdown(registered, "3 new, 0 changed, 0 removed", is_unchanged)
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ def served(tree: Path) -> Iterator[tuple[Path, str]]:
     assert "version 1 registered (alias: challenger, champion)" in out
     port = free_port()
     environment = {**os.environ, "SERVE_PORT": str(port), "HEADSTART_PYTHON": sys.executable}
+    environment["HEADSTART_PATHS"] = str(tree / "data")
     command = ["sh", "mlflow/serve-model", "models:/headstart@champion"]
     with (tree / "serve.log").open("wb") as log:
         server = subprocess.Popen(
@@ -74,23 +76,104 @@ def wait_until_up(port: int, server: "subprocess.Popen[bytes]", log: Path) -> No
 
 def ask(address: str, images: list[bytes]) -> list[dict[str, object]]:
     rows = [[base64.b64encode(image).decode()] for image in images]
-    body = json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode()
+    return post(address, {"dataframe_split": {"columns": ["image"], "data": rows}})
+
+
+def ask_paths(address: str, paths: list[str]) -> list[dict[str, object]]:
+    return post(address, {"dataframe_records": [{"path": path} for path in paths]})
+
+
+def post(address: str, document: dict[str, object]) -> list[dict[str, object]]:
+    body = json.dumps(document).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         predictions: list[dict[str, object]] = json.load(answer)["predictions"]
     return predictions
 
 
-def test_the_served_champion_answers_what_evaluate_wrote(served: tuple[Path, str]) -> None:
+def refused(address: str, document: dict[str, object]) -> str:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        post(address, document)
+    assert error.value.code == 400
+    return error.value.read().decode()
+
+
+def batch_answers(root: Path, paths: list[str]) -> list[dict[str, object]]:
+    """Of `headstart score`, in the shape of an answer over HTTP."""
+    source, out = root / "list.txt", root / "scored.parquet"
+    source.write_text("\n".join(paths))
+    run(root, str(root / "bin" / "headstart"), "score", str(source), str(out))
+    rows = pd.read_parquet(out).to_dict(orient="records")
+    names = [name for name in rows[0] if name.startswith("probability:")]
+    return [
+        {
+            "label": row["label"],
+            "probabilities": {name.partition(":")[2]: row[name] for name in names},
+            "model_version": row["model_version"],
+            "error": row["error"] if isinstance(row["error"], str) else None,
+        }
+        for row in rows
+    ]
+
+
+def loaded_answers(root: Path, images: list[bytes]) -> list[dict[str, object]]:
+    """Of `mlflow.pyfunc.load_model` in a process of its own."""
+    code = (
+        "import sys, json, mlflow, pandas as pd; from pathlib import Path;"
+        "model = mlflow.pyfunc.load_model('models:/headstart@champion');"
+        "images = pd.DataFrame({'image': [Path(name).read_bytes() for name in sys.argv[1:]]});"
+        "print(json.dumps(model.predict(images).to_dict(orient='records')))"
+    )
+    for number, image in enumerate(images):
+        (root / f"{number}.image").write_bytes(image)
+    names = [str(root / f"{number}.image") for number in range(len(images))]
+    uri = f"sqlite:///{root}/mlflow/mlflow.db"
+    said = run(root, "env", f"MLFLOW_TRACKING_URI={uri}", sys.executable, "-P", "-c", code, *names).stdout
+    found: list[dict[str, object]] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def test_the_champion_answers_what_evaluate_wrote_however_it_is_asked(served: tuple[Path, str]) -> None:
     root, address = served
     expected = pd.read_parquet(root / "artifacts/predictions.parquet")
-    images = [(root / "data" / path).read_bytes() for path in expected["path"]]
-    one_by_one = [ask(address, [image])[0] for image in images]
-    for answers in (one_by_one, ask(address, images)):
+    paths = [str(root / "data" / path) for path in expected["path"]]
+    images = [Path(path).read_bytes() for path in paths]
+    ways = {
+        "one by one": [ask(address, [image])[0] for image in images],
+        "together": ask(address, images),
+        "paths": ask_paths(address, paths),
+        "loaded": loaded_answers(root, images),
+        "batch": batch_answers(root, paths),
+    }
+    for way, answers in ways.items():
         for answer, row in zip(answers, expected.to_dict(orient="records"), strict=True):
-            assert answer["label"] == row["predicted"]
+            assert answer["label"] == row["predicted"], way
+            assert answer["error"] is None
+            assert answer["model_version"] == "models:/headstart/1"
             probabilities = answer["probabilities"]
             assert isinstance(probabilities, dict)
             assert set(probabilities) == {"red", "green", "blue"}
             for name, value in probabilities.items():
-                assert abs(value - row[f"probability:{name}"]) < 1e-3
+                assert abs(value - row[f"probability:{name}"]) < 1e-3, way
+    _check_bad_requests(root, address, images[0], paths[0])
+
+
+def _check_bad_requests(root: Path, address: str, image: bytes, path: str) -> None:
+    good, damaged, empty = ask(address, [image, image[:100], b""])
+    assert good["error"] is None
+    for answer in (damaged, empty):
+        assert answer["label"] is None
+        assert answer["probabilities"] is None
+        assert answer["model_version"] == "models:/headstart/1"
+        assert "cannot be decoded" in str(answer["error"])
+    good, outside, missing = ask_paths(address, [path, str(root / "params.yaml"), f"{root}/data/none.jpg"])
+    assert good["error"] is None
+    assert "is not below a place that HEADSTART_PATHS allows" in str(outside["error"])
+    assert "there is no file" in str(missing["error"])
+    encoded = base64.b64encode(image).decode()
+    both = {"columns": ["image", "path"], "data": [[encoded, path]]}
+    assert "this request has image and path" in refused(address, {"dataframe_split": both})
+    assert "this request has neither" in refused(address, {"dataframe_records": [{"picture": encoded}]})
+    one = {"columns": ["image"], "data": [[encoded]]}
+    said = refused(address, {"dataframe_split": one, "params": {"batch": 100_000}})
+    assert "batch is 100000; expected 1 to 256" in said

@@ -33,6 +33,9 @@ def make_tree(root: Path, linked: bool = True) -> None:
         shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart", ignore=ignored)
     shutil.copy(ROOT / "params.yaml", root)
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
+    few = {"min_images": 5, "min_class_images": 2, "margin": 0.5, "class_margin": 1.0}
+    easy = dict.fromkeys(("mirror", "brightness", "shift", "encoding"), 0.0)  # of a head on noise
+    edit_params(root, **{f"gate.{name}": value for name, value in (few | easy).items()})
 
 
 def edit_params(root: Path, **changes: object) -> None:

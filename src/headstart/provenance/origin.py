@@ -3,10 +3,13 @@
 import json
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from headstart.registry import versions
-from headstart.registry.record import REF_TAG, Record, head_of_version
+from headstart.registry import tracking, versions
+from headstart.registry.card import LINEAGE_PAGE
+from headstart.registry.record import REF_TAG, Record, head_of_version, open_record
 
 Facts = Sequence[tuple[str, str]]
 Page = Sequence[tuple[str, Facts]]
@@ -68,6 +71,14 @@ def as_html(page: Page, title: str) -> str:
     )
     template = files("headstart.provenance").joinpath("origin.html.j2").read_text("utf-8")
     return environment.from_string(template).render(page=page, title=title, css=page_css())
+
+
+def keep_page(source: str) -> None:
+    """Put the page of a version among the artifacts of its run, where its card links to it."""
+    with TemporaryDirectory() as folder:
+        record = open_record(source, Path(folder))
+        page = as_html(origin_of(record), f"What made {record.name}")
+        tracking.keep_text(record.run_id, page, LINEAGE_PAGE)
 
 
 def _version(record: Record) -> Facts:

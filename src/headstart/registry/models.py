@@ -17,10 +17,14 @@ class StoredModel:
 
     Attributes:
         name: its URI, of a version where it is one: aliases are resolved.
+        folder: the whole package; MLflow loads it from there.
+        run_id: of the run that made it.
         frozen: the frozen tensors, or the JSON that refers to them.
     """
 
     name: str
+    folder: Path
+    run_id: str
     head: Path
     frozen: Path
 
@@ -46,9 +50,10 @@ def fetch(uri: str) -> StoredModel:
             model, alias = uri.removeprefix("models:/").split("@", 1)
             name = f"models:/{model}/{client.get_model_version_by_alias(model, alias).version}"
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
-        flavors = Model.load(str(folder)).flavors
-    files = flavors.get("python_function", {}).get("artifacts", {})
+        loaded = Model.load(str(folder))
+    files = loaded.flavors.get("python_function", {}).get("artifacts", {})
     stored = next((files[name] for name in ("backbone", "frozen") if name in files), None)
     if stored is None or "head" not in files:
         raise TrackingError(f"{uri} was not registered by Headstart: it holds no head and backbone")
-    return StoredModel(name, folder / files["head"]["path"], folder / stored["path"])
+    head, frozen = folder / files["head"]["path"], folder / stored["path"]
+    return StoredModel(name, folder, str(loaded.run_id), head, frozen)

@@ -63,6 +63,13 @@ def _outcome(registered: Registered, is_unchanged: bool) -> str:
     )
 
 
+def links(name: str, number: str) -> list[str]:
+    """Lines of Markdown that lead to a version."""
+    client = tracking.connect()
+    with tracking.translated("look up the version"):
+        return _links(client, client.get_model_version(name, number))
+
+
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
     number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
     return None if number is None else client.get_model_version(name, str(number))

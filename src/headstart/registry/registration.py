@@ -1,4 +1,4 @@
-"""Register what the stages made: a run with its record, a model version, and its alias. Idempotent."""
+"""Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
 
 import csv
 import hashlib
@@ -19,11 +19,8 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
-from mlflow.types import ColSpec, Schema
-from mlflow.types.schema import Map
 
 from headstart import lineage, paths
 from headstart.errors import LineageError, TrackingError
@@ -33,11 +30,11 @@ from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
 from headstart.registry import frozen, overview, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
-from headstart.registry.verdict import Verdict, judge
+from headstart.registry.signature import signature
 from headstart.registry.versions import Registered
 
 PACKAGE = Path(__file__).resolve().parent.parent
-PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors")
+PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors", "fsspec", "aiohttp")
 TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
 TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
@@ -49,7 +46,6 @@ REFUSE = "refuse"
 def register(
     name: str,
     experiment: str,
-    thresholds: dict[str, float],
     params: dict[str, Any],
     package: str = "shared",
     dirty: str = "record",
@@ -57,9 +53,10 @@ def register(
 ) -> Registered:
     """Record the results that stand in the tree and register the model; the same results once.
 
+    The gate judges the version afterwards, and `aliases.settle` gives it what it earned.
+
     Args:
         name: of the registered model.
-        thresholds: least values of metrics that make a version a challenger.
         params: the whole of params.yaml, for the record.
         package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
         dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
@@ -89,15 +86,15 @@ def register(
         if found is None:
             _check_remote()
             opened = run_id or client.create_run(tracking.experiment_id(client, experiment)).info.run_id
-            found = _record(client, name, opened, digest, commit, params, thresholds, package)
+            found = _record(client, name, opened, digest, commit, params, package)
             if run_id is None:
                 client.set_terminated(opened, "FINISHED")
         elif run_id is not None:
             client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
-        _set_aliases(client, name, found, thresholds)
         versions.mark_champion(client, name)
         aliases = versions.aliases_of(client, name, found)
-    return Registered(name, str(found.version), aliases, str(found.run_id), is_new)
+    is_settled = found.tags.get(versions.STATE_TAG) == versions.COMPLETE
+    return Registered(name, str(found.version), aliases, str(found.run_id), is_new, is_settled)
 
 
 def _check_remote() -> None:
@@ -114,12 +111,10 @@ def _record(
     digest: str,
     commit: lineage.Commit,
     params: dict[str, Any],
-    thresholds: dict[str, float],
     package: str,
 ) -> ModelVersion:
     metrics = json.loads(paths.METRICS.read_text())
     head = checkpoint.metadata(paths.HEAD)
-    verdict = judge(metrics, thresholds)
     _log_params(client, run_id, params)
     _log_metrics(client, run_id, metrics)
     _log_tags(client, run_id, commit, digest, head)
@@ -133,7 +128,7 @@ def _record(
         versions.LOCK_TAG: digest,
         "head": head["digest"],
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
-        "gate": "passed" if verdict.passed else "failed",
+        "gate": "pending",
     }
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=_model_description())
@@ -143,7 +138,7 @@ def _record(
         run_id=run_id,
         model_id=model.model_id,  # a server refuses a source without it
         tags=tags,
-        description=_description(verdict, metrics, head, commit),
+        description=f"NOT JUDGED yet: `headstart register` or `headstart gate models:/{name}/...` does it",
     )
 
 
@@ -290,10 +285,6 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
     Returns:
         The logged model, and whether frozen tensors were sent to the server now.
     """
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("binary", "image")]),
-        outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
-    )
     sent = False
     with tempfile.TemporaryDirectory() as folder:
         artifacts = {"head": str(paths.HEAD)}
@@ -315,7 +306,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
                 artifacts=artifacts,
                 code_paths=[str(code)],
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
-                signature=signature,
+                signature=signature(),
             )
     return logged, sent
 
@@ -373,40 +364,9 @@ def _compare(expected: pd.DataFrame, answers: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def _set_aliases(client: MlflowClient, name: str, found: ModelVersion, thresholds: dict[str, float]) -> None:
-    """Give a new version its aliases, once: later changes of them are people's."""
-    version = client.get_model_version(name, found.version)
-    if version.tags.get(versions.STATE_TAG) == versions.COMPLETE:
-        return
-    if judge(json.loads(paths.METRICS.read_text()), thresholds).passed:
-        client.set_registered_model_alias(name, versions.CHALLENGER, found.version)
-        if versions.CHAMPION not in client.get_registered_model(name).aliases:
-            client.set_registered_model_alias(name, versions.CHAMPION, found.version)
-    client.set_model_version_tag(name, found.version, versions.STATE_TAG, versions.COMPLETE)
-
-
 def _model_description() -> str:
     return (
         "A new head on a frozen VGG, made by Headstart. Aliases decide what is used: `challenger` is the "
-        "last version that met the thresholds, `champion` is the one in production. To promote a version, "
-        "open it and set its alias with the small pencil beside *Aliases*."
-    )
-
-
-def _description(
-    verdict: Verdict, metrics: dict[str, Any], head: dict[str, Any], commit: lineage.Commit
-) -> str:
-    random = "**Backbone weights: random**, never trained on anything.\n\n"
-    changed = ", with uncommitted changes (record/uncommitted.diff)" if commit.dirty else ""
-    return (
-        f"{verdict.sentence()}\n\n"
-        f"{random if head['backbone']['random'] else ''}"
-        f"- Network: {head['arch']}, head `{head['head']}`, cut after `{head['cut']}`, "
-        f"{head['precision']}\n"
-        f"- Backbone: {head['backbone']['source']}\n"
-        f"- Classes: {', '.join(head['classes'])}\n"
-        f"- Test images: {metrics['images']}\n"
-        f"- Data: DVC `{lineage.data_version()}`\n"
-        f"- Commit: `{commit.commit[:12]}`{changed}\n\n"
-        "The run's artifacts hold the report, the predictions and the record.\n"
+        "last version that passed the gate, `champion` is the one in production. To promote a version, "
+        "open it and set its alias with the small pencil beside *Aliases*; the big button only copies it."
     )

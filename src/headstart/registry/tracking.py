@@ -70,7 +70,13 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     """
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=_artifact_location()))
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_location()))
+        except MlflowException as error:  # another process was first
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            assert found is not None
     if found.lifecycle_stage != "active":
         raise TrackingError(
             f"register.experiment: {name!r} is deleted in MLflow; restore it there or use another name"
@@ -108,6 +114,13 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     with translated("set tags"):
         for name, value in tags.items():
             client.set_tag(run_id, name, value)
+
+
+def keep_text(run_id: str, text: str, name: str) -> None:
+    """Put a text file among the artifacts of a run."""
+    client = connect()
+    with translated(f"keep {name}"):
+        client.log_text(run_id, text, name)
 
 
 class translated:

@@ -6,6 +6,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from headstart import lineage
+from headstart.errors import TrackingError
 from headstart.registry import tracking
 
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
@@ -15,17 +16,22 @@ CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
 
 @dataclass(frozen=True)
 class Registered:
-    """A version that stands in the registry."""
+    """A version that stands in the registry.
+
+    Attributes:
+        is_settled: the gate judged it and its aliases were set, now or before.
+    """
 
     name: str
     version: str
     aliases: tuple[str, ...]
     run_id: str
     is_new: bool
+    is_settled: bool
 
     def sentence(self) -> str:
         """One line for a person."""
-        aliases = ", ".join(self.aliases) or "none: it does not meet register.thresholds"
+        aliases = ", ".join(self.aliases) or "none"
         how = "registered" if self.is_new else "was registered before"
         return f"{self.name} version {self.version} {how} (alias: {aliases})"
 
@@ -42,7 +48,7 @@ def registered(name: str) -> Registered | None:
         if found is None or found.tags.get(STATE_TAG) != COMPLETE:
             return None
         aliases = aliases_of(client, name, found)
-    return Registered(name, str(found.version), aliases, str(found.run_id), False)
+    return Registered(name, str(found.version), aliases, str(found.run_id), False, True)
 
 
 def find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
@@ -66,6 +72,34 @@ def mark_champion(client: MlflowClient, name: str) -> None:
     if CHAMPION_TAG not in version.tags:
         client.set_model_version_tag(name, str(number), CHAMPION_TAG, "yes")
         client.set_tag(str(version.run_id), f"headstart.{CHAMPION_TAG}", "yes")
+
+
+def named(source: str | None, model: str) -> tuple[str, str]:
+    """Name and number of `models:/NAME/VERSION` or `models:/NAME@ALIAS`; of the tree's results without one.
+
+    Raises:
+        TrackingError: it is no such name, or there is no such version.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"look up {source or 'the version'}"):
+        if source is None:
+            found = find(client, model, lineage.lock_digest())
+            if found is None:
+                raise TrackingError(
+                    f"no version of {model} holds the results of this tree; run `headstart register`, or "
+                    "name a version"
+                )
+            return model, str(found.version)
+        kind, _, rest = source.partition("models:/")
+        name, at, alias = rest.partition("@")
+        if at and not kind:
+            return name, str(client.get_model_version_by_alias(name, alias).version)
+        name, _, number = rest.rpartition("/")
+        if kind or not name or not number.isdigit():
+            raise TrackingError(
+                f"{source} names no version; expected models:/NAME/VERSION or models:/NAME@ALIAS"
+            )
+        return name, str(client.get_model_version(name, number).version)
 
 
 def of_run(run_id: str) -> list[tuple[str, str]]:

@@ -1,0 +1,156 @@
+"""Throughput and latency of a registered version by images a request: in process and over HTTP.
+
+The whole VGG16 (random weights) with the article's head; each request has its images as JPEG bytes.
+
+    .venv/bin/python bench/serving.py
+"""
+
+import argparse
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+from machine import keep
+from servers import free_port, mlflow_server
+from workspace import Workspace, draw_photographs
+
+MODEL = "models:/headstart/1"
+BATCHES = (1, 2, 4, 8, 16, 32)
+START_SECONDS = 180
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=64, help="files, and those that the head is trained on")
+    parser.add_argument("--seconds", type=float, default=20, help="a batch size and way")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--width", type=int, default=64, help="less is a narrow network, to try the script")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photographs = folder / "photographs"
+        draw_photographs(photographs, chosen.images)
+        images = [path.read_bytes() for path in sorted(photographs.rglob("*.jpg"))]
+        params = {
+            "model.head": "linear",
+            "features.precision": chosen.precision,
+            "backbone.width": chosen.width,
+            "validate.min_images_per_class": 1,
+            "register.thresholds": {"accuracy": 0.0, "balanced_accuracy": 0.0},
+        }
+        project = Workspace.make(folder, photographs, **params)
+        with mlflow_server(folder / "servers") as tracking:
+            os.environ |= {"MLFLOW_TRACKING_URI": tracking, "HEADSTART_CACHE": str(folder / "store")}
+            project.dvc("repro")
+            project.commit()
+            project.run(str(project.root / "bin" / "headstart"), "register", MLFLOW_TRACKING_URI=tracking)
+            rows = measure("over HTTP", over_http, images, chosen.seconds)
+            rows += measure("in process", in_process, images, chosen.seconds)
+    result = {"precision": chosen.precision, "width": chosen.width, "image": "500 x 375 JPEG", "rows": rows}
+    keep("serving", result, chosen.out)
+
+
+Ask = Callable[[list[bytes]], int]
+
+
+def measure(
+    way: str, opened: Callable[[], AbstractContextManager[Ask]], images: list[bytes], seconds: float
+) -> list[dict[str, object]]:
+    """A row a batch size: requests one after the other, each with other images."""
+    rows = []
+    with opened() as ask:
+        for batch in BATCHES:
+            latencies = time_requests(ask, images, batch, seconds)
+            row = {
+                "way": way,
+                "batch": batch,
+                "requests": len(latencies),
+                "images_per_s": batch * len(latencies) / sum(latencies),
+                "median_s": float(np.median(latencies)),
+                "p95_s": float(np.quantile(latencies, 0.95)),
+            }
+            print(row, flush=True)
+            rows.append(row)
+    return rows
+
+
+def time_requests(ask: Ask, images: list[bytes], batch: int, seconds: float) -> list[float]:
+    """Seconds of each request, after one that is not counted; at least three."""
+    ask(take(images, 0, batch))
+    latencies: list[float] = []
+    while len(latencies) < 3 or sum(latencies) < seconds:
+        request = take(images, len(latencies) * batch, batch)
+        start = time.perf_counter()
+        answered = ask(request)
+        latencies.append(time.perf_counter() - start)
+        assert answered == batch
+    return latencies
+
+
+def take(images: list[bytes], start: int, count: int) -> list[bytes]:
+    return [images[(start + number) % len(images)] for number in range(count)]
+
+
+@contextmanager
+def in_process() -> Iterator[Ask]:
+    import mlflow  # noqa: TID251 - as a user of a version does
+    import pandas as pd
+
+    model = mlflow.pyfunc.load_model(MODEL)
+
+    def ask(images: list[bytes]) -> int:
+        return int(model.predict(pd.DataFrame({"image": images}))["label"].notna().sum())
+
+    yield ask
+
+
+@contextmanager
+def over_http() -> Iterator[Ask]:
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", MODEL]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn by its name
+    environment = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait(f"http://127.0.0.1:{port}/ping")
+            yield lambda images: _post(f"http://127.0.0.1:{port}/invocations", images)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def _post(address: str, images: list[bytes]) -> int:
+    rows = [[base64.b64encode(image).decode()] for image in images]
+    body = json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        return sum(row["label"] is not None for row in json.load(answer)["predictions"])
+
+
+def _wait(address: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main()

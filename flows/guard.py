@@ -1,0 +1,111 @@
+"""The guard's receiver: MLflow's signed webhooks start the promotion flow. `headstart guard` runs it."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+
+from headstart import paths
+from headstart.tree import enter_tree
+from headstart.webhook import Deliveries, WebhookRefused, secret_in, verify
+
+SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
+DEPLOYMENT = "promotion/guard"
+ALIAS = "champion"
+LONGEST = 64 * 1024  # bytes of a delivery
+
+
+def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[], str]) -> FastAPI:
+    """The receiver.
+
+    Args:
+        model: the registered model whose champion is guarded.
+        start: starts the promotion flow, and says which run it is.
+    """
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/health")
+    def health() -> str:
+        return "OK"
+
+    @app.post("/mlflow")
+    async def receive(request: Request) -> dict[str, str]:
+        body = await _body(request)
+        now = time.time()
+        try:
+            delivery = verify(secret, request.headers, body, now)
+            deliveries.take(delivery, now)
+        except WebhookRefused as error:
+            raise HTTPException(401, str(error)) from error
+        if not _is_about(json.loads(body), model):
+            return {"ignored": f"not the alias {ALIAS} of {model}"}
+        try:
+            return {"started": await run_in_threadpool(start)}
+        except Exception as error:  # MLflow sends it again
+            deliveries.forget(delivery)
+            raise HTTPException(503, f"{DEPLOYMENT} could not be started: {error}") from error
+
+    return app
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST:
+            raise HTTPException(413, f"a delivery has at most {LONGEST} bytes")
+    return body
+
+
+def _is_about(event: Any, model: str) -> bool:
+    """Aliases are case-sensitive: `Champion` is another one."""
+    data = event.get("data", {})
+    return bool(
+        event.get("entity") == "model_version_alias"
+        and data.get("name") == model
+        and data.get("alias") == ALIAS
+    )
+
+
+def start_promotion() -> str:
+    """Start the flow, and do not wait for it."""
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.deployments import run_deployment
+
+    run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False)
+    assert isinstance(run, FlowRun)
+    return str(run.id)
+
+
+def main() -> None:
+    """Register the webhook, then receive."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=4300)
+    parser.add_argument("--url", help="under which MLflow reaches this; default: http://HOST:PORT/mlflow")
+    chosen = parser.parse_args()
+    enter_tree()
+    from headstart.params import load_params
+    from headstart.registry import webhooks
+
+    secret = secret_in(SECRET)
+    model = load_params(paths.PARAMS).register_.model
+    app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
+    webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
+    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    from headstart.errors import HeadstartError
+
+    try:
+        main()
+    except HeadstartError as error:
+        raise SystemExit(f"headstart guard: error: {error}") from error

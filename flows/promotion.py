@@ -1,0 +1,85 @@
+"""The promotion flow: an alias that changed by hand is judged, and recorded or put back."""
+
+from typing import TYPE_CHECKING
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.states import Completed
+
+from flows.newest_code import newest
+from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, bring_to_newest
+from headstart import paths
+from headstart.tree import enter_tree
+
+if TYPE_CHECKING:
+    from headstart.registry.promotion import Outcome
+
+EVENT = "headstart.promotion-refused"
+
+
+@flow(name="promotion")
+def check_champion() -> State[None]:
+    """Compare the alias with the journal, and judge what differs.
+
+    Returns:
+        Completed, named Unchanged where they agree and Refused where a version was put back.
+    """
+    enter_tree()
+    with alone_in_tree():
+        done: State[None] = (newest("flows.promotion").judge if bring_to_newest() else judge)()
+    return done
+
+
+def judge() -> State[None]:
+    """The flow, by the code of the tree as it stands now."""
+    outcome = reconcile()
+    get_run_logger().info(outcome.sentence)
+    if outcome.change is None:
+        return Completed(name="Unchanged", message=outcome.sentence)
+    if outcome.is_refusal:
+        tell(outcome)
+        return Completed(name="Refused", message=outcome.sentence)
+    return Completed(message=outcome.sentence)
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def reconcile() -> "Outcome":
+    """Alias and journal; the gate where they differ."""
+    from headstart.params import load_params
+    from headstart.registry import gate, promotion
+
+    params = load_params(paths.PARAMS)
+    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    return promotion.reconcile(
+        params.register_.model, settings, lambda text: get_run_logger().info("%s", text)
+    )
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def tell(outcome: "Outcome") -> None:
+    """An artifact on this run's page, and an event that an automation can send on."""
+    from headstart.registry import overview
+
+    change = outcome.change
+    assert change is not None
+    assert change.refused is not None
+    link = overview.page_of(outcome.name, change.refused)
+    create_markdown_artifact(
+        key="promotion-refused",
+        markdown=f"## A promotion was refused\n\n{outcome.sentence}\n\n[The version]({link})\n",
+        description=f"Version {change.refused} was made champion and put back",
+    )
+    emit_event(
+        EVENT,
+        resource={
+            "prefect.resource.id": f"headstart.version.{outcome.name}.{change.refused}",
+            "prefect.resource.name": f"{outcome.name} version {change.refused}",
+        },
+        payload={"message": outcome.sentence, "link": link, "who": change.who, "champion": change.after},
+    )
+
+
+if __name__ == "__main__":
+    check_champion()

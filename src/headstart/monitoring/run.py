@@ -1,0 +1,170 @@
+"""`headstart monitor`: new images against the images that a registered version was made of."""
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from headstart import paths
+from headstart.cache import default_folder
+from headstart.data.manifest import read_manifest
+from headstart.errors import DataError, ParamsError
+from headstart.files import write_text
+from headstart.lineage import fresh_clone
+from headstart.model.scoring import find_images
+from headstart.monitoring import page
+from headstart.monitoring.drift import Drift, Reference, Rules, compare
+from headstart.monitoring.observing import Observed, Observer
+from headstart.monitoring.reference import kept, key_of
+from headstart.progress import bar
+from headstart.registry import models
+from headstart.registry.record import MANIFEST, Record, open_record
+from headstart.store import Store
+
+if TYPE_CHECKING:
+    from headstart.params import Monitor
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A comparison with what its page shows.
+
+    Attributes:
+        model: `models:/NAME/VERSION`.
+        source: what was looked at, as it was named.
+    """
+
+    model: str
+    source: str
+    found: Drift
+    reference: Reference
+    new: Observed
+
+    def as_text(self) -> str:
+        return page.as_text(self.model, self.source, self.found)
+
+    def as_markdown(self) -> str:
+        return page.as_markdown(self.model, self.source, self.found)
+
+    def write(self, html: Path, json: Path | None) -> None:
+        """The page, and the result as JSON where it is asked for."""
+        write_text(html, page.as_html(self.model, self.source, self.found, self.reference, self.new))
+        if json is not None:
+            write_text(json, page.as_json(self.model, self.source, self.found) + "\n")
+
+
+def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
+    """What is looked at: what was given, else `monitor.source`.
+
+    Raises:
+        ParamsError: neither is there.
+    """
+    if not given and configured is None:
+        raise ParamsError(
+            "nothing to look at: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
+        )
+    return list(given) or [str(configured)]
+
+
+def rules_of(settings: "Monitor") -> Rules:
+    """Section `monitor` of params.yaml, less the source."""
+    return Rules(**settings.model_dump(exclude={"source"}))
+
+
+def monitor(
+    sources: Sequence[str], model: str, rules: Rules, tell: Callable[[str], object] = lambda text: None
+) -> Monitored:
+    """Compare the images in folders, files or glob patterns with those of a version.
+
+    Args:
+        model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+
+    Raises:
+        DataError: a source without any file, or the version's own images cannot be had.
+        TrackingError: MLflow is out of reach or has no such version.
+    """
+    files = find_images(sources)
+    looked_at = _drawn(files, rules)
+    stored = models.fetch(model)
+    observer = Observer(stored.head, stored.backbone())
+    with TemporaryDirectory() as folder, Store(default_folder()) as store:
+        record = open_record(stored.name, Path(folder))
+        tell(f"{record.name}: {len(files)} files, {len(looked_at)} of them are looked at")
+        reference = _reference(record, observer, store, rules)
+        with bar(len(looked_at), "new images") as progress:
+            named = [(str(path), path) for path in looked_at]
+            new = observer.observe(named, store, progress.update)
+    found = compare(reference, new, len(files), len(looked_at), rules)
+    return Monitored(record.name, " ".join(sources), found, reference, new)
+
+
+def _drawn(files: list[Path], rules: Rules) -> list[Path]:
+    """At most `max_rows` files, the same ones each time, in the order given."""
+    if len(files) <= rules.max_rows:
+        return files
+    chosen = random.Random(rules.seed).sample(range(len(files)), rules.max_rows)
+    return [files[index] for index in sorted(chosen)]
+
+
+def _reference(record: Record, observer: Observer, store: Store, rules: Rules) -> Reference:
+    manifest = read_manifest(record.file(MANIFEST))
+    images = manifest.drop_duplicates("pixels")
+    known = images.loc[images["split"] != "test", "pixels"]
+    train, held_out = (
+        _kept(record, images[images["split"] == split].head(rules.max_rows), observer, store, split)
+        for split in ("train", "test")
+    )
+    return Reference(train, held_out, frozenset(known.tolist()))
+
+
+def _kept(record: Record, images: pd.DataFrame, observer: Observer, store: Store, split: str) -> Observed:
+    """Rows are in the order of their pictures' digests, so that the first ones are drawn at random."""
+    key = key_of({"recipe": observer.recipe, "sha256": images["sha256"].tolist(), "images": split})
+
+    def make() -> Observed:
+        with TemporaryDirectory() as folder:
+            found = _files(record, images, Path(folder))
+            with bar(len(found), f"{split} images of {record.name}") as progress:
+                return observer.observe(found, store, progress.update)
+
+    return kept(key, make)
+
+
+def _files(record: Record, images: pd.DataFrame, folder: Path) -> list[tuple[str, Path]]:
+    """The version's images: from the tree's data where they are the same, else from DVC's cache or remote.
+
+    Raises:
+        DataError: some can be had nowhere.
+    """
+    places = {str(row.path): paths.DATA / str(row.path) for row in images.itertuples()}
+    wanted = dict(zip(images["path"], images["sha256"], strict=True))
+    missing = [name for name, path in places.items() if not _is(path, wanted[name])]
+    if missing:
+        places |= _fetched(record, missing, folder)
+    lacking = [name for name in missing if not _is(places[name], wanted[name])]
+    if lacking:
+        raise DataError(
+            f"{len(lacking)} of {len(places)} images of {record.name} are neither in {paths.DATA}/ nor in "
+            f"DVC's cache or remote: {', '.join(lacking[:3])}; run this where `dvc pull` reaches its remote"
+        )
+    return [(name, path) for name, path in places.items()]
+
+
+def _fetched(record: Record, names: list[str], folder: Path) -> dict[str, Path]:
+    """Files of the recorded data; one is asked for first, since a remote out of reach has none of them."""
+    for number, part in enumerate((names[:1], names)):
+        place = folder / str(number)
+        place.mkdir()
+        found = fresh_clone.restore_files(record.file("data.dvc"), part, place)
+        if not found:
+            return {}
+    return found
+
+
+def _is(path: Path, sha256: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256

@@ -1,0 +1,50 @@
+"""Answer lists of image paths with a stored model and the code packed with it: run as a script.
+
+It imports nothing of Headstart, so that the model's own code answers. Argument: the model's folder or URI.
+First it prints {"code": FOLDER, "version": TEXT}; then, for each line {"paths": [...], "batch": N} of its
+input, a line {"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It ends with its input.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    model = mlflow.pyfunc.load_model(sys.argv[1])
+    code = os.path.dirname(sys.modules["headstart"].__file__ or "")  # noqa: PTH120
+    _say(answers, {"code": code, "version": model.unwrap_python_model().version})
+    while True:
+        _say(answers, _answer(model, json.loads(requests.get())))
+
+
+def _answer(model: Any, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = model.predict(pd.DataFrame({"path": request["paths"]}), params={"batch": request["batch"]})
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
+    return {"rows": found[["label", "probabilities", "error"]].values.tolist()}
+
+
+def _listen(requests: "queue.Queue[str]") -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)  # whoever asked is gone, or has all answers
+
+
+def _say(answers: Any, value: object) -> None:
+    print(json.dumps(value), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

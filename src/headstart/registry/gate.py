@@ -1,0 +1,247 @@
+"""The gate: a registered version against thresholds, the champion, changed pictures and limits."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+
+from headstart.evaluation.intervals import wilson
+from headstart.registry import behaviour, card, tracking, versions
+from headstart.registry.decision import Check, Decision, passed_if
+from headstart.registry.judged_images import TestImages, images_of, seen_by
+from headstart.registry.paired import Flags, Margins, compare
+from headstart.registry.record import Record, open_record
+from headstart.registry.scoring import Scores, score
+
+__all__ = ["Check", "Decision", "GateSettings", "check"]
+
+FOLDER = "gate"
+FIGURES = "gate.json"
+GATE_TAG = "gate"
+INTERVAL = 0.95  # of the accuracy that the first line tells
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """Section `gate` of params.yaml, and `register.thresholds`.
+
+    Attributes:
+        thresholds: least values of `accuracy` and `balanced_accuracy` on all test images.
+        behaviour: change to the least share of pictures that keep their label; None: not checked.
+        behaviour_images: at most this many test images are changed.
+        max_latency_ms: median of a batch of one, on the machine that runs the gate.
+        max_size_mb: of the version's own files.
+    """
+
+    thresholds: Mapping[str, float]
+    margins: Margins
+    behaviour: Mapping[str, float | None]
+    behaviour_images: int
+    max_latency_ms: float
+    max_size_mb: float
+
+    @classmethod
+    def of(cls, thresholds: Mapping[str, float], gate: Mapping[str, Any]) -> "GateSettings":
+        """From the sections of params.yaml as plain values."""
+        return cls(
+            thresholds=dict(thresholds),
+            margins=Margins(
+                overall=gate["margin"],
+                of_class=gate["class_margin"],
+                confidence=gate["confidence"],
+                min_images=gate["min_images"],
+                min_class_images=gate["min_class_images"],
+            ),
+            behaviour={name: gate[name] for name in behaviour.CHANGES},
+            behaviour_images=gate["behaviour_images"],
+            max_latency_ms=gate["max_latency_ms"],
+            max_size_mb=gate["max_size_mb"],
+        )
+
+
+def check(
+    name: str,
+    number: str,
+    settings: GateSettings,
+    champion: str | None = None,
+    say: Callable[[str], object] = lambda text: None,
+) -> Decision:
+    """Judge a version and record every figure on it: tags, description, gate.json and metrics of its run.
+
+    No alias is changed. Judged again, the new decision takes the place of the old.
+
+    Args:
+        champion: the version to compare with; without it the one that has the alias `champion`, if another
+            has it. Where there is none the version is judged by thresholds, behaviour and limits.
+        say: told what is being done.
+
+    Raises:
+        TrackingError: MLflow is out of reach, or a version does not answer or has no record.
+        LineageError: test images of the version cannot be had.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"judge {name} version {number}"):
+        number = str(client.get_model_version(name, number).version)
+        against = champion or _champion(client, name)
+        against = None if against == number else against
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        record = open_record(f"models:/{name}/{number}", _new(folder / "candidate"))
+        images = images_of(record, folder / "images")
+        say(f"{len(images.files)} test images of {record.name}")
+        own, kept = _score_candidate(record.name, images, settings, folder)
+        checks = _thresholds(images, own, settings)
+        rival = None
+        if against is not None:
+            other = open_record(f"models:/{name}/{against}", _new(folder / "champion"))
+            say(f"the same images to the champion, version {against}")
+            found, rival = _against(images, own, other, settings)
+            checks += found
+        checks += [*kept, *_limits(own, settings)]
+        decision = Decision.of(tuple(checks), against, _summary(images, own, against, rival))
+        with tracking.translated("record the decision"):
+            _record(client, name, number, record, decision)
+    return decision
+
+
+def _champion(client: MlflowClient, name: str) -> str | None:
+    number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
+    return None if number is None else str(number)
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _score_candidate(
+    uri: str, images: TestImages, settings: GateSettings, folder: Path
+) -> tuple[Scores, list[Check]]:
+    """Answers to the test images, and the checks of behaviour, from one process."""
+    wanted = {name: least for name, least in settings.behaviour.items() if least is not None}
+    step = max(1, len(images.files) // settings.behaviour_images)
+    chosen = range(0, len(images.files), step)[: settings.behaviour_images] if wanted else range(0)
+    changed: list[tuple[int, str, Path]] = []
+    for index in chosen:
+        own = folder / "changed" / str(index)
+        own.mkdir(parents=True)
+        written = behaviour.write_changed(images.files[index], list(wanted), own)
+        changed += [(index, name, path) for name, path in written]
+    scores = score(uri, [*images.files, *(path for _, _, path in changed)], is_timed=True)
+    kept: dict[str, list[bool]] = {name: [] for name in wanted}
+    for (index, name, _), label in zip(changed, scores.labels[len(images.files) :], strict=True):
+        kept[name].append(label == scores.labels[index])
+    checks = []
+    for name, least in wanted.items():
+        rate = sum(kept[name]) / len(kept[name])
+        note = f"{rate:.3f} of {len(kept[name])} changed pictures keep their label, {least:g} are wanted"
+        checks.append(Check(name, passed_if(rate >= least), rate, f"at least {least:g}", note))
+    return scores, checks
+
+
+def _right(scores: Scores, images: TestImages) -> Flags:
+    return np.array([a == b for a, b in zip(scores.labels, images.labels, strict=False)], dtype=np.bool_)
+
+
+def _recalls(right: Flags, labels: list[str]) -> dict[str, float]:
+    names = np.asarray(labels, dtype=object)
+    return {name: float(right[names == name].mean()) for name in sorted(set(labels))}
+
+
+def _thresholds(images: TestImages, own: Scores, settings: GateSettings) -> list[Check]:
+    right = _right(own, images)
+    found = {
+        "accuracy": float(right.mean()),
+        "balanced_accuracy": float(np.mean(list(_recalls(right, images.labels).values()))),
+    }
+    return [
+        Check(name, passed_if(found[name] >= least), found[name], f"at least {least:g}")
+        for name, least in settings.thresholds.items()
+    ]
+
+
+def _against(
+    images: TestImages, own: Scores, champion: Record, settings: GateSettings
+) -> tuple[list[Check], float | None]:
+    """Both on the images that the champion never saw; its accuracy there."""
+    seen = seen_by(champion)
+    unseen = [index for index, pixels in enumerate(images.pixels) if pixels not in seen]
+    right = _right(own, images)
+    if len(unseen) < settings.margins.min_images:  # its answers would decide nothing
+        nothing = np.zeros(len(unseen), np.bool_)
+        labels = [images.labels[index] for index in unseen]
+        return compare(labels, nothing, nothing, settings.margins), None
+    theirs = score(champion.name, [images.files[index] for index in unseen])
+    pairs = [
+        (index, label)
+        for index, label in zip(unseen, theirs.labels, strict=True)
+        if images.labels[index] in theirs.classes
+    ]
+    labels = [images.labels[index] for index, _ in pairs]
+    rival = np.array([label == images.labels[index] for index, label in pairs], dtype=np.bool_)
+    checks = compare(labels, right[[index for index, _ in pairs]], rival, settings.margins)
+    new = {
+        name: recall for name, recall in _recalls(right, images.labels).items() if name not in theirs.classes
+    }
+    if new:
+        checks.append(_new_classes(new, settings.thresholds["balanced_accuracy"]))
+    return checks, float(rival.mean()) if len(rival) else None
+
+
+def _new_classes(recalls: Mapping[str, float], least: float) -> Check:
+    """Classes that the champion lacks: each must meet what is wanted of all on average."""
+    worst = min(recalls, key=lambda name: recalls[name])
+    low = [name for name in recalls if recalls[name] < least]
+    note = ", ".join(f"{name} {recalls[name]:.3f}" for name in (low or [worst])[:5])
+    wanted = f"each at least {least:g}"
+    return Check("new_classes", passed_if(not low), recalls[worst], wanted, f"{note}, new classes")
+
+
+def _limits(own: Scores, settings: GateSettings) -> list[Check]:
+    assert own.milliseconds is not None
+    return [
+        Check(name, passed_if(found <= most), found, f"at most {most:g}")
+        for name, found, most in (
+            ("latency_ms", own.milliseconds, settings.max_latency_ms),
+            ("size_mb", own.megabytes, settings.max_size_mb),
+        )
+    ]
+
+
+def _summary(images: TestImages, own: Scores, against: str | None, rival: float | None) -> str:
+    right = _right(own, images)
+    bounds = wilson(int(right.sum()), len(right), INTERVAL)
+    told = f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) on {len(right)} test images"
+    if against is None:
+        return f"{told}, no other version is champion"
+    return f"{told}, champion {against}: {'not comparable' if rival is None else f'{rival:.3f}'}"
+
+
+def _record(client: MlflowClient, name: str, number: str, record: Record, decision: Decision) -> None:
+    now = int(time.time() * 1000)
+    figures = {f"{FOLDER}/{one.name}": one.figure for one in decision.checks}
+    figures |= {f"{FOLDER}/{one.name}_low": one.low for one in decision.checks}
+    figures |= {f"{FOLDER}/{one.name}_high": one.high for one in decision.checks}
+    metrics = [Metric(key, value, now, 0) for key, value in figures.items() if value is not None]
+    client.log_batch(record.run_id, metrics=metrics)
+    client.log_text(record.run_id, json.dumps(decision.as_dict(), indent=2), f"{FOLDER}/{FIGURES}")
+    tags = {f"{FOLDER}.{one.name}": _short(one) for one in decision.checks}
+    for key in client.get_model_version(name, number).tags:
+        if key.startswith(f"{FOLDER}.") and key not in tags:
+            client.delete_model_version_tag(name, number, key)
+    for key, told in tags.items():
+        client.set_model_version_tag(name, number, key, told)
+    client.set_model_version_tag(name, number, "compared_with", decision.champion or "none")
+    client.update_model_version(name, number, card.as_markdown(record, decision))
+    client.set_model_version_tag(name, number, GATE_TAG, decision.verdict)
+
+
+def _short(check: Check) -> str:
+    return check.verdict if check.figure is None else f"{check.verdict} {check.figure:.3g}"

@@ -1,0 +1,105 @@
+"""A stored model in a process of its own, with its own code: a process holds one version's code."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+from headstart.errors import TrackingError
+from headstart.registry import tracking
+from headstart.registry.path_access import EVERYTHING, SETTING
+
+PACKAGE = Path(__file__).resolve().parent.parent
+ERROR_CHARACTERS = 2000
+
+
+class Answer(NamedTuple):
+    """What a model says of one image; without a label, `error` says why."""
+
+    label: str | None
+    probabilities: dict[str, float] | None
+    error: str | None
+
+
+class ModelProcess:
+    """A context: the model is loaded when it begins, and its process ends with it, or with this process.
+
+    Args:
+        model: its URI, or the folder of a fetched one (`models.fetch`).
+        batch: images in one forward pass.
+
+    Raises:
+        TrackingError: it does not load, or fails otherwise than by an image that cannot be read.
+    """
+
+    def __init__(self, model: str, batch: int = 32) -> None:
+        self._model = model
+        self.batch = batch
+
+    def __enter__(self) -> "ModelProcess":
+        script = str(Path(__file__).with_name("answering.py"))
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(), SETTING: EVERYTHING}
+        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", script, self._model],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            loaded = self._read()
+            if Path(loaded["code"]).resolve() == PACKAGE:
+                raise TrackingError(f"{self._model} ran the code of this tree, not the code packed with it")
+        except BaseException:
+            self._end()
+            raise
+        self.version: str = loaded["version"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def ask(self, paths: Sequence[str]) -> list[Answer]:
+        """An answer for each path or URL, in the order given."""
+        request = json.dumps({"paths": list(paths), "batch": self.batch})
+        assert self._process.stdin is not None
+        try:
+            print(request, file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._failure("ended") from None
+        return [Answer(*row) for row in self._read()["rows"]]
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._failure("ended")
+        answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise self._failure(answer["failed"])
+        return answer
+
+    def _failure(self, what: str) -> TrackingError:
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip()[-ERROR_CHARACTERS:]
+        return TrackingError(f"the model {self._model} does not answer: {what}\n{said}".strip())
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue

@@ -1,0 +1,25 @@
+"""What a registered model takes and gives, as MLflow shows and enforces it."""
+
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Map
+
+BATCH = 32  # images in one forward pass
+
+
+def signature() -> ModelSignature:
+    """A column `image` of file contents or a column `path`; the model checks that it is one of the two."""
+    return ModelSignature(
+        inputs=Schema(
+            [ColSpec("binary", "image", required=False), ColSpec("string", "path", required=False)]
+        ),
+        outputs=Schema(
+            [
+                ColSpec("string", "label", required=False),
+                ColSpec(Map("double"), "probabilities", required=False),
+                ColSpec("string", "model_version"),
+                ColSpec("string", "error", required=False),
+            ]
+        ),
+        params=ParamSchema([ParamSpec("batch", "integer", BATCH)]),
+    )

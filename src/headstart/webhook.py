@@ -1,0 +1,94 @@
+"""Signed webhooks: who sent one, when, and whether it came before. Needs neither MLflow nor Prefect."""
+
+import base64
+import hashlib
+import hmac
+import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from headstart.errors import HeadstartError
+
+AGE_SECONDS = 300
+REMEMBERED_SECONDS = 3 * AGE_SECONDS  # longer than a delivery may be old, clocks apart included
+
+
+class WebhookRefused(HeadstartError):
+    """A delivery is not signed by us, too old, or was here before."""
+
+
+def secret_in(path: Path) -> str:
+    """The secret of 32 bytes that a file holds, for its owner alone; it is made where there is none.
+
+    URL-safe Base64, which MLflow wants of the key that encrypts its own secrets.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = base64.urlsafe_b64encode(os.urandom(32))
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+        try:
+            os.link(new, path)  # fails where another process was first
+        except FileExistsError:
+            path.chmod(0o600)
+    finally:
+        new.unlink()
+    return path.read_text().strip()
+
+
+def signature(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
+    """As MLflow signs: HMAC-SHA256 of `DELIVERY.TIMESTAMP.BODY`."""
+    signed = f"{delivery}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str:
+    """The id of a delivery that is signed and young.
+
+    Raises:
+        WebhookRefused: with the reason.
+    """
+    delivery, timestamp, given = (
+        headers.get(f"x-mlflow-{part}", "") for part in ("delivery-id", "timestamp", "signature")
+    )
+    expected = signature(secret, delivery, timestamp, body)
+    if not delivery or not hmac.compare_digest(expected.encode(), given.encode()):
+        raise WebhookRefused("the signature is not that of our secret")
+    if not timestamp.isascii() or not timestamp.isdigit() or abs(now - int(timestamp)) > AGE_SECONDS:
+        raise WebhookRefused(f"timestamp {timestamp} is not within {AGE_SECONDS} s of now")
+    return delivery
+
+
+class Deliveries:
+    """The ids that came, in a file: a restart does not forget them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._open()) as database, database:
+            database.execute("create table if not exists deliveries (id text primary key, at real)")
+
+    def take(self, delivery: str, now: float) -> None:
+        """Remember an id.
+
+        Raises:
+            WebhookRefused: it came before.
+        """
+        with closing(self._open()) as database, database:
+            database.execute("delete from deliveries where at < ?", (now - REMEMBERED_SECONDS,))
+            try:
+                database.execute("insert into deliveries values (?, ?)", (delivery, now))
+            except sqlite3.IntegrityError:
+                raise WebhookRefused(f"delivery {delivery} came before") from None
+
+    def forget(self, delivery: str) -> None:
+        """What could not be served may come again."""
+        with closing(self._open()) as database, database:
+            database.execute("delete from deliveries where id = ?", (delivery,))
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=30)

@@ -1,0 +1,55 @@
+"""The monitoring flow against a Prefect server: its states, its artifact, the event that others act on."""
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import draw_images, edit_params, make_repository, repro, run
+from servers import prefect_server
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with prefect_server(tmp_path / "prefect-server") as address:
+        monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
+        yield address
+
+
+def ask(server: str, what: str, **body: Any) -> Any:
+    data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{server}/api/{what}", data, headers)) as answer:
+        return json.load(answer)
+
+
+def watch(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("PYTHONPATH", f"{root / 'src'}:{root}")
+    return run(root, sys.executable, "flows/monitoring.py").stdout
+
+
+def test_drift_is_a_state_an_artifact_and_an_event(
+    tree: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Skipped" in watch(tree, monkeypatch)
+
+    draw_images(tree / "data", {"dark": 40, "light": 40})
+    edit_params(tree, **{"monitor.min_images": 10, "monitor.source": str(tmp_path / "new")})
+    make_repository(tree)
+    repro(tree)
+    run(tree, str(tree / "bin" / "headstart"), "register")
+    draw_images(tmp_path / "new", {"dark": 0, "light": 0, "white": 30}, seed=5)
+    assert "Finished in state Drift" in watch(tree, monkeypatch)
+    found = {"event": {"name": ["headstart.drift"]}, "occurred": {"since": "2000-01-01T00:00:00Z"}}
+    [event] = ask(server, "events/filter", filter=found)["events"]
+    assert event["resource"]["prefect.resource.id"] == "headstart.model.headstart"
+    assert event["payload"]["message"].startswith("models:/headstart/1: drift in 30 images: ")
+    assert "brightness" in event["payload"]["checks"]
+    [artifact] = ask(server, "artifacts/filter")
+    assert "| Brightness | median" in artifact["data"]
+    names = [each["state_name"] for each in ask(server, "flow_runs/filter")]
+    assert sorted(names) == ["Drift", "Skipped"]

@@ -1,0 +1,191 @@
+"""Batch scoring by the command and by the flow: exact, complete, and the same after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+from projects import draw_images, edit_params, make_repository, make_tree, repro, run
+
+pytestmark = pytest.mark.server
+ROWS = 520
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a registered version of three classes."""
+    folder = tmp_path_factory.mktemp("registered")
+    root = folder / "project"
+    make_tree(root)
+    draw_images(root / "data", {"dark": 12, "light": 12, "white": 12})
+    edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
+    make_repository(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
+        patch.setenv("HEADSTART_PYTHON", sys.executable)
+        repro(root)
+        assert "version 1 registered" in run(root, str(root / "bin" / "headstart"), "register").stdout
+    return root
+
+
+def headstart(root: Path, *arguments: str, status: int = 0) -> str:
+    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+def about(out: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(pq.read_schema(out).metadata[b"headstart"])
+    return found
+
+
+def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    assert f"{out}: scored 36 images by models:/headstart/1" in headstart(
+        registered, "score", "data", str(out)
+    )
+    found = pd.read_parquet(out).set_index("path")
+    expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
+    assert len(expected) > 3
+    for row in expected.to_dict(orient="records"):
+        answer = found.loc[f"data/{row['path']}"]
+        assert answer["label"] == row["predicted"]
+        assert answer["model_version"] == "models:/headstart/1"
+        probabilities = [answer[f"probability:{name}"] for name in ("dark", "light", "white")]
+        assert answer["confidence"] == max(probabilities)
+        for name, value in zip(("dark", "light", "white"), probabilities, strict=True):
+            assert abs(value - row[f"probability:{name}"]) < 1e-3
+    version = about(out)["version"]
+    assert isinstance(version, dict)
+    uri = f"sqlite:///{registered}/mlflow/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri, uri)
+    recorded = client.get_model_version("headstart", "1")
+    assert (version["name"], version["number"]) == ("headstart", "1")
+    assert version["run_id"] == recorded.run_id
+    assert version["head"] == recorded.tags["head"]
+    assert version["backbone"] == client.get_run(recorded.run_id).data.tags["headstart.backbone"]
+    written = out.stat()
+    assert "nothing to do: it holds 36 images" in headstart(registered, "score", "data", str(out))
+    assert out.stat().st_mtime_ns == written.st_mtime_ns
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out.parquet"]
+
+    model_id = recorded.source.rpartition("/")[2]
+    again = client.create_model_version(
+        "headstart", recorded.source, run_id=recorded.run_id, model_id=model_id
+    )
+    said = headstart(registered, "score", "data", str(out), "--model", f"models:/headstart/{again.version}")
+    assert f"scored 36 images by models:/headstart/{again.version}" in said
+    assert set(pd.read_parquet(out)["model_version"]) == {f"models:/headstart/{again.version}"}
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp_path: Path) -> None:
+    images = sorted((registered / "data").rglob("*.png"))
+    (tmp_path / "damaged.png").write_bytes(images[0].read_bytes()[:100])
+    names = [str(images[number % len(images)]) for number in range(ROWS)]
+    names[7], names[300] = "damaged.png", "missing.png"
+    names[9] = "http://127.0.0.1:9/out-of-reach.png"
+    source = tmp_path / "list.csv"
+    pd.DataFrame({"path": names}).to_csv(source, index=False)
+    out, parts = tmp_path / "killed.parquet", tmp_path / "killed.parquet.parts"
+    command = [str(registered / "bin" / "headstart"), "score", str(source), str(out)]
+    started = subprocess.Popen(command, cwd=registered, start_new_session=True)
+    wait_for(lambda: (parts / "00000000.parquet").exists(), started)
+    os.kill(started.pid, signal.SIGSTOP)  # it cannot finish before the other has looked
+    busy = subprocess.run(command, cwd=registered, capture_output=True, text=True)
+    assert "another process is scoring into" in busy.stderr
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+    wait_for(lambda: not members_of(started.pid))
+    assert not out.exists()
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
+    assert 1 <= len(kept) < 3
+
+    said = headstart(registered, "score", str(source), str(out))
+    assert f"score: {256 * len(kept)} of {ROWS} are done already" in said
+    assert f"scored {ROWS} images, 3 without a label" in said
+    assert not parts.exists()
+    whole = tmp_path / "whole.parquet"
+    headstart(registered, "score", str(source), str(whole))
+    assert out.read_bytes() == whole.read_bytes()
+    found = pd.read_parquet(out)
+    assert found["path"].tolist() == names
+    errors = found[found["error"].notna()]
+    assert errors.index.tolist() == [7, 9, 300]
+    assert errors["label"].isna().all()
+    assert errors["confidence"].isna().all()
+    assert "cannot be decoded" in errors.loc[7, "error"]
+    assert "ClientConnectorError" in errors.loc[9, "error"]
+    assert "there is no file" in errors.loc[300, "error"]
+
+    (tmp_path / "missing.png").write_bytes(images[0].read_bytes())
+    assert f"scored {ROWS} images, 2 without a label" in headstart(registered, "score", str(source), str(out))
+
+
+def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(out)
+    said = headstart(registered, "score", "data", str(out), status=1)
+    assert "was not written by `headstart score`" in said
+    assert pd.read_parquet(out)["a"].tolist() == [1]
+    said = headstart(registered, "score", "data", str(tmp_path / "o"), "--model", "models:/none/1", status=1)
+    assert "cannot fetch models:/none/1" in said
+
+
+def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "flow.parquet"
+    (tmp_path / "list.txt").write_text(f"{registered}/data/dark/000.png\nmissing.png\n")
+    script = (
+        "import asyncio; from flows.scoring import score_images;"
+        f"print(score_images({str(tmp_path / 'list.txt')!r}, {str(out)!r}));"
+        "from prefect.client.orchestration import get_client\n"
+        "with get_client(sync_client=True) as client: print(*(a.data for a in client.read_artifacts()))"
+    )
+    path = f"{registered}/src:{registered}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=registered,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{out}: scored 2 images, 1 without a label (column `error`) by models:/headstart/1" in done.stdout
+    assert "## 2 images by models:/headstart/1" in done.stdout
+    assert "Without a label: 1." in done.stdout
+    assert "- 1 x there is no file" in done.stdout
+    assert "`headstart lineage models:/headstart/1`" in done.stdout
+    assert len(pd.read_parquet(out)) == 2
+
+
+def wait_for(
+    what: Callable[[], object], process: "subprocess.Popen[bytes] | None" = None, seconds: float = 180
+) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert process is None or process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def members_of(session: int) -> list[int]:
+    """Processes of a session that live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
