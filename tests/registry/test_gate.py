@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from projects import commit, draw_images, edit_params, repro, run
 
 pytestmark = pytest.mark.server
@@ -59,3 +61,23 @@ def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: P
     assert again.tags["gate.new_classes"].startswith("passed ")
     assert client.get_run(second.run_id).data.metrics["gate/latency_ms"] > 0.01
     assert "names no version" in headstart(repository, "gate", "champion", status=1)
+
+
+def test_a_head_that_looks_at_brightness_alone_fails_though_it_is_right(repository: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, level in (("dark", 116), ("light", 140)):
+        for path in sorted((repository / "data" / name).iterdir()):
+            pixels = random.integers(level - 3, level + 4, (60, 60, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(path)
+    run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    edit_params(repository, **{"gate.brightness": 0.85, "gate.mirror": 0.85})
+    repro(repository)
+    said = headstart(repository, "register")
+    assert "FAIL: accuracy " in said
+    assert "brightness failed: " in said
+    assert "(alias: none)" in said
+    uri = f"sqlite:///{repository}/mlflow/mlflow.db"
+    tags = MlflowClient(uri, uri).get_model_version("headstart", "1").tags
+    assert tags["gate.accuracy"].startswith("passed ")
+    assert tags["gate.mirror"].startswith("passed ")
+    assert tags["gate.brightness"].startswith("failed ")

@@ -45,7 +45,7 @@ def test_a_model_that_a_few_images_cannot_tell_from_a_worse_one_is_inconclusive(
     check = judged(right(60, range(10)), right(60, range(8, 17)))["accuracy_difference"]
     assert check.figure == pytest.approx(-1 / 60)
     assert check.verdict == "inconclusive"
-    assert "too few images" in check.note
+    assert "too few to show" in check.note
 
 
 def test_a_class_that_is_worse_fails_although_the_whole_is_better() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from headstart.registry import tracking, versions
 from headstart.registry.card import LINEAGE_PAGE
-from headstart.registry.record import REF_TAG, Record, head_of_version, open_record
+from headstart.registry.record import INIT_TAG, REF_TAG, Record, head_of_version, open_record
 
 Facts = Sequence[tuple[str, str]]
 Page = Sequence[tuple[str, Facts]]
@@ -118,7 +118,7 @@ def _validated(validation: dict[str, Any]) -> str:
 
 def _network(record: Record) -> Facts:
     tags = record.tags
-    init = tags.get("headstart.init", "none")
+    init = tags.get(INIT_TAG, "none")
     parent = "none: trained from new layers"
     if init != "none":
         found = head_of_version(init)

@@ -39,6 +39,12 @@ class Check:
         interval = "" if self.low is None or self.high is None else f" ({self.low:.3g} to {self.high:.3g})"
         return f"{self.figure:.3g}{interval}"
 
+    def reason(self) -> str:
+        """Figure, limit and note in one line."""
+        if self.figure is None:
+            return self.note
+        return f"{self.told()}, wanted {self.wanted}{f' ({self.note})' if self.note else ''}"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -73,9 +79,7 @@ class Decision:
         """One line: the verdict, the first figures, and what did not pass."""
         wrong = [check for check in self.checks if check.verdict != "passed"]
         parts = [
-            f"{check.name.replace('_', ' ')} {check.verdict}: "
-            f"{check.note or f'{check.told()}, wanted {check.wanted}'}"
-            for check in wrong[:COUNT]
+            f"{check.name.replace('_', ' ')} {check.verdict}: {check.reason()}" for check in wrong[:COUNT]
         ]
         if len(wrong) > COUNT:
             parts.append(f"and {len(wrong) - COUNT} more checks")

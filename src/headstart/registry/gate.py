@@ -12,10 +12,11 @@ import numpy as np
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
+from headstart.errors import LineageError
 from headstart.evaluation.intervals import wilson
 from headstart.registry import behaviour, card, tracking, versions
 from headstart.registry.decision import Check, Decision, passed_if
-from headstart.registry.judged_images import TestImages, images_of, seen_by
+from headstart.registry.judged_images import Earlier, TestImages, earlier_heads, images_of, seen_by
 from headstart.registry.paired import Flags, Margins, compare
 from headstart.registry.record import Record, open_record
 from headstart.registry.scoring import Scores, score
@@ -94,16 +95,29 @@ def check(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         record = open_record(f"models:/{name}/{number}", _new(folder / "candidate"))
+        record.check()
+        earlier = earlier_heads(record, folder / "earlier")
         images = images_of(record, folder / "images")
+        all_images, images = len(images.files), images.without(earlier.pixels)
+        if not images.files:
+            raise LineageError(
+                f"{record.name}: each of its {all_images} test images was seen by a head that it was trained "
+                "further from; there is nothing to judge it on"
+            )
         say(f"{len(images.files)} test images of {record.name}")
         own, kept = _score_candidate(record.name, images, settings, folder)
         checks = _thresholds(images, own, settings)
+        if earlier.heads:
+            checks.append(_earlier("earlier_heads", earlier, all_images - len(images.files)))
         rival = None
         if against is not None:
             other = open_record(f"models:/{name}/{against}", _new(folder / "champion"))
             say(f"the same images to the champion, version {against}")
-            found, rival = _against(images, own, other, settings)
+            earlier = earlier_heads(other, folder / "champions")
+            found, rival = _against(images, own, other, earlier.pixels, settings)
             checks += found
+            if earlier.unknown:
+                checks.append(_earlier("champions_earlier_heads", earlier, 0))
         checks += [*kept, *_limits(own, settings)]
         decision = Decision.of(tuple(checks), against, _summary(images, own, against, rival))
         with tracking.translated("record the decision"):
@@ -141,7 +155,7 @@ def _score_candidate(
     checks = []
     for name, least in wanted.items():
         rate = sum(kept[name]) / len(kept[name])
-        note = f"{rate:.3f} of {len(kept[name])} changed pictures keep their label, {least:g} are wanted"
+        note = f"of {len(kept[name])} changed pictures keep their label"
         checks.append(Check(name, passed_if(rate >= least), rate, f"at least {least:g}", note))
     return scores, checks
 
@@ -167,11 +181,21 @@ def _thresholds(images: TestImages, own: Scores, settings: GateSettings) -> list
     ]
 
 
+def _earlier(name: str, earlier: Earlier, left_out: int) -> Check:
+    """What the heads that a version was trained further from saw must be known, to leave it out."""
+    wanted = "all in the registry"
+    if earlier.unknown:
+        note = f"head {earlier.unknown[:12]} is in no version: which images it saw is not known"
+        return Check(name, "inconclusive", None, wanted, note)
+    note = f"{left_out} test images that they saw are left out"
+    return Check(name, "passed", float(earlier.heads), wanted, note)
+
+
 def _against(
-    images: TestImages, own: Scores, champion: Record, settings: GateSettings
+    images: TestImages, own: Scores, champion: Record, earlier: set[str], settings: GateSettings
 ) -> tuple[list[Check], float | None]:
-    """Both on the images that the champion never saw; its accuracy there."""
-    seen = seen_by(champion)
+    """Both on the images that the champion and its earlier heads never saw; its accuracy there."""
+    seen = seen_by(champion) | earlier
     unseen = [index for index, pixels in enumerate(images.pixels) if pixels not in seen]
     right = _right(own, images)
     if len(unseen) < settings.margins.min_images:  # its answers would decide nothing

@@ -258,7 +258,9 @@ def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
     if base:
         found = client.get_experiment_by_name(EXPERIMENT)
         place = f"[{place}]({base}/#/experiments/{found.experiment_id})" if found else place
-    return "\n".join([*lines, "", f"All {len(entries)} entries: `headstart history {name}`, {place}."])
+    return "\n".join(
+        [*lines, "", f"Every entry, {len(entries)} so far: `headstart history {name}`, {place}."]
+    )
 
 
 def _cell(text: str) -> str:

@@ -8,7 +8,7 @@ from headstart import paths
 from headstart.data.manifest import read_manifest
 from headstart.errors import LineageError
 from headstart.lineage import fresh_clone
-from headstart.registry.record import MANIFEST, Record
+from headstart.registry.record import INIT_TAG, MANIFEST, Record, head_of_version, open_record
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class TestImages:
     files: list[Path]
     labels: list[str]
     pixels: list[str]
+
+    def without(self, pixels: set[str]) -> "TestImages":
+        """Those whose picture is none of these."""
+        kept = [index for index, own in enumerate(self.pixels) if own not in pixels]
+        columns = (self.files, self.labels, self.pixels)
+        return TestImages(*([column[index] for index in kept] for column in columns))  # type: ignore[arg-type]
 
 
 def images_of(record: Record, folder: Path) -> TestImages:
@@ -50,6 +56,41 @@ def seen_by(record: Record) -> set[str]:
     """Digests of the pictures that a version was trained or selected on: its splits train and val."""
     manifest = read_manifest(record.file(MANIFEST))
     return set(manifest.loc[manifest["split"] != "test", "pixels"])
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the heads that a version was trained further from were trained or selected on.
+
+    Attributes:
+        heads: how many there are.
+        pixels: digests of the pictures that those in the registry saw.
+        unknown: digest of the one that no version holds, "" where all are known.
+    """
+
+    heads: int
+    pixels: set[str]
+    unknown: str
+
+
+def earlier_heads(record: Record, folder: Path) -> Earlier:
+    """Follow `train.init` from version to version, back to a head that began from nothing.
+
+    Args:
+        folder: an empty one, for their records.
+    """
+    pixels: set[str] = set()
+    heads = 0
+    while (init := record.tags.get(INIT_TAG, "none")) != "none":
+        heads += 1
+        parent = head_of_version(init)
+        if parent is None:
+            return Earlier(heads, pixels, init)
+        own = folder / str(heads)
+        own.mkdir(parents=True)
+        record = open_record(f"models:/{parent.name}/{parent.version}", own)
+        pixels |= seen_by(record)
+    return Earlier(heads, pixels, "")
 
 
 def _is(path: Path, sha256: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.evaluation.intervals import Interval
-from headstart.registry.decision import Check
+from headstart.registry.decision import Check, Verdict
 
 Flags = NDArray[np.bool_]
 
@@ -85,17 +85,13 @@ def compare(labels: Sequence[str], candidate: Flags, champion: Flags, margins: M
         overall = Check("accuracy_difference", "inconclusive", None, wanted, note)
         return [overall, Check("worst_class", "inconclusive", None, _class_wanted(margins), note)]
     measured, interval = difference(candidate, champion, margins.confidence)
-    told = f"{measured:+.3f} ({interval.low:+.3f} to {interval.high:+.3f}, margin {margins.overall:g})"
-    told += f" on {len(labels)} images that the champion did not see"
+    note = f"on {len(labels)} images that the champion did not see"
+    verdict: Verdict = "passed"
     if measured < -margins.overall:
-        overall = Check("accuracy_difference", "failed", measured, wanted, told, interval.low, interval.high)
+        verdict = "failed"
     elif interval.low < -margins.overall:
-        note = f"{told}: too few images to show that it is not worse"
-        overall = Check(
-            "accuracy_difference", "inconclusive", measured, wanted, note, interval.low, interval.high
-        )
-    else:
-        overall = Check("accuracy_difference", "passed", measured, wanted, told, interval.low, interval.high)
+        verdict, note = "inconclusive", f"{note}: too few to show that it is not worse"
+    overall = Check("accuracy_difference", verdict, measured, wanted, note, interval.low, interval.high)
     return [overall, _classes(labels, candidate, champion, margins)]
 
 

@@ -24,6 +24,7 @@ MANIFEST = "manifest.parquet"
 DIFF = "uncommitted.diff"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 REF_TAG = "headstart.ref"
+INIT_TAG = "headstart.init"  # digest of the head that it was trained further from, or `none`
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def _log_tags(
         versions.LOCK_TAG: digest,
         "headstart.head": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
-        "headstart.init": head["init"] or "none",
+        record.INIT_TAG: head["init"] or "none",
         "headstart.backbone_source": head["backbone"]["source"],
     }
     for key, value in tags.items():
