@@ -1,5 +1,7 @@
 """The model card: a version's description, Markdown that MLflow's pages show."""
 
+import re
+
 import pandas as pd
 
 from headstart.registry import tracking
@@ -8,6 +10,7 @@ from headstart.registry.record import Record
 
 LIMIT = 5000  # characters that MLflow's database takes
 SHOWN = 5
+MARKS = re.compile(r"[\\`*_\[\]<>|~#]")
 LINEAGE_PAGE = "lineage.html"
 HOW_TO = (
     "To put this version into production, press the **pencil beside Aliases** on this page and add the alias "
@@ -51,7 +54,7 @@ def _checks(decision: Decision) -> str:
     ]
     return "\n".join(
         [
-            f"**Checks** ({against})",
+            f"### Checks ({against})",
             "",
             "| check | verdict | found | wanted | |",
             "|---|---|---|---|---|",
@@ -71,7 +74,7 @@ def _weak(record: Record) -> str:
     told = [
         f"{_cell(name)} ({classes[name]['recall']:.3f} of {classes[name]['support']} found)" for name in worst
     ]
-    lines = [f"**Where it is weak.** Lowest recall: {', '.join(told)}."]
+    lines = [f"### Where it is weak\n\nLowest recall: {', '.join(told)}."]
     predictions = pd.read_parquet(record.predictions, columns=["label", "predicted"])
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")[:SHOWN]
@@ -90,6 +93,8 @@ def _what(record: Record) -> str:
     changed = ", with uncommitted changes (record/uncommitted.diff)" if record.diff else ""
     return "\n".join(
         [
+            "### What it is",
+            "",
             f"- Network: {params['backbone']['arch']}, head `{params['model']['head']}`, "
             f"{params['features']['precision']}",
             f"- Backbone: {record.tags['headstart.backbone_source']}",
@@ -128,4 +133,4 @@ def _links(record: Record) -> str:
 
 def _cell(text: str) -> str:
     """Text that does not end a cell of a table or start a format."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    return MARKS.sub(r"\\\g<0>", text.replace("\n", " "))

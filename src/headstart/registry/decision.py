@@ -17,7 +17,7 @@ class Check:
     """One check.
 
     Attributes:
-        name: short, such as `accuracy` or `mirror`: a tag and a metric of MLflow are named so.
+        name: short, such as `accuracy` or `mirror`: a metric of MLflow is named so.
         figure: what was measured; None where nothing could be.
         wanted: for people, such as `at least 0.85`.
         note: more of what was found, for people; "" for nothing.

@@ -25,7 +25,7 @@ __all__ = ["Check", "Decision", "GateSettings", "check"]
 
 FOLDER = "gate"
 FIGURES = "gate.json"
-GATE_TAG = "gate"
+GATE_TAG, CHECKS_TAG = "gate", "gate.checks"
 INTERVAL = 0.95  # of the accuracy that the first line tells
 
 
@@ -256,16 +256,13 @@ def _record(client: MlflowClient, name: str, number: str, record: Record, decisi
     metrics = [Metric(key, value, now, 0) for key, value in figures.items() if value is not None]
     client.log_batch(record.run_id, metrics=metrics)
     client.log_text(record.run_id, json.dumps(decision.as_dict(), indent=2), f"{FOLDER}/{FIGURES}")
-    tags = {f"{FOLDER}.{one.name}": _short(one) for one in decision.checks}
-    for key in client.get_model_version(name, number).tags:
-        if key.startswith(f"{FOLDER}.") and key not in tags:
-            client.delete_model_version_tag(name, number, key)
-    for key, told in tags.items():
-        client.set_model_version_tag(name, number, key, told)
+    told = "; ".join(map(_short, decision.checks))
+    client.set_model_version_tag(name, number, CHECKS_TAG, told)
     client.set_model_version_tag(name, number, "compared_with", decision.champion or "none")
     client.update_model_version(name, number, card.as_markdown(record, decision))
     client.set_model_version_tag(name, number, GATE_TAG, decision.verdict)
 
 
 def _short(check: Check) -> str:
-    return check.verdict if check.figure is None else f"{check.verdict} {check.figure:.3g}"
+    figure = "" if check.figure is None else f" {check.figure:.3g}"
+    return f"{check.name} {check.verdict}{figure}"
