@@ -12,6 +12,7 @@ from headstart.lineage.programs import dvc, git, git_line
 from headstart.lineage.results import read_yaml
 
 COPIED = ("core.", "cache.", "remote.")  # of DVC's configuration
+AT_ONCE = 1000  # names in one command, whose length the system limits
 
 
 def clone_at(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -> str:
@@ -139,11 +140,13 @@ def restore_files(data_dvc: Path, names: Sequence[str], folder: Path) -> dict[st
     share_dvc(folder)
     shutil.copyfile(data_dvc, folder / "data.dvc")
     root = folder / read_yaml(data_dvc)["outs"][0]["path"]
-    try:
-        dvc("pull", "--allow-missing", *(f"{root.name}/{name}" for name in names), folder=folder)
-    except LineageError:  # one that is gone does not hide the others
-        for name in names:
-            _pull_one(folder, f"{root.name}/{name}")
+    for start in range(0, len(names), AT_ONCE):
+        targets = [f"{root.name}/{name}" for name in names[start : start + AT_ONCE]]
+        try:
+            dvc("pull", "--allow-missing", *targets, folder=folder)
+        except LineageError:  # one that is gone does not hide the others
+            for target in targets:
+                _pull_one(folder, target)
     return {name: root / name for name in names if (root / name).is_file()}
 
 

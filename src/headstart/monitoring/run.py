@@ -1,6 +1,5 @@
 """`headstart monitor`: new images against the images that a registered version was made of."""
 
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from headstart import paths
 from headstart.cache import default_folder
 from headstart.data.manifest import read_manifest
-from headstart.errors import DataError, ParamsError
+from headstart.errors import ParamsError
 from headstart.files import write_text
-from headstart.lineage import fresh_clone
 from headstart.model.scoring import find_images
 from headstart.monitoring import page
 from headstart.monitoring.drift import Drift, Reference, Rules, compare
@@ -24,6 +21,7 @@ from headstart.monitoring.reference import kept, key_of
 from headstart.progress import bar
 from headstart.registry import models
 from headstart.registry.record import MANIFEST, Record, open_record
+from headstart.registry.recorded_images import files_of
 from headstart.store import Store
 
 if TYPE_CHECKING:
@@ -85,7 +83,8 @@ def monitor(
         model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
-        DataError: a source without any file, or the version's own images cannot be had.
+        DataError: a source without any file.
+        LineageError: the images of the version cannot be had.
         TrackingError: MLflow is out of reach or has no such version.
     """
     files = find_images(sources)
@@ -128,43 +127,9 @@ def _kept(record: Record, images: pd.DataFrame, observer: Observer, store: Store
 
     def make() -> Observed:
         with TemporaryDirectory() as folder:
-            found = _files(record, images, Path(folder))
+            files = files_of(record, images, Path(folder))
+            found = list(zip(images["path"], files, strict=True))
             with bar(len(found), f"{split} images of {record.name}") as progress:
                 return observer.observe(found, store, progress.update)
 
     return kept(key, make)
-
-
-def _files(record: Record, images: pd.DataFrame, folder: Path) -> list[tuple[str, Path]]:
-    """The version's images: from the tree's data where they are the same, else from DVC's cache or remote.
-
-    Raises:
-        DataError: some can be had nowhere.
-    """
-    places = {str(row.path): paths.DATA / str(row.path) for row in images.itertuples()}
-    wanted = dict(zip(images["path"], images["sha256"], strict=True))
-    missing = [name for name, path in places.items() if not _is(path, wanted[name])]
-    if missing:
-        places |= _fetched(record, missing, folder)
-    lacking = [name for name in missing if not _is(places[name], wanted[name])]
-    if lacking:
-        raise DataError(
-            f"{len(lacking)} of {len(places)} images of {record.name} are neither in {paths.DATA}/ nor in "
-            f"DVC's cache or remote: {', '.join(lacking[:3])}; run this where `dvc pull` reaches its remote"
-        )
-    return [(name, path) for name, path in places.items()]
-
-
-def _fetched(record: Record, names: list[str], folder: Path) -> dict[str, Path]:
-    """Files of the recorded data; one is asked for first, since a remote out of reach has none of them."""
-    for number, part in enumerate((names[:1], names)):
-        place = folder / str(number)
-        place.mkdir()
-        found = fresh_clone.restore_files(record.file("data.dvc"), part, place)
-        if not found:
-            return {}
-    return found
-
-
-def _is(path: Path, sha256: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256

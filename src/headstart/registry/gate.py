@@ -16,9 +16,9 @@ from headstart.errors import LineageError
 from headstart.evaluation.intervals import wilson
 from headstart.registry import behaviour, card, tracking, versions
 from headstart.registry.decision import Check, Decision, passed_if
-from headstart.registry.judged_images import Earlier, TestImages, earlier_heads, images_of, seen_by
 from headstart.registry.paired import Flags, Margins, compare
 from headstart.registry.record import Record, open_record
+from headstart.registry.recorded_images import Earlier, TestImages, earlier_heads, seen_by, test_images
 from headstart.registry.scoring import Scores, score
 
 __all__ = ["Check", "Decision", "GateSettings", "check"]
@@ -97,7 +97,7 @@ def check(
         record = open_record(f"models:/{name}/{number}", _new(folder / "candidate"))
         record.check()
         earlier = earlier_heads(record, folder / "earlier")
-        images = images_of(record, folder / "images")
+        images = test_images(record, folder / "images")
         all_images, images = len(images.files), images.without(earlier.pixels)
         if not images.files:
             raise LineageError(

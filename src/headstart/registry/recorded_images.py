@@ -1,8 +1,10 @@
-"""The test images of a version's record, as files of this machine, and which of them another version saw."""
+"""The images of a version's record, as files of this machine, and which of them another version saw."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from headstart import paths
 from headstart.data.manifest import read_manifest
@@ -26,8 +28,8 @@ class TestImages:
         return TestImages(*([column[index] for index in kept] for column in columns))  # type: ignore[arg-type]
 
 
-def images_of(record: Record, folder: Path) -> TestImages:
-    """The test split of a record: from this tree's data/ where it holds the same bytes, else from DVC.
+def test_images(record: Record, folder: Path) -> TestImages:
+    """The test split of a record.
 
     Args:
         folder: an empty one, for what is fetched.
@@ -37,19 +39,38 @@ def images_of(record: Record, folder: Path) -> TestImages:
     """
     manifest = read_manifest(record.file(MANIFEST))
     test = manifest[manifest["split"] == "test"]
-    wanted = dict(zip(test["path"], test["sha256"], strict=True))
+    return TestImages(files_of(record, test, folder), list(test["label"]), list(test["pixels"]))
+
+
+def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
+    """The files of some rows of a manifest: of this tree's data/ where it has the same bytes, else from DVC.
+
+    Args:
+        folder: an empty one, for what is fetched.
+
+    Raises:
+        LineageError: an image is neither here, nor in DVC's cache or remote, or is another one.
+    """
+    wanted = dict(zip(rows["path"], rows["sha256"], strict=True))
     files = {name: paths.DATA / name for name in wanted if _is(paths.DATA / name, wanted[name])}
-    if lacking := [name for name in wanted if name not in files]:
-        folder.mkdir(parents=True, exist_ok=True)
-        fetched = fresh_clone.restore_files(record.file("data.dvc"), lacking, folder)
+    lacking = [name for name in wanted if name not in files]
+    for number, part in enumerate((lacking[:1], lacking[1:])):  # where the first is not to be had, none is
+        if not part:
+            break
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        fetched = fresh_clone.restore_files(record.file("data.dvc"), part, place)
         files |= {name: path for name, path in fetched.items() if _is(path, wanted[name])}
-    if gone := [name for name in wanted if name not in files]:
+        if not fetched:
+            break
+    if gone := [name for name in lacking if name not in files]:
         more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
         raise LineageError(
-            f"{record.name}: test images {', '.join(gone[:5])}{more} are neither in data/ nor in DVC's cache "
-            "or remote as they were recorded; without all of them it cannot be judged"
+            f"{record.name}: of its {len(wanted)} images {', '.join(gone[:5])}{more} are neither in "
+            f"{paths.DATA}/ nor in DVC's cache or remote as they were recorded; run this where `dvc pull` "
+            "reaches its remote"
         )
-    return TestImages([files[name] for name in wanted], list(test["label"]), list(test["pixels"]))
+    return [files[name] for name in wanted]
 
 
 def seen_by(record: Record) -> set[str]:
