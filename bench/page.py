@@ -213,6 +213,23 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
         yield f"| {batch} | {' | '.join(cells)} |"
 
 
+def paired(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("The gate's comparison with the champion", "bench/paired.py", result)
+    yield (
+        f"Pairs of models on the same images, margin {result['margin']:g}, interval of {result['confidence']:.0%}: a "
+        f"candidate that is worse by the margin should pass in at most {(1 - result['confidence']) / 2:.0%} of draws."
+    )
+    yield ""
+    yield "| candidate | images | passes the gate's score interval | would pass the percentile bootstrap |"
+    yield "|---|---|---|---|"
+    for row in result["rows"]:
+        cells = []
+        for name in ("score", "bootstrap"):
+            low, high = row[name]["interval"]
+            cells.append(f"**{row[name]['rate']:.1%}** ({low:.1%} to {high:.1%})")
+        yield f"| {row['scene']} | {row['images']} | {' | '.join(cells)} |"
+
+
 def drift(result: dict[str, Any]) -> Iterator[str]:
     script = "bench/drift.py" if result["width"] == 64 else f"bench/drift.py --width {result['width']}"
     yield from heading("Monitoring", script, result)
@@ -276,6 +293,7 @@ SECTIONS = {
     "package": package,
     "orchestration": orchestration,
     "serving": serving,
+    "paired": paired,
     "drift": drift,
 }
 

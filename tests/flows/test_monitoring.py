@@ -35,11 +35,11 @@ def watch(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_drift_is_a_state_an_artifact_and_an_event(
     tree: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    draw_images(tree / "data", {"dark": 40, "light": 40})
+    make_repository(tree)
     assert "Skipped" in watch(tree, monkeypatch)
 
-    draw_images(tree / "data", {"dark": 40, "light": 40})
     edit_params(tree, **{"monitor.min_images": 10, "monitor.source": str(tmp_path / "new")})
-    make_repository(tree)
     repro(tree)
     run(tree, str(tree / "bin" / "headstart"), "register")
     draw_images(tmp_path / "new", {"dark": 0, "light": 0, "white": 30}, seed=5)

@@ -59,6 +59,8 @@ def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: P
     assert again.tags["gate"] == "failed"
     assert "; latency_ms failed " in again.tags["gate.checks"]
     assert "; new_classes passed " in again.tags["gate.checks"]
+    [found] = client.search_model_versions("tags.`gate.checks` LIKE '%latency_ms failed%'")
+    assert str(found.version) == "2"
     assert client.get_run(second.run_id).data.metrics["gate/latency_ms"] > 0.01
     assert "names no version" in headstart(repository, "gate", "champion", status=1)
 
