@@ -1,8 +1,8 @@
 """How often does the gate's comparison let a worse model pass, and how often one that is as good?
 
-Answers are drawn for pairs of models on the same images: a champion that is right in 90 of 100, and a candidate
-that is worse by exactly the margin, or as good; they differ on more images than that, as models do. Beside the
-gate's score interval stands the percentile bootstrap, on the same answers.
+Answers are drawn for pairs of models on the same images: a champion that is right in 90 of 100, and a
+candidate that is worse by exactly the margin, or as good; they differ on more images than that, as models do.
+Beside the gate's score interval stands the percentile bootstrap, on the same answers.
 
 .venv/bin/python bench/paired.py
 """
