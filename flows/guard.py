@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,7 @@ def main() -> None:
     if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
         parser.error(f"--host {chosen.host} is every address of this machine: --url says which MLflow takes")
     enter_tree()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is told
     from headstart.params import load_params
     from headstart.registry import webhooks
 
