@@ -24,8 +24,8 @@ def subscribe(url: str, secret: str) -> None:
         )
     client = tracking.connect()
     with tracking.translated(
-        "list webhooks (where its log says InvalidToken, it was started with another "
-        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY than the one that they were written with)"
+        "list webhooks (500: it was started with another MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY than the one "
+        "that they were written with; docs/operations.md says what to do)"
     ):
         there = [found.webhook_id for found in _all(client) if found.name == NAME]
     with tracking.translated(
