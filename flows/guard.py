@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.
 DEPLOYMENT = "promotion/guard"
 ALIAS = "champion"
 LONGEST = 64 * 1024  # bytes of a delivery
+LOG = logging.getLogger("uvicorn.error")  # MLflow's log says no more than that a delivery failed
 
 
 def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[], str]) -> FastAPI:
@@ -41,13 +44,19 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
             delivery = verify(secret, request.headers, body, now)
             deliveries.take(delivery, now)
         except WebhookRefused as error:
+            LOG.warning("refused: %s", error)
             raise HTTPException(401, str(error)) from error
-        if not _is_about(json.loads(body), model):
+        try:
+            event = json.loads(body)
+        except ValueError as error:
+            raise HTTPException(400, f"the delivery is no JSON: {error}") from error
+        if not _is_about(event, model):
             return {"ignored": f"not the alias {ALIAS} of {model}"}
         try:
             return {"started": await run_in_threadpool(start)}
         except Exception as error:  # MLflow sends it again
             deliveries.forget(delivery)
+            LOG.error("%s could not be started: %s", DEPLOYMENT, error)
             raise HTTPException(503, f"{DEPLOYMENT} could not be started: {error}") from error
 
     return app
@@ -64,12 +73,10 @@ async def _body(request: Request) -> bytes:
 
 def _is_about(event: Any, model: str) -> bool:
     """Aliases are case-sensitive: `Champion` is another one."""
-    data = event.get("data", {})
-    return bool(
-        event.get("entity") == "model_version_alias"
-        and data.get("name") == model
-        and data.get("alias") == ALIAS
-    )
+    match event:
+        case {"entity": "model_version_alias", "data": {"name": name, "alias": alias}}:
+            return bool(name == model and alias == ALIAS)
+    return False
 
 
 def start_promotion() -> str:
@@ -91,15 +98,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4300)
     parser.add_argument("--url", help="under which MLflow reaches this; default: http://HOST:PORT/mlflow")
     chosen = parser.parse_args()
+    if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
+        parser.error(f"--host {chosen.host} is every address of this machine: --url says which MLflow takes")
     enter_tree()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is told
     from headstart.params import load_params
     from headstart.registry import webhooks
 
     secret = secret_in(SECRET)
     model = load_params(paths.PARAMS).register_.model
     app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
+    config = uvicorn.Config(app, host=chosen.host, port=chosen.port, log_level="warning")
+    bound = config.bind_socket()  # first: where the port is taken, the webhook of whoever has it stays
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
-    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning")
+    uvicorn.Server(config).run(sockets=[bound])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from flows.guard import make_app
+from flows.guard import main, make_app
 from headstart.webhook import AGE_SECONDS, Deliveries, secret_in, signature
 
 EVENT = {
@@ -49,7 +49,11 @@ def send(
     receiver: TestClient, delivery: str = "one", age: float = 0, secret: str = SECRET, **data: str
 ) -> int:
     event = {**EVENT, "data": {**EVENT["data"], **data}}
-    body, timestamp = json.dumps(event).encode(), str(int(time.time() - age))
+    return post(receiver, delivery, json.dumps(event).encode(), age, secret)
+
+
+def post(receiver: TestClient, delivery: str, body: bytes, age: float = 0, secret: str = SECRET) -> int:
+    timestamp = str(int(time.time() - age))
     headers = {
         "X-MLflow-Delivery-Id": delivery,
         "X-MLflow-Timestamp": timestamp,
@@ -78,6 +82,37 @@ def test_wrong_signatures_and_old_deliveries_are_refused(receiver: TestClient, s
     assert starts.count == 0
 
 
+def test_a_delivery_that_was_changed_on_its_way_is_refused(receiver: TestClient, starts: Starts) -> None:
+    body, now = json.dumps(EVENT).encode(), int(time.time())
+    right = {
+        "X-MLflow-Delivery-Id": "one",
+        "X-MLflow-Timestamp": str(now),
+        "X-MLflow-Signature": signature(SECRET, "one", str(now), body),
+    }
+    later, renamed = {"X-MLflow-Timestamp": str(now + 1)}, {"X-MLflow-Delivery-Id": "two"}
+    bare = {name: value for name, value in right.items() if name != "X-MLflow-Signature"}
+    for sent, headers in ((body + b" ", right), (body, right | later), (body, right | renamed), (body, bare)):
+        assert receiver.post("/mlflow", content=sent, headers=headers).status_code == 401
+    assert starts.count == 0
+    assert receiver.post("/mlflow", content=body, headers=right).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff"])
+def test_a_signed_delivery_that_is_no_json_is_an_error_of_its_sender(
+    receiver: TestClient, starts: Starts, body: bytes
+) -> None:
+    assert post(receiver, "one", body) == 400
+    assert starts.count == 0
+
+
+@pytest.mark.parametrize("event", [[], "text", None, {}, {**EVENT, "data": None}, {**EVENT, "data": [1]}])
+def test_signed_json_of_another_form_starts_nothing(
+    receiver: TestClient, starts: Starts, event: object
+) -> None:
+    assert post(receiver, "one", json.dumps(event).encode()) == 200
+    assert starts.count == 0
+
+
 def test_other_aliases_and_models_start_nothing(receiver: TestClient, starts: Starts) -> None:
     assert send(receiver, "one", alias="Champion") == 200
     assert send(receiver, "two", alias="challenger") == 200
@@ -91,6 +126,15 @@ def test_a_delivery_that_could_not_be_served_may_come_again(receiver: TestClient
     starts.fails = False
     assert send(receiver) == 200
     assert starts.count == 1
+
+
+def test_every_address_is_no_address_for_mlflow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["guard", "--host", "0.0.0.0"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--url says which MLflow takes" in capsys.readouterr().err
 
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

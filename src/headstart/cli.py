@@ -342,7 +342,9 @@ def _add_promotion_commands(commands: "argparse._SubParsersAction[argparse.Argum
     history.set_defaults(run=_history)
     about = "receive MLflow's webhooks, and start the flow that judges promotions made by hand"
     guard = commands.add_parser("guard", help=about, description=about)
+    guard.add_argument("--host", default="127.0.0.1", help="address to listen at; default: 127.0.0.1")
     guard.add_argument("--port", type=int, default=4300, help="default: 4300")
+    guard.add_argument("--url", help="under which MLflow reaches it; default: http://HOST:PORT/mlflow")
     guard.set_defaults(run=_guard)
 
 
@@ -622,7 +624,9 @@ def _guard(chosen: argparse.Namespace) -> None:
     source = os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
     os.environ["PYTHONPATH"] = source
     script = str(root / "flows" / "guard.py")
-    os.execv(sys.executable, [sys.executable, script, "--port", str(chosen.port)])
+    given = ["--host", chosen.host, "--port", str(chosen.port)]
+    given += ["--url", chosen.url] if chosen.url else []
+    os.execv(sys.executable, [sys.executable, script, *given])
 
 
 def _user() -> str:

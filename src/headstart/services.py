@@ -121,20 +121,18 @@ def _start_all(
         "Prefect": prefect,
         "MLflow": tracking,
         "Logs": str(FOLDER.resolve() / "logs"),
-        "Workers": ", ".join(["cpu", *cards]),
+        "Guard": f"http://{HOST}:{guard_port}",
+        "Workers": ", ".join(["cpu", *cards, "guard"]),
         "Told": urlsplit(told).netloc if told else "nobody: HEADSTART_NOTIFY names no webhook",
     }
 
 
 def _webhook_settings() -> dict[str, str]:
-    """MLflow may call the guard, on loopback and by HTTP; the key encrypts the secret in its database."""
-    from headstart.webhook import secret_in
-
+    """MLflow may call the guard, on loopback and by HTTP."""
     return {
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
         "MLFLOW_WEBHOOK_CACHE_TTL": "5",
-        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secret_in(FOLDER / "mlflow-webhook.key"),
     }
 
 

@@ -35,9 +35,7 @@ class Registry:
         return promotion._champion(self.client, "headstart")
 
     def reconcile(self, say: promotion.Say = print) -> Outcome:
-        params = load_params(Path("params.yaml"))
-        settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
-        return promotion.reconcile("headstart", settings, say)
+        return promotion.reconcile("headstart", settings(), say)
 
     def changes(self) -> list[journal.Change]:
         found = journal.read(self.client, "headstart")
@@ -46,6 +44,11 @@ class Registry:
 
     def tags(self, number: str) -> dict[str, str]:
         return dict(self.client.get_model_version("headstart", number).tags)
+
+
+def settings() -> gate.GateSettings:
+    params = load_params(Path("params.yaml"))
+    return gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
 
 
 @pytest.fixture
@@ -163,3 +166,9 @@ def test_entries_that_were_changed_or_removed_are_seen(repository: Path) -> None
     assert "entry 4, the last one, was removed" in journal.read(client, "other").faults
     with pytest.raises(HeadstartError):
         promotion.rollback("nothing of this name", "a person", "")
+
+
+def test_a_look_before_the_first_version_finds_nothing_to_do(repository: Path) -> None:
+    outcome = promotion.reconcile("headstart", settings(), print)
+    assert outcome.change is None
+    assert outcome.sentence == "headstart: no model of this name is registered"

@@ -81,7 +81,8 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
     """Judge and record what happened to the alias since the journal's last entry.
 
     A version that does not pass, and has no recorded override, is put back. When the alias changes while the
-    gate runs, the newest change counts. Nothing happens where alias and journal agree.
+    gate runs, the newest change counts. Nothing happens where alias and journal agree, or where no model
+    of this name is registered (yet).
 
     Raises:
         UnreachableError: a server is out of reach; the next look does it.
@@ -89,6 +90,8 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
     client = tracking.connect()
     for _ in range(ROUNDS):
         with tracking.translated("compare alias and journal"):
+            if not _is_registered(client, name):
+                return Outcome(name, None, None, f"{name}: no model of this name is registered")
             known, seen = journal.read(client, name), _champion(client, name)
             if known.champion == seen:
                 return Outcome(name, seen, None, f"{name}: alias and journal agree on {_words(seen)}")
@@ -98,11 +101,11 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
         say(f"{name}: champion was {_words(known.champion)} and is {_words(seen)}: judged now")
         verdict, sentence = _judge(name, seen, settings, known.champion, say)
         with tracking.translated("look at the alias again"):
-            tags = dict(client.get_model_version(name, seen).tags)
             again = journal.read(client, name)
             if _champion(client, name) != seen or again.entries != known.entries:
                 say(f"{name}: champion changed again meanwhile")
                 continue
+            tags = dict(client.get_model_version(name, seen).tags)
         override = tags.get(OVERRIDE, "").strip()
         if verdict == "passed" or override:
             reason = "" if verdict == "passed" else override
@@ -231,8 +234,16 @@ def _champion(client: MlflowClient, name: str) -> str | None:
 
 
 def _exists(client: MlflowClient, name: str, number: str) -> bool:
+    return _is_found(lambda: client.get_model_version(name, number))
+
+
+def _is_registered(client: MlflowClient, name: str) -> bool:
+    return _is_found(lambda: client.get_registered_model(name))
+
+
+def _is_found(look: Callable[[], object]) -> bool:
     try:
-        client.get_model_version(name, number)
+        look()
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False

@@ -24,10 +24,14 @@ def subscribe(url: str, secret: str) -> None:
         )
     client = tracking.connect()
     with tracking.translated(
+        "list webhooks (500: it was started with another MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY than the one "
+        "that they were written with; docs/operations.md says what to do)"
+    ):
+        there = [found.webhook_id for found in _all(client) if found.name == NAME]
+    with tracking.translated(
         "register the webhook (a receiver on loopback needs MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and "
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true in the server's environment)"
     ):
-        there = [found.webhook_id for found in _all(client) if found.name == NAME]
         for extra in there[1:]:
             client.delete_webhook(extra)
         events: list[Any] = [WebhookEvent("model_version_alias", action) for action in ("created", "deleted")]
