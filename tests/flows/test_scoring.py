@@ -13,11 +13,46 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import Map
 from projects import draw_images, edit_params, make_repository, make_tree, repro, run
+
+from headstart.registry import models
+from headstart.registry.scoring import score
 
 pytestmark = pytest.mark.server
 ROWS = 520
+OLDER = """
+from pathlib import Path
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+
+class ServedModel(PythonModel):
+    def load_context(self, context):
+        from headstart.model.predictor import Predictor
+        from headstart.registry.frozen import fetch_frozen
+
+        files = context.artifacts
+        self.predictor = Predictor.load(Path(files["head"]), fetch_frozen(Path(files["frozen"])))
+
+    def predict(self, context, model_input, params=None):
+        rows = self.predictor.predict(model_input["image"].tolist())
+        classes = self.predictor.classes
+        return pd.DataFrame(
+            {
+                "label": [classes[row.argmax()] for row in rows],
+                "probabilities": [dict(zip(classes, map(float, row))) for row in rows],
+            }
+        )
+
+
+set_model(ServedModel())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +174,54 @@ def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Pa
     assert pd.read_parquet(out)["a"].tolist() == [1]
     said = headstart(registered, "score", "data", str(tmp_path / "o"), "--model", "models:/none/1", status=1)
     assert "cannot fetch models:/none/1" in said
+
+
+def test_a_version_older_than_the_column_path_is_asked_with_bytes(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate compares with such a champion, by its own code."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registered}/mlflow/mlflow.db")
+    number = register_older(tmp_path)
+    expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
+    files = [registered / "data" / path for path in expected["path"]]
+    scores = score(f"models:/headstart/{number}", files, is_timed=True)
+    assert scores.labels == expected["predicted"].tolist()
+    assert scores.classes == ("dark", "light", "white")
+    assert scores.milliseconds is not None
+    assert 0.1 < scores.milliseconds < 5000
+    assert 0.01 < scores.megabytes < 5
+
+    (tmp_path / "damaged.png").write_bytes(files[0].read_bytes()[:100])
+    (tmp_path / "list.txt").write_text(f"damaged.png\n{files[0]}\n")
+    out = tmp_path / "older.parquet"
+    command = ("score", str(tmp_path / "list.txt"), str(out), "--model", f"models:/headstart/{number}")
+    assert "scored 2 images, 1 without a label" in headstart(registered, *command)
+    damaged, good = pd.read_parquet(out).to_dict(orient="records")
+    assert "cannot be decoded" in damaged["error"]
+    assert good["label"] == expected["predicted"][0]
+    probability = good[f"probability:{good['label']}"]
+    assert abs(probability - expected[f"probability:{good['label']}"][0]) < 1e-3
+
+
+def register_older(folder: Path) -> str:
+    """Version 1 with code as it was before it knew paths; the number of the new version."""
+    stored = models.fetch("models:/headstart/1")
+    (folder / "older.py").write_text(OLDER)
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("binary", "image")]),
+        outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
+    )
+    with mlflow.start_run():
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(folder / "older.py"),
+            artifacts={"head": str(stored.head), "frozen": str(stored.frozen)},
+            code_paths=[str(stored.folder / "code" / "headstart")],
+            pip_requirements=["mlflow"],
+            signature=signature,
+            registered_model_name="headstart",
+        )
+    return str(logged.registered_model_version)
 
 
 def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> None:

@@ -32,36 +32,36 @@ class ModelProcess:
     Args:
         model: its URI, or the folder of a fetched one (`models.fetch`).
         batch: images in one forward pass.
+        cache: where frozen tensors are fetched to and kept; without it this machine's own.
 
     Raises:
         TrackingError: it does not load, or fails otherwise than by an image that cannot be read.
     """
 
-    def __init__(self, model: str, batch: int = 32) -> None:
+    def __init__(self, model: str, batch: int = 32, cache: Path | None = None) -> None:
         self._model = model
         self.batch = batch
+        self._own = {} if cache is None else {"HEADSTART_CACHE": str(cache)}
 
     def __enter__(self) -> "ModelProcess":
         script = str(Path(__file__).with_name("answering.py"))
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(), SETTING: EVERYTHING}
+        settings = {"MLFLOW_TRACKING_URI": tracking.tracking_uri(), SETTING: EVERYTHING, **self._own}
         self._log: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-P", script, self._model],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment,
+            env={**os.environ, **settings},
             text=True,
             encoding="utf-8",
         )
         try:
-            loaded = self._read()
-            if Path(loaded["code"]).resolve() == PACKAGE:
+            if Path(self._read()["code"]).resolve() == PACKAGE:
                 raise TrackingError(f"{self._model} ran the code of this tree, not the code packed with it")
         except BaseException:
             self._end()
             raise
-        self.version: str = loaded["version"]
         return self
 
     def __exit__(
