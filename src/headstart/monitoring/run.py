@@ -12,11 +12,11 @@ import pandas as pd
 
 from headstart import paths
 from headstart.cache import default_folder
+from headstart.data.finding import find_images
 from headstart.data.manifest import read_manifest
 from headstart.errors import DataError, ParamsError
 from headstart.files import write_text
 from headstart.lineage import fresh_clone
-from headstart.model.scoring import find_images
 from headstart.monitoring import page
 from headstart.monitoring.drift import Drift, Reference, Rules, compare
 from headstart.monitoring.observing import Observed, Observer
