@@ -83,8 +83,12 @@ def about(out: Path) -> dict[str, object]:
     return found
 
 
-def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.parquet"
+def test_a_folder_is_scored_as_evaluate_did_and_once(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, temporary = tmp_path / "out.parquet", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     assert f"{out}: scored 36 images by models:/headstart/1" in headstart(
         registered, "score", "data", str(out)
     )
@@ -121,6 +125,7 @@ def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path:
     said = headstart(registered, "score", "data", str(out), "--model", f"models:/headstart/{again.version}")
     assert f"scored 36 images by models:/headstart/{again.version}" in said
     assert set(pd.read_parquet(out)["model_version"]) == {f"models:/headstart/{again.version}"}
+    assert not list(temporary.glob("headstart-model-*"))
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp_path: Path) -> None:
@@ -161,9 +166,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     assert "cannot be decoded" in errors.loc[7, "error"]
     assert "ClientConnectorError" in errors.loc[9, "error"]
     assert "there is no file" in errors.loc[300, "error"]
-
-    (tmp_path / "missing.png").write_bytes(images[0].read_bytes())
-    assert f"scored {ROWS} images, 2 without a label" in headstart(registered, "score", str(source), str(out))
 
 
 def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Path) -> None:
@@ -226,10 +228,11 @@ def register_older(folder: Path) -> str:
 
 def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> None:
     out = tmp_path / "flow.parquet"
-    (tmp_path / "list.txt").write_text(f"{registered}/data/dark/000.png\nmissing.png\n")
+    source = str(tmp_path / "list.txt")
+    Path(source).write_text(f"{registered}/data/dark/000.png\nmissing.png\n")
     script = (
         "import asyncio; from flows.scoring import score_images;"
-        f"print(score_images({str(tmp_path / 'list.txt')!r}, {str(out)!r}));"
+        f"print(score_images({source!r}, {str(out)!r}, 'models:/headstart/1'));"
         "from prefect.client.orchestration import get_client\n"
         "with get_client(sync_client=True) as client: print(*(a.data for a in client.read_artifacts()))"
     )
@@ -248,6 +251,11 @@ def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> N
     assert "- 1 x there is no file" in done.stdout
     assert "`headstart lineage models:/headstart/1`" in done.stdout
     assert len(pd.read_parquet(out)) == 2
+
+    (tmp_path / "missing.png").write_bytes((registered / "data/dark/000.png").read_bytes())
+    assert f"{out}: scored 2 images by models:/headstart/1" in headstart(
+        registered, "score", source, str(out), "--model", "models:/headstart/1"
+    )
 
 
 def wait_for(

@@ -1,6 +1,6 @@
 """Answer lists of image paths with a stored model and the code packed with it: run as a script.
 
-It imports nothing of Headstart, so that the model's own code answers. Argument: the model's folder or URI.
+It imports nothing of Headstart, so that the model's own code answers. Argument: the model's folder.
 First it prints {"code": FOLDER}; then, for each line {"paths": [...], "batch": N} of its input, a line
 {"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It ends with its input.
 """

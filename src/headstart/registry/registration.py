@@ -25,7 +25,7 @@ from headstart.import_closure import import_closure
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
-from headstart.registry import frozen, overview, record, served_model, shared, tracking, versions
+from headstart.registry import frozen, models, overview, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
 from headstart.registry.model_process import Answer, ModelProcess
 from headstart.registry.signature import signature
@@ -338,9 +338,10 @@ def _probe(uri: str, is_stored_now: bool) -> None:
     """
     expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
     files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
+    stored = models.fetch(uri)
     with (
         tempfile.TemporaryDirectory() as empty,
-        ModelProcess(uri, cache=Path(empty) if is_stored_now else None) as process,
+        ModelProcess(stored, cache=Path(empty) if is_stored_now else None) as process,
     ):
         _compare(expected, process.ask(files))
 

@@ -40,7 +40,7 @@ def score(uri: str, files: Sequence[Path], *, is_timed: bool = False) -> Scores:
     """
     stored = models.fetch(uri)
     paths = [str(path.resolve()) for path in files]
-    with ModelProcess(str(stored.folder), BATCH) as process:
+    with ModelProcess(stored, BATCH) as process:
         answers: list[Answer] = []
         for start in range(0, len(paths), AT_ONCE):
             answers += process.ask(paths[start : start + AT_ONCE])
