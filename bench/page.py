@@ -205,7 +205,8 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield (
             f"**The machine was busy**: {load:.1f} processes wanted its {threads} threads before the start. A quiet "
-            "one is faster, and the ratios are noisy."
+            "one is faster. The two ways were measured one after the other, so that their ratio shows how that load "
+            "changed, not what HTTP costs: one below 1 cannot be."
         )
     yield ""
     yield (
