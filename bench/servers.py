@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-START_SECONDS = 90
+START_SECONDS = 180
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _running(command: list[str], settings: dict[str, str], log: Path, health: st
             start_new_session=True,
         )
         try:
-            _wait(health)
+            wait_for(health)
             yield
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -80,7 +80,8 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _wait(address: str) -> None:
+def wait_for(address: str) -> None:
+    """Return when something answers there."""
     end = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -125,7 +125,7 @@ def score_to_file(
     with _alone(folder):
         if _known(out).get("inputs") == whole:  # by another process, meanwhile
             return Scored(out, version, len(inputs), was_there=True)
-        process = ModelProcess(str(stored.folder), batch)
+        process = ModelProcess(stored, batch)
         _score_parts(parts, inputs, version, classes, process, report)
         about = {"version": asdict(version), "source": source, "batch": batch, "inputs": whole}
         _join(parts, out, _schema(classes, about), classes)

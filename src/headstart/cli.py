@@ -409,9 +409,10 @@ def _describe(chosen: argparse.Namespace) -> None:
 
 def _classify(chosen: argparse.Namespace) -> None:
     files = _enter_with(*chosen.paths)
+    from headstart.data.finding import find_images
     from headstart.model.backbone import BackboneSource
     from headstart.model.classifier import Classifier
-    from headstart.model.scoring import find_images, score
+    from headstart.model.scoring import score
     from headstart.prediction_output import print_top
 
     params = _params()
@@ -431,8 +432,9 @@ def _classify(chosen: argparse.Namespace) -> None:
 def _predict(chosen: argparse.Namespace) -> None:
     model, *files = _enter_with(chosen.model or str(paths.HEAD), *chosen.paths)
     model = model if chosen.model else str(paths.HEAD)
+    from headstart.data.finding import find_images
     from headstart.model.predictor import Predictor
-    from headstart.model.scoring import find_images, score
+    from headstart.model.scoring import score
     from headstart.prediction_output import print_predictions
 
     images = find_images(files)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headstart.data.finding import find_images
 from headstart.data.folders import NOT_IMAGES
 from headstart.errors import DataError
-from headstart.model.scoring import find_images
 
 COLUMN = "path"
 LISTS = (".txt", ".csv", ".parquet")

@@ -13,11 +13,46 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import Map
 from projects import draw_images, edit_params, make_repository, make_tree, repro, run
+
+from headstart.registry import models
+from headstart.registry.scoring import score
 
 pytestmark = pytest.mark.server
 ROWS = 520
+OLDER = """
+from pathlib import Path
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+
+class ServedModel(PythonModel):
+    def load_context(self, context):
+        from headstart.model.predictor import Predictor
+        from headstart.registry.frozen import fetch_frozen
+
+        files = context.artifacts
+        self.predictor = Predictor.load(Path(files["head"]), fetch_frozen(Path(files["frozen"])))
+
+    def predict(self, context, model_input, params=None):
+        rows = self.predictor.predict(model_input["image"].tolist())
+        classes = self.predictor.classes
+        return pd.DataFrame(
+            {
+                "label": [classes[row.argmax()] for row in rows],
+                "probabilities": [dict(zip(classes, map(float, row))) for row in rows],
+            }
+        )
+
+
+set_model(ServedModel())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +83,12 @@ def about(out: Path) -> dict[str, object]:
     return found
 
 
-def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.parquet"
+def test_a_folder_is_scored_as_evaluate_did_and_once(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, temporary = tmp_path / "out.parquet", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     assert f"{out}: scored 36 images by models:/headstart/1" in headstart(
         registered, "score", "data", str(out)
     )
@@ -86,6 +125,7 @@ def test_a_folder_is_scored_as_evaluate_did_and_once(registered: Path, tmp_path:
     said = headstart(registered, "score", "data", str(out), "--model", f"models:/headstart/{again.version}")
     assert f"scored 36 images by models:/headstart/{again.version}" in said
     assert set(pd.read_parquet(out)["model_version"]) == {f"models:/headstart/{again.version}"}
+    assert not list(temporary.glob("headstart-model-*"))
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp_path: Path) -> None:
@@ -127,9 +167,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     assert "ClientConnectorError" in errors.loc[9, "error"]
     assert "there is no file" in errors.loc[300, "error"]
 
-    (tmp_path / "missing.png").write_bytes(images[0].read_bytes())
-    assert f"scored {ROWS} images, 2 without a label" in headstart(registered, "score", str(source), str(out))
-
 
 def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.parquet"
@@ -141,12 +178,61 @@ def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Pa
     assert "cannot fetch models:/none/1" in said
 
 
+def test_a_version_older_than_the_column_path_is_asked_with_bytes(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate compares with such a champion, by its own code."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registered}/mlflow/mlflow.db")
+    number = register_older(tmp_path)
+    expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
+    files = [registered / "data" / path for path in expected["path"]]
+    scores = score(f"models:/headstart/{number}", files, is_timed=True)
+    assert scores.labels == expected["predicted"].tolist()
+    assert scores.classes == ("dark", "light", "white")
+    assert scores.milliseconds is not None
+    assert 0.1 < scores.milliseconds < 5000
+    assert 0.01 < scores.megabytes < 5
+
+    (tmp_path / "damaged.png").write_bytes(files[0].read_bytes()[:100])
+    (tmp_path / "list.txt").write_text(f"damaged.png\n{files[0]}\n")
+    out = tmp_path / "older.parquet"
+    command = ("score", str(tmp_path / "list.txt"), str(out), "--model", f"models:/headstart/{number}")
+    assert "scored 2 images, 1 without a label" in headstart(registered, *command)
+    damaged, good = pd.read_parquet(out).to_dict(orient="records")
+    assert "cannot be decoded" in damaged["error"]
+    assert good["label"] == expected["predicted"][0]
+    probability = good[f"probability:{good['label']}"]
+    assert abs(probability - expected[f"probability:{good['label']}"][0]) < 1e-3
+
+
+def register_older(folder: Path) -> str:
+    """Version 1 with code as it was before it knew paths; the number of the new version."""
+    stored = models.fetch("models:/headstart/1")
+    (folder / "older.py").write_text(OLDER)
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("binary", "image")]),
+        outputs=Schema([ColSpec("string", "label"), ColSpec(Map("double"), "probabilities")]),
+    )
+    with mlflow.start_run():
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(folder / "older.py"),
+            artifacts={"head": str(stored.head), "frozen": str(stored.frozen)},
+            code_paths=[str(stored.folder / "code" / "headstart")],
+            pip_requirements=["mlflow"],
+            signature=signature,
+            registered_model_name="headstart",
+        )
+    return str(logged.registered_model_version)
+
+
 def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> None:
     out = tmp_path / "flow.parquet"
-    (tmp_path / "list.txt").write_text(f"{registered}/data/dark/000.png\nmissing.png\n")
+    source = str(tmp_path / "list.txt")
+    Path(source).write_text(f"{registered}/data/dark/000.png\nmissing.png\n")
     script = (
         "import asyncio; from flows.scoring import score_images;"
-        f"print(score_images({str(tmp_path / 'list.txt')!r}, {str(out)!r}));"
+        f"print(score_images({source!r}, {str(out)!r}, 'models:/headstart/1'));"
         "from prefect.client.orchestration import get_client\n"
         "with get_client(sync_client=True) as client: print(*(a.data for a in client.read_artifacts()))"
     )
@@ -165,6 +251,11 @@ def test_the_flow_scores_and_shows_counts(registered: Path, tmp_path: Path) -> N
     assert "- 1 x there is no file" in done.stdout
     assert "`headstart lineage models:/headstart/1`" in done.stdout
     assert len(pd.read_parquet(out)) == 2
+
+    (tmp_path / "missing.png").write_bytes((registered / "data/dark/000.png").read_bytes())
+    assert f"{out}: scored 2 images by models:/headstart/1" in headstart(
+        registered, "score", source, str(out), "--model", "models:/headstart/1"
+    )
 
 
 def wait_for(

@@ -61,7 +61,7 @@ def test_what_cannot_be_read_says_why(folder: Path) -> None:
         (str(folder), "there is no file"),
         ("/dev/zero", "there is no file"),
         ("a\0b", "cannot be read|there is no file"),
-        ("http://127.0.0.1:9/a.png", "cannot be read"),
+        ("http://127.0.0.1:9/a.png", "cannot be read: ClientConnectorError"),
         ("nothing://a.png", "cannot be read"),
     ):
         with pytest.raises(DataError, match=message):

@@ -1,7 +1,6 @@
 """Predictions of image files, in batches, with memory bounded; a file that cannot be read stops nothing."""
 
-import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,30 +16,6 @@ BATCH = 16
 WORKERS = 4
 
 Item = TypeVar("Item")
-
-
-def find_images(patterns: Iterable[str]) -> list[Path]:
-    """Files, the files of folders, and what glob patterns match, in the order given.
-
-    Hidden files are passed over.
-
-    Raises:
-        DataError: a folder or a pattern without any file.
-    """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
-        elif path.exists() or not glob.has_magic(pattern):
-            files = [path]  # one that is missing is reported with the others
-        else:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - of any folder
-            files = [Path(match) for match in matches if Path(match).is_file()]
-        if not files:
-            raise DataError(f"{pattern} matches no file")
-        found.update(dict.fromkeys(files))
-    return list(found)
 
 
 def score(
@@ -89,7 +64,3 @@ def score_items(
             rows = iter(predict(np.stack(good))) if good else iter(())
             for item, pixels in zip(items[start : start + batch], read_ones, strict=True):
                 yield item, next(rows) if isinstance(pixels, np.ndarray) else pixels
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from headstart.cache import default_folder
+from headstart.data.finding import find_images
 from headstart.data.manifest import read_manifest
 from headstart.errors import ParamsError
 from headstart.files import write_text
-from headstart.model.scoring import find_images
 from headstart.monitoring import page
 from headstart.monitoring.drift import Drift, Reference, Rules, compare
 from headstart.monitoring.observing import Observed, Observer

@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 
 from headstart.errors import TrackingError
 from headstart.registry import tracking
+from headstart.registry.models import StoredModel
 from headstart.registry.path_access import EVERYTHING, SETTING
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -30,38 +31,40 @@ class ModelProcess:
     """A context: the model is loaded when it begins, and its process ends with it, or with this process.
 
     Args:
-        model: its URI, or the folder of a fetched one (`models.fetch`).
+        model: its files; they are needed until the end.
         batch: images in one forward pass.
+        cache: where frozen tensors are fetched to and kept; without it this machine's own.
 
     Raises:
         TrackingError: it does not load, or fails otherwise than by an image that cannot be read.
     """
 
-    def __init__(self, model: str, batch: int = 32) -> None:
+    def __init__(self, model: StoredModel, batch: int = 32, cache: Path | None = None) -> None:
         self._model = model
         self.batch = batch
+        self._own = {} if cache is None else {"HEADSTART_CACHE": str(cache)}
 
     def __enter__(self) -> "ModelProcess":
         script = str(Path(__file__).with_name("answering.py"))
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking.tracking_uri(), SETTING: EVERYTHING}
+        settings = {"MLFLOW_TRACKING_URI": tracking.tracking_uri(), SETTING: EVERYTHING, **self._own}
         self._log: IO[bytes] = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", script, self._model],
+            [sys.executable, "-P", script, str(self._model.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment,
+            env={**os.environ, **settings},
             text=True,
             encoding="utf-8",
         )
         try:
-            loaded = self._read()
-            if Path(loaded["code"]).resolve() == PACKAGE:
-                raise TrackingError(f"{self._model} ran the code of this tree, not the code packed with it")
+            if Path(self._read()["code"]).resolve() == PACKAGE:
+                raise TrackingError(
+                    f"{self._model.name} ran the code of this tree, not the code packed with it"
+                )
         except BaseException:
             self._end()
             raise
-        self.version: str = loaded["version"]
         return self
 
     def __exit__(
@@ -92,7 +95,7 @@ class ModelProcess:
     def _failure(self, what: str) -> TrackingError:
         self._log.seek(0)
         said = self._log.read().decode(errors="replace").strip()[-ERROR_CHARACTERS:]
-        return TrackingError(f"the model {self._model} does not answer: {what}\n{said}".strip())
+        return TrackingError(f"the model {self._model.name} does not answer: {what}\n{said}".strip())
 
     def _end(self) -> None:
         self._process.kill()

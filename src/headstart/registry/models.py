@@ -1,5 +1,8 @@
 """The files of a stored model: its head, and the frozen tensors that it runs."""
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +43,8 @@ class StoredModel:
 def fetch(uri: str) -> StoredModel:
     """The files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
 
+    They are removed when this process ends.
+
     Raises:
         TrackingError: MLflow is out of reach, has no such model, or one that is not ours.
     """
@@ -49,7 +54,9 @@ def fetch(uri: str) -> StoredModel:
         if uri.startswith("models:/") and "@" in uri:
             model, alias = uri.removeprefix("models:/").split("@", 1)
             name = f"models:/{model}/{client.get_model_version_by_alias(model, alias).version}"
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
+        own = tempfile.mkdtemp(prefix="headstart-model-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=own))
         loaded = Model.load(str(folder))
     files = loaded.flavors.get("python_function", {}).get("artifacts", {})
     stored = next((files[name] for name in ("backbone", "frozen") if name in files), None)

@@ -83,5 +83,6 @@ def _read_url(url: str) -> bytes:
         with fsspec.open(url, "rb") as file:
             data: bytes = file.read(LARGEST_BYTES + 1)
     except Exception as error:  # each kind of source has errors of its own
-        raise DataError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+        reason = error.__cause__ or error  # fsspec calls a web server out of reach "not found"
+        raise DataError(f"{url} cannot be read: {type(reason).__name__}: {reason}") from error
     return data

@@ -3,10 +3,7 @@
 import csv
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -28,8 +25,9 @@ from headstart.import_closure import import_closure
 from headstart.model import checkpoint
 from headstart.model.modules import head_of, prefix_of
 from headstart.model.network import plan, spec_of
-from headstart.registry import frozen, overview, record, served_model, shared, tracking, versions
+from headstart.registry import frozen, models, overview, record, served_model, shared, tracking, versions
 from headstart.registry.dataset import DvcSource, ImageFolder
+from headstart.registry.model_process import Answer, ModelProcess
 from headstart.registry.signature import signature
 from headstart.registry.versions import Registered
 
@@ -339,23 +337,20 @@ def _probe(uri: str, is_stored_now: bool) -> None:
         TrackingError: it does not load, runs other code, or answers otherwise.
     """
     expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
-    files = [str(paths.DATA / path) for path in expected["path"]]
-    script = str(Path(__file__).with_name("probe.py"))
-    with tempfile.TemporaryDirectory() as empty:
-        environment = {**os.environ, **({"HEADSTART_CACHE": empty} if is_stored_now else {})}
-        command = [sys.executable, "-P", script, uri, *files]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise TrackingError(f"the stored model does not answer: {done.stderr.strip()[-2000:]}")
-    answer = json.loads(done.stdout.splitlines()[-1])
-    if Path(answer["code"]).resolve() == PACKAGE:
-        raise TrackingError("the stored model ran the code of this tree, not the code packed with it")
-    _compare(expected, answer["predictions"])
+    files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
+    stored = models.fetch(uri)
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        ModelProcess(stored, cache=Path(empty) if is_stored_now else None) as process,
+    ):
+        _compare(expected, process.ask(files))
 
 
-def _compare(expected: pd.DataFrame, answers: Sequence[dict[str, Any]]) -> None:
+def _compare(expected: pd.DataFrame, answers: Sequence[Answer]) -> None:
     for row, answer in zip(expected.to_dict(orient="records"), answers, strict=True):
-        found = answer["probabilities"]
+        found = answer.probabilities
+        if found is None:
+            raise TrackingError(f"the stored model does not answer for {row['path']}: {answer.error}")
         gap = max(abs(found[name] - row[f"probability:{name}"]) for name in found)
         if gap > TOLERANCE:
             raise TrackingError(

@@ -1,22 +1,18 @@
-"""Answers of a registered version to image files, from a process that runs the version's own code."""
+"""Answers of a registered version to the gate's image files, how long one takes, and its size."""
 
-import json
-import subprocess
-import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from statistics import median
 
 from headstart.errors import TrackingError
+from headstart.registry import models
+from headstart.registry.model_process import Answer, ModelProcess
 
-PACKAGE = Path(__file__).resolve().parent.parent
 BATCH = 16
-TIMED = 20
+AT_ONCE = 64  # images in a request to the process
+WARM_UP, TIMED = 3, 20
 
 
 @dataclass(frozen=True)
@@ -25,13 +21,12 @@ class Scores:
 
     Attributes:
         labels: one a file.
-        probabilities: float64 [N, C], columns as `classes`.
+        classes: all that it knows.
         milliseconds: median of a batch of one; None where it was not timed.
         megabytes: of the version's own files; a backbone that versions share is not counted.
     """
 
     labels: list[str]
-    probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
     milliseconds: float | None
     megabytes: float
@@ -41,27 +36,33 @@ def score(uri: str, files: Sequence[Path], *, is_timed: bool = False) -> Scores:
     """Ask a version, `models:/NAME/VERSION`, about image files.
 
     Raises:
-        TrackingError: it does not load or answer, or code of this tree answered in its place.
+        TrackingError: it does not load or answer, cannot read one of them, or code of this tree answered.
     """
-    with TemporaryDirectory() as folder:
-        job, out = Path(folder) / "job.json", Path(folder) / "answers.parquet"
-        paths = [str(path.resolve()) for path in files]
-        wanted = {"uri": uri, "files": paths, "batch": BATCH, "timed": TIMED if is_timed else 0}
-        job.write_text(json.dumps({**wanted, "out": str(out)}), encoding="utf-8")
-        command = [sys.executable, "-P", str(Path(__file__).with_name("scorer.py")), str(job)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise TrackingError(f"{uri} does not answer: {done.stderr.strip()[-2000:]}")
-        said = json.loads(done.stdout.splitlines()[-1])
-        if Path(said["code"]).resolve() == PACKAGE:
-            raise TrackingError(f"{uri} ran the code of this tree, not the code packed with it")
-        table = pq.read_table(out)
-    classes = tuple(said["classes"])
-    flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    stored = models.fetch(uri)
+    paths = [str(path.resolve()) for path in files]
+    with ModelProcess(stored, BATCH) as process:
+        answers: list[Answer] = []
+        for start in range(0, len(paths), AT_ONCE):
+            answers += process.ask(paths[start : start + AT_ONCE])
+        milliseconds = _time(process, paths[0]) if is_timed else None
+    labels = []
+    for path, answer in zip(paths, answers, strict=True):
+        if answer.label is None:
+            raise TrackingError(f"{uri} does not answer for {path}: {answer.error}")
+        labels.append(answer.label)
     return Scores(
-        labels=table["label"].to_pylist(),
-        probabilities=flat.reshape(-1, len(classes)),
-        classes=classes,
-        milliseconds=said["milliseconds"],
-        megabytes=said["bytes"] / 1e6,
+        labels=labels,
+        classes=tuple(sorted(answers[0].probabilities or {})),
+        milliseconds=milliseconds,
+        megabytes=sum(path.stat().st_size for path in stored.folder.rglob("*") if path.is_file()) / 1e6,
     )
+
+
+def _time(process: ModelProcess, path: str) -> float:
+    """Median milliseconds of a batch of one."""
+    taken = []
+    for _ in range(WARM_UP + TIMED):
+        started = time.perf_counter()
+        process.ask([path])
+        taken.append(1000 * (time.perf_counter() - started))
+    return median(taken[WARM_UP:])
