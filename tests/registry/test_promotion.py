@@ -131,39 +131,10 @@ def test_promotions_by_hand_and_by_command(registry: Registry) -> None:
     assert page.count(journal.HEADING) == 1
     assert "3 refused, none stays" in page
 
-
-def test_the_newest_change_counts_and_a_deleted_version_is_told(registry: Registry) -> None:
-    said: list[str] = []
-
-    def promote_another_meanwhile(text: str) -> None:
-        if not said:
-            registry.set_by_hand("2")
-        said.append(text)
-
-    registry.set_by_hand("3")
-    outcome = registry.reconcile(promote_another_meanwhile)
-    assert any("changed again meanwhile" in text for text in said)
-    assert outcome.champion == registry.champion() == "2"
-    assert registry.changes()[-1].before == "1"
-
+    registry.headstart("promote", "models:/headstart/2")
     registry.client.delete_model_version("headstart", "1")
     assert "version 1, the champion before, was deleted" in registry.headstart("rollback", status=1)
     assert registry.champion() == "2"
-
-
-def test_entries_that_were_changed_or_removed_are_seen(repository: Path) -> None:
-    client = tracking.connect()
-    client.create_registered_model("other")
-    for before, after in ((None, "1"), ("1", "2"), ("2", "3"), ("3", "2")):
-        journal.append(client, "other", journal.Change("promotion", before, after, "a person"))
-    entries = journal._stored(client, "other")
-    assert journal.read(client, "other").faults == ()
-    with pytest.raises(Exception, match="already logged|changing param"):
-        client.log_param(entries[0][1].info.run_id, journal.PARAM, "{}")
-    client.delete_run(entries[1][1].info.run_id)
-    assert journal.read(client, "other").faults == ("entries 2 to 2 were removed",)
-    client.delete_run(entries[3][1].info.run_id)
-    assert "entry 4, the last one, was removed" in journal.read(client, "other").faults
     with pytest.raises(HeadstartError):
         promotion.rollback("nothing of this name", "a person", "")
 
