@@ -118,6 +118,22 @@ def test_an_override_counts_for_one_change(registry: Registry) -> None:
     assert not {key for key in registry.tags("3") if key.startswith("promotion.")}
 
 
+def test_a_promotion_that_is_refused_accepts_nothing_that_was_set_by_hand(registry: Registry) -> None:
+    registry.promote("1")
+    registry.set_by_hand("3")  # which nobody has judged yet
+    with pytest.raises(HeadstartError, match="does not pass the gate"):
+        registry.promote("4")
+    assert registry.reconcile().is_refusal
+    assert registry.champion == "1"
+    registry.set_by_hand("2")
+    kept = registry.promote("2").change
+    assert kept is not None
+    assert (kept.before, kept.after, kept.who, kept.verdict) == ("1", "2", "ann", "passed")
+    registry.set_by_hand("3")
+    registry.promote("1")
+    assert [(each.before, each.after) for each in registry.changes()[-2:]] == [("2", "3"), ("3", "1")]
+
+
 def test_a_rollback_takes_back_one_promotion_after_the_other(registry: Registry) -> None:
     with pytest.raises(HeadstartError, match="no champion before no version"):
         promotion.rollback(NAME, "ann", "")

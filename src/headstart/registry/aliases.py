@@ -27,7 +27,8 @@ def settle(registered: Registered, decision: Decision) -> Registered:
                 first = Change(
                     "promotion", None, number, "training", "no champion yet", "passed", decision.sentence()
                 )
-                journal.append(client, name, first)
+                if journal.read(client, name).champion != number:  # the guard may have been first
+                    journal.append(client, name, first)
         versions.mark_champion(client, name)
         client.set_model_version_tag(name, number, versions.STATE_TAG, versions.COMPLETE)
         aliases = versions.aliases_of(client, name, client.get_model_version(name, number))

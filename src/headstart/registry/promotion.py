@@ -43,18 +43,21 @@ def promote(
     """
     client = tracking.connect()
     with tracking.translated("read the journal"):
-        before = _record_unseen(client, name).champion
-    if before == number:
+        known, seen = journal.read(client, name).champion, _champion(client, name)
+    if known == seen == number:
         return Outcome(name, number, None, f"{name}: version {number} is champion already")
-    verdict, sentence = _judge(name, number, settings, before, say)
+    verdict, sentence = _judge(name, number, settings, known, say)
     if verdict != "passed" and not override:
         raise HeadstartError(
             f"{name} version {number} does not pass the gate and stays as it is: {sentence}. To promote "
             "it all the same: --override REASON, which is recorded"
         )
     reason = "" if verdict == "passed" else override or ""
-    change = Change("promotion", before, number, who, why, verdict, sentence, reason)
-    return _change(client, name, change)
+    with tracking.translated(
+        "read the journal"
+    ):  # what was set by hand is replaced, so that it stays unjudged
+        before = known if seen == number else _record_unseen(client, name).champion
+    return _change(client, name, Change("promotion", before, number, who, why, verdict, sentence, reason))
 
 
 def rollback(name: str, who: str, why: str) -> Outcome:
