@@ -135,7 +135,10 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
-            raise kind(f"cannot {self._what} at {without_password(tracking_uri())}: {error}") from error
+            said = f"cannot {self._what} at {without_password(tracking_uri())}: {error}"
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                said += ". `headstart run` makes versions; MLFLOW_TRACKING_URI names another server"
+            raise kind(said) from error
 
 
 def _is_unreachable(error: BaseException | None) -> bool:
