@@ -51,7 +51,7 @@ def reconcile() -> "Outcome":
     from headstart.registry import gate, promotion
 
     params = load_params(paths.PARAMS)
-    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    settings = gate.GateSettings.of(params)
     return promotion.reconcile(
         params.register_.model, settings, lambda text: get_run_logger().info("%s", text)
     )

@@ -320,7 +320,7 @@ def judge_version(registered: "Registered") -> "Decision":
     from headstart.registry import gate
 
     params = load_params(paths.PARAMS)
-    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    settings = gate.GateSettings.of(params)
     decision = gate.check(
         registered.name, registered.version, settings, say=lambda text: get_run_logger().info("%s", text)
     )

@@ -587,7 +587,7 @@ def _promote(chosen: argparse.Namespace) -> None:
 
     params = load_params(paths.PARAMS)
     name, number = versions.named(chosen.model, params.register_.model)
-    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    settings = gate.GateSettings.of(params)
 
     def say(text: str) -> None:
         print(f"gate: {text}", file=sys.stderr, flush=True)
@@ -646,7 +646,7 @@ def _judged(name: str, number: str, params: "Params") -> "Decision":
     from headstart.provenance import origin
     from headstart.registry import gate
 
-    settings = gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    settings = gate.GateSettings.of(params)
     decision = gate.check(
         name, number, settings, say=lambda text: print(f"gate: {text}", file=sys.stderr, flush=True)
     )

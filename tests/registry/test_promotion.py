@@ -48,7 +48,7 @@ class Registry:
 
 def settings() -> gate.GateSettings:
     params = load_params(Path("params.yaml"))
-    return gate.GateSettings.of(params.register_.thresholds.model_dump(), params.gate.model_dump())
+    return gate.GateSettings.of(params)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow.entities import Metric
@@ -20,6 +20,9 @@ from headstart.registry.paired import Flags, Margins, compare
 from headstart.registry.record import Record, open_record
 from headstart.registry.recorded_images import Earlier, TestImages, earlier_heads, seen_by, test_images
 from headstart.registry.scoring import Scores, score
+
+if TYPE_CHECKING:
+    from headstart.params import Params
 
 __all__ = ["Check", "Decision", "GateSettings", "check"]
 
@@ -49,21 +52,22 @@ class GateSettings:
     max_size_mb: float
 
     @classmethod
-    def of(cls, thresholds: Mapping[str, float], gate: Mapping[str, Any]) -> "GateSettings":
-        """From the sections of params.yaml as plain values."""
+    def of(cls, params: "Params") -> "GateSettings":
+        """From params.yaml."""
+        own = params.gate
         return cls(
-            thresholds=dict(thresholds),
+            thresholds=params.register_.thresholds.model_dump(),
             margins=Margins(
-                overall=gate["margin"],
-                of_class=gate["class_margin"],
-                confidence=gate["confidence"],
-                min_images=gate["min_images"],
-                min_class_images=gate["min_class_images"],
+                overall=own.margin,
+                of_class=own.class_margin,
+                confidence=own.confidence,
+                min_images=own.min_images,
+                min_class_images=own.min_class_images,
             ),
-            behaviour={name: gate[name] for name in behaviour.CHANGES},
-            behaviour_images=gate["behaviour_images"],
-            max_latency_ms=gate["max_latency_ms"],
-            max_size_mb=gate["max_size_mb"],
+            behaviour={name: getattr(own, name) for name in behaviour.CHANGES},
+            behaviour_images=own.behaviour_images,
+            max_latency_ms=own.max_latency_ms,
+            max_size_mb=own.max_size_mb,
         )
 
 
