@@ -1,5 +1,6 @@
 """Every test has a store, a tracking server and settings of its own."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,18 @@ import pytest
 from projects import draw_images, make_repository, make_tree
 
 from headstart.tree import QUIET
+
+
+def forget_servers() -> None:
+    """MLflow keeps the servers that a test named, in its modules and in this process's environment."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
+    if "mlflow" in sys.modules:
+        from mlflow.tracking._model_registry import utils as registry
+        from mlflow.tracking._tracking_service import utils as tracking
+
+        tracking._tracking_uri = None
+        registry._registry_uri = None
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +31,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_PYTHON", sys.executable)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PYTHONPATH", "HEADSTART_STARTED_AGAIN"):
+    forget_servers()
+    for name in ("PREFECT_API_URL", "PYTHONPATH", "HEADSTART_STARTED_AGAIN"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -71,7 +71,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     ):
         author = make_author(folder, sshd)
         a, b = (make_host(folder / name, pool, sshd) for name, pool in (("a", "cpu"), ("b", "gpu")))
-        for pool in (a.pool, b.pool):
+        for pool in (a.pool, b.pool, "guard"):
             prefect.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         placing = {"HEADSTART_BRANCH": "main", "HEADSTART_PLACEMENT": "stage/gpu"}
         workers = [start_worker(a, {**addresses, **placing}), start_worker(b, addresses)]
