@@ -12,7 +12,7 @@ import numpy as np
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from headstart.errors import LineageError
+from headstart.errors import LineageError, TrackingError, UnreachableError
 from headstart.evaluation.intervals import wilson
 from headstart.registry import behaviour, card, tracking, versions
 from headstart.registry.decision import Check, Decision, passed_if
@@ -206,7 +206,12 @@ def _against(
         nothing = np.zeros(len(unseen), np.bool_)
         labels = [images.labels[index] for index in unseen]
         return compare(labels, nothing, nothing, settings.margins), None
-    theirs = score(champion.name, [images.files[index] for index in unseen])
+    try:
+        theirs = score(champion.name, [images.files[index] for index in unseen])
+    except UnreachableError:
+        raise
+    except TrackingError as error:
+        return [Check("accuracy_difference", "inconclusive", None, "the champion answers", str(error))], None
     pairs = [
         (index, label)
         for index, label in zip(unseen, theirs.labels, strict=True)
