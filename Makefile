@@ -38,7 +38,7 @@ test: install  ## the default test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: install  ## tests with servers, a browser or the full network
-	$(BIN)/python -m pytest -m 'slow or server'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or server'
 
 bench: install  ## every benchmark, about an hour on 2 cores; then docs/performance.md
 	$(BIN)/python bench/backbone.py
