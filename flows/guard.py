@@ -13,12 +13,12 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from headstart import paths
+from headstart.registry.versions import CHAMPION
 from headstart.tree import enter_tree
 from headstart.webhook import Deliveries, WebhookRefused, secret_in, verify
 
 SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
 DEPLOYMENT = "promotion/guard"
-ALIAS = "champion"
 LONGEST = 64 * 1024  # bytes of a delivery
 LOG = logging.getLogger("uvicorn.error")  # MLflow's log says no more than that a delivery failed
 
@@ -51,7 +51,7 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
         except ValueError as error:
             raise HTTPException(400, f"the delivery is no JSON: {error}") from error
         if not _is_about(event, model):
-            return {"ignored": f"not the alias {ALIAS} of {model}"}
+            return {"ignored": f"not the alias {CHAMPION} of {model}"}
         try:
             return {"started": await run_in_threadpool(start)}
         except Exception as error:  # MLflow sends it again
@@ -75,7 +75,7 @@ def _is_about(event: Any, model: str) -> bool:
     """Aliases are case-sensitive: `Champion` is another one."""
     match event:
         case {"entity": "model_version_alias", "data": {"name": name, "alias": alias}}:
-            return bool(name == model and alias == ALIAS)
+            return bool(name == model and alias == CHAMPION)
     return False
 
 

@@ -5,7 +5,6 @@ prefect.yaml may start a training, an automation may tell people.
 """
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
@@ -15,8 +14,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.newest_code import newest
-from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, bring_to_newest
+from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, in_newest
 from headstart import paths
 from headstart.tree import enter_tree
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from headstart.monitoring.run import Monitored
 
 EVENT = "headstart.drift"
-PAGE = Path("reports/monitoring.html")
 NAMED = 10
 STATES = {"no drift": "Completed", "drift": "Drift", "inconclusive": "Inconclusive"}
 
@@ -42,9 +39,7 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
     """
     enter_tree()
     with alone_in_tree():
-        done: State[Any] = (newest("flows.monitoring").compare if bring_to_newest() else compare)(
-            source, model
-        )
+        done: State[Any] = in_newest("flows.monitoring", compare)(source, model)
     return done
 
 
@@ -74,7 +69,7 @@ def look(sources: list[str], model: str) -> "Monitored":
 
     rules = run.rules_of(load_params(paths.PARAMS).monitor)
     compared = run.monitor(sources, model, rules, get_run_logger().info)
-    compared.write(PAGE, None)
+    compared.write(paths.MONITORING, None)
     return compared
 
 

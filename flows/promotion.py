@@ -8,8 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows.newest_code import newest
-from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, bring_to_newest
+from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, in_newest
 from headstart import paths
 from headstart.tree import enter_tree
 
@@ -28,7 +27,7 @@ def check_champion() -> State[None]:
     """
     enter_tree()
     with alone_in_tree():
-        done: State[None] = (newest("flows.promotion").judge if bring_to_newest() else judge)()
+        done: State[None] = in_newest("flows.promotion", judge)()
     return done
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
-from flows.newest_code import newest
-from flows.training import AGAIN, alone_in_tree, bring_to_newest
+from flows.training import AGAIN, alone_in_tree, in_newest
 from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def score_images(source: str, out: str, model: str = "models:/headstart@champion
     """
     enter_tree()
     with alone_in_tree():  # what runs is imported here: a flow beside this one may bring the tree elsewhere
-        run = newest("flows.scoring").score_and_tell if bring_to_newest() else score_and_tell
+        run = in_newest("flows.scoring", score_and_tell)
         import_module("headstart.batch_scoring")
     sentence: str = run(source, out, model, batch)
     return sentence

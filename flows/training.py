@@ -5,7 +5,7 @@ a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +76,17 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         end_with_parent()
     with alone_in_tree():
         try:
-            moved = bring_to_newest()
+            run = in_newest("flows.training", train_in_tree)
         except Exception as error:
             publish_failure(error)
             raise
-        done: State[Any] = (newest("flows.training").train_in_tree if moved else train_in_tree)(init_from)
+        done: State[Any] = run(init_from)
         return done
+
+
+def in_newest(module: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Bring a worker's clone to the newest commit; the function of this module as it is there."""
+    return getattr(newest(module), function.__name__) if bring_to_newest() else function
 
 
 def bring_to_newest() -> bool:
@@ -316,16 +321,10 @@ def register_model(run_id: str | None) -> "Registered":
 def judge_version(registered: "Registered") -> "Decision":
     """The gate: a new version against thresholds, the champion, changed pictures and limits."""
     from headstart.params import load_params
-    from headstart.provenance import origin
-    from headstart.registry import gate
+    from headstart.provenance.judging import judge
 
     params = load_params(paths.PARAMS)
-    settings = gate.GateSettings.of(params)
-    decision = gate.check(
-        registered.name, registered.version, settings, say=lambda text: get_run_logger().info("%s", text)
-    )
-    origin.keep_page(f"models:/{registered.name}/{registered.version}")
-    return decision
+    return judge(registered.name, registered.version, params, lambda text: get_run_logger().info("%s", text))
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

@@ -18,12 +18,12 @@ from headstart.files import replacing
 from headstart.model import checkpoint
 from headstart.registry import models
 from headstart.registry.model_process import Answer, ModelProcess
+from headstart.registry.signature import BATCH, LARGEST_BATCH
 from headstart.scoring_inputs import Input, find_inputs, mark_of
 
 METADATA_KEY = b"headstart"
 PART_ROWS = 256  # at most as many images are scored again after a kill
 GROUP_VALUES = 4_000_000  # probabilities in a row group of the result
-BATCH = 32
 DISTINCT, OTHER = 1000, "other reasons"
 
 
@@ -111,8 +111,8 @@ def score_to_file(
         TrackingError: MLflow is out of reach, or the model does not answer.
     """
     folder = out.with_name(f"{out.name}.parts")
-    if not 1 <= batch <= 256:
-        raise DataError(f"batch is {batch}; expected 1 to 256 images")
+    if not 1 <= batch <= LARGEST_BATCH:
+        raise DataError(f"batch is {batch}; expected 1 to {LARGEST_BATCH} images")
     known = _known(out)
     inputs = find_inputs(source, without=(out, folder))
     stored = models.fetch(model)

@@ -17,7 +17,6 @@ from headstart.tree import enter_tree
 
 if TYPE_CHECKING:
     from headstart.params import Params
-    from headstart.registry.gate import Decision
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -348,9 +347,6 @@ def _add_promotion_commands(commands: "argparse._SubParsersAction[argparse.Argum
     guard.set_defaults(run=_guard)
 
 
-MONITORING = Path("reports/monitoring.html")
-
-
 def _add_monitor_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     about = (
         "new images against those that a version was made of: classes, confidence, features, brightness, "
@@ -367,7 +363,7 @@ def _add_monitor_commands(commands: "argparse._SubParsersAction[argparse.Argumen
 
 def _monitor(chosen: argparse.Namespace) -> None:
     json_path, page_path, *given = _enter_with(
-        str(chosen.json or MONITORING), str(chosen.html or MONITORING), *chosen.paths
+        str(chosen.json or paths.MONITORING), str(chosen.html or paths.MONITORING), *chosen.paths
     )
     from headstart.monitoring import run
 
@@ -379,7 +375,7 @@ def _monitor(chosen: argparse.Namespace) -> None:
         run.rules_of(params.monitor),
         lambda text: print(text, file=sys.stderr, flush=True),
     )
-    page = Path(page_path) if chosen.html else MONITORING
+    page = Path(page_path) if chosen.html else paths.MONITORING
     found.write(page, Path(json_path) if chosen.json else None)
     print(f"{found.as_text()}\n\nPage: {page}")
     sys.exit({"no drift": 0, "drift": 3, "inconclusive": 4}[found.found.verdict])
@@ -528,11 +524,15 @@ def _data(chosen: argparse.Namespace) -> None:
         lineage.pull_data()
 
 
+def _flow_path(root: Path) -> str:
+    """Where a process of `flows/` imports from."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
+
+
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
-    inherited = os.environ.get("PYTHONPATH")
-    source = os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
-    environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": source}
+    environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": _flow_path(root)}
     flow = subprocess.run([sys.executable, str(root / "flows" / "training.py")], env=environment)
     sys.exit(flow.returncode)
 
@@ -558,9 +558,10 @@ def _register(chosen: argparse.Namespace) -> None:
     if registered.is_new:
         print(keeping.keep_run(registered.run_id))
     if not registered.is_settled:
+        from headstart.provenance.judging import judge
         from headstart.registry import aliases
 
-        decision = _judged(registered.name, registered.version, params)
+        decision = judge(registered.name, registered.version, params, _say_gate)
         registered = aliases.settle(registered, decision)
         print(decision.sentence())
     print(registered.sentence())
@@ -570,47 +571,40 @@ def _gate(chosen: argparse.Namespace) -> None:
     enter_tree()
     import json
 
-    from headstart.params import load_params
+    from headstart.provenance.judging import judge
     from headstart.registry import versions
 
-    params = load_params(paths.PARAMS)
+    params = _params()
     name, number = versions.named(chosen.model, params.register_.model)
-    decision = _judged(name, number, params)
+    decision = judge(name, number, params, _say_gate)
     print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
     sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
 
 
 def _promote(chosen: argparse.Namespace) -> None:
     enter_tree()
-    from headstart.params import load_params
     from headstart.registry import gate, promotion, versions
 
-    params = load_params(paths.PARAMS)
+    params = _params()
     name, number = versions.named(chosen.model, params.register_.model)
     settings = gate.GateSettings.of(params)
-
-    def say(text: str) -> None:
-        print(f"gate: {text}", file=sys.stderr, flush=True)
-
-    done = promotion.promote(name, number, settings, _user(), chosen.why, chosen.override, say)
+    done = promotion.promote(name, number, settings, _user(), chosen.why, chosen.override, _say_gate)
     print(done.sentence)
 
 
 def _rollback(chosen: argparse.Namespace) -> None:
     enter_tree()
-    from headstart.params import load_params
     from headstart.registry import promotion
 
-    name = chosen.model or load_params(paths.PARAMS).register_.model
+    name = chosen.model or _params().register_.model
     print(promotion.rollback(name, _user(), chosen.why).sentence)
 
 
 def _history(chosen: argparse.Namespace) -> None:
     enter_tree()
-    from headstart.params import load_params
     from headstart.registry import journal, tracking
 
-    name = chosen.model or load_params(paths.PARAMS).register_.model
+    name = chosen.model or _params().register_.model
     client = tracking.connect()
     with tracking.translated("read the journal"):
         found = journal.read(client, name)
@@ -622,9 +616,7 @@ def _history(chosen: argparse.Namespace) -> None:
 
 def _guard(chosen: argparse.Namespace) -> None:
     root = enter_tree()
-    inherited = os.environ.get("PYTHONPATH")
-    source = os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
-    os.environ["PYTHONPATH"] = source
+    os.environ["PYTHONPATH"] = _flow_path(root)
     script = str(root / "flows" / "guard.py")
     given = ["--host", chosen.host, "--port", str(chosen.port)]
     given += ["--url", chosen.url] if chosen.url else []
@@ -641,17 +633,8 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-def _judged(name: str, number: str, params: "Params") -> "Decision":
-    """The gate's decision, recorded on the version with the page of what made it."""
-    from headstart.provenance import origin
-    from headstart.registry import gate
-
-    settings = gate.GateSettings.of(params)
-    decision = gate.check(
-        name, number, settings, say=lambda text: print(f"gate: {text}", file=sys.stderr, flush=True)
-    )
-    origin.keep_page(f"models:/{name}/{number}")
-    return decision
+def _say_gate(text: str) -> None:
+    print(f"gate: {text}", file=sys.stderr, flush=True)
 
 
 def _reproduce(chosen: argparse.Namespace) -> None:

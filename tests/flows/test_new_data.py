@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import commit, draw_images, edit_params, run
+from projects import commit, draw_images, edit_params, headstart, run
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.server
@@ -33,12 +33,6 @@ def source(repository: Path, tmp_path: Path) -> Path:
 def grow_old(folder: Path) -> None:
     for path in folder.rglob("*.png"):
         os.utime(path, (time.time() - 7200,) * 2)
-
-
-def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def data_ref(root: Path) -> str:

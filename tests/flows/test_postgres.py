@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from projects import commit, run
+from projects import commit, headstart, run
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -58,10 +58,6 @@ def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
     finally:
         assert "worker cpu, mlflow, prefect" in headstart(project, "services", "stop")
-
-
-def headstart(root: Path, *arguments: str) -> str:
-    return run(root, str(root / "bin" / "headstart"), *arguments).stdout
 
 
 def train() -> str:

@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Map
-from projects import draw_images, edit_params, make_repository, make_tree, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
 
 from headstart.registry import models
 from headstart.registry.scoring import score
@@ -70,12 +70,6 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         repro(root)
         assert "version 1 registered" in run(root, str(root / "bin" / "headstart"), "register").stdout
     return root
-
-
-def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def about(out: Path) -> dict[str, object]:

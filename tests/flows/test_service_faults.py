@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import checkpoints, processes, wait_for
-from projects import commit, edit_params, repro, run
+from projects import commit, edit_params, headstart, repro, run
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -92,10 +92,6 @@ def team(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
             yield found
         finally:
             headstart(repository, "services", "stop")
-
-
-def headstart(root: Path, *arguments: str) -> str:
-    return run(root, str(root / "bin" / "headstart"), *arguments).stdout
 
 
 def test_services_that_are_killed(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import wait_for
-from projects import commit, edit_params, run
+from projects import commit, edit_params, headstart, run
 from servers import free_port
 
 from headstart import owner
@@ -89,12 +89,6 @@ def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) ->
         assert "worker cpu, mlflow, prefect" in said
         assert not [entry for entry in left if owner.started(entry["pid"]) == entry["started"]]
         assert "nothing was running" in headstart(project, "services", "stop")
-
-
-def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def train(**settings: Any) -> FlowRun:

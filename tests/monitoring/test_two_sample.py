@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from headstart.monitoring.drift import SUBJECTS
 from headstart.monitoring.two_sample import (
     Outcome,
     energy_test,
@@ -11,6 +12,7 @@ from headstart.monitoring.two_sample import (
     largest_gap_test,
     shares_test,
 )
+from headstart.params import MONITOR_CHECKS
 
 PERMUTATIONS = 999
 
@@ -102,3 +104,7 @@ def test_columns_that_never_vary_and_identical_rows_are_no_drift() -> None:
     assert energy_test(rows, rows[:20], 99, 0) == Outcome(0.0, 1.0)
     rows[:, 0] = np.arange(40)
     assert energy_test(rows, rows, 99, 0).p_value > 0.5
+
+
+def test_params_know_how_many_checks_there_are() -> None:
+    assert len(SUBJECTS) == MONITOR_CHECKS

@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
-from projects import commit, draw_images, edit_params, repro, run
+from projects import commit, draw_images, edit_params, headstart, repro, run
 
 pytestmark = pytest.mark.server
-
-
-def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import edit_params, repro, run
+from projects import edit_params, headstart, repro, run
 
 from headstart.errors import HeadstartError
 from headstart.params import load_params
-from headstart.registry import gate, journal, promotion, tracking
+from headstart.registry import gate, journal, promotion, tracking, versions
 from headstart.registry.promotion import Outcome
 
 pytestmark = pytest.mark.slow
@@ -24,15 +24,13 @@ class Registry:
     client: MlflowClient
 
     def headstart(self, *arguments: str, status: int = 0) -> str:
-        done = run(self.root, str(self.root / "bin" / "headstart"), *arguments, check=False)
-        assert done.returncode == status, done.stdout
-        return done.stdout
+        return headstart(self.root, *arguments, status=status)
 
     def set_by_hand(self, number: str, alias: str = "champion") -> None:
         self.client.set_registered_model_alias("headstart", alias, number)
 
     def champion(self) -> str | None:
-        return promotion._champion(self.client, "headstart")
+        return versions.champion(self.client, "headstart")
 
     def reconcile(self, say: promotion.Say = print) -> Outcome:
         return promotion.reconcile("headstart", settings(), say)

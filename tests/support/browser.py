@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from servers import free_port, wait_for
 
 SECONDS = 60
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -75,9 +76,7 @@ class Browser:
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """A browser with an empty profile in `folder`, for as long as the block runs."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
+    port = free_port()
     driver = subprocess.Popen(
         ["/usr/bin/chromedriver", f"--port={port}"],
         stdout=subprocess.DEVNULL,
@@ -86,7 +85,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        _wait(f"{address}/status")
+        wait_for(f"{address}/status")
         options = {
             "binary": "/usr/bin/chromium",
             "args": [*ARGUMENTS, f"--user-data-dir={folder / 'profile'}"],
@@ -107,14 +106,3 @@ def _call(address: str, body: object = None, method: str | None = None) -> Any:
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=SECONDS) as answer:
         return json.load(answer)["value"]
-
-
-def _wait(address: str) -> None:
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            _call(address)
-            return
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.2)

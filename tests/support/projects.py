@@ -93,3 +93,10 @@ def run(root: Path, *command: str, check: bool = True) -> "subprocess.CompletedP
 def repro(root: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """`dvc repro` with this interpreter."""
     return run(root, sys.executable, "-m", "dvc", "repro", *arguments, check=check)
+
+
+def headstart(root: Path, *arguments: str, status: int = 0) -> str:
+    """What the tree's own command prints; it must end with `status`."""
+    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
+    assert done.returncode == status, done.stdout
+    return done.stdout

@@ -76,16 +76,11 @@ def render_report(report: Report) -> str:
 
     Of the mistakes it shows the 24 most confident, of the excluded files the first 200.
     """
-    # Here, so that the stages before the report do not pay for jinja2.
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters.update(data_uri=data_uri, png_size=_png_size, share=_share, decimal=_decimal)
-    page = environment.from_string(files(PACKAGE).joinpath(TEMPLATE).read_text("utf-8")).render(
+    return render(
+        PACKAGE,
+        TEMPLATE,
+        {"png_size": _png_size, "share": _share, "decimal": _decimal},
         report=report,
-        css=page_css(),
         wide=WIDE,
         tiles=tiles(report.metrics),
         wrong=round(report.metrics.images * (1 - report.metrics.accuracy)),
@@ -94,6 +89,21 @@ def render_report(report: Report) -> str:
         rows=class_rows(report.counts),
         total=[sum(split.values()) for split in report.counts.values()],
     )
+
+
+def render(
+    package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
+) -> str:
+    """A page of a template, with the style of all pages: text for a UTF-8 file, no network, no script."""
+    # Here, so that the stages before the report do not pay for jinja2.
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters.update(data_uri=data_uri, **filters)
+    source = files(package).joinpath(template).read_text("utf-8")
+    page = environment.from_string(source).render(css=page_css(), **values)
     # File names need not be valid Unicode; a page must be.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -1,14 +1,13 @@
 """The monitoring page: verdict, checks, distributions, the least familiar images; no network, no script."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from headstart.data.decoding import decode
 from headstart.errors import DataError
-from headstart.evaluation.report import Figure, data_uri, page_css, thumbnail_jpeg
+from headstart.evaluation.report import Figure, render, thumbnail_jpeg
 from headstart.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
 from headstart.monitoring.observing import Observed
 from headstart.monitoring.plots import shares_png, values_png
@@ -28,23 +27,17 @@ AXES = {
 
 def as_html(model: str, source: str, found: Drift, reference: Reference, new: Observed) -> str:
     """The page; the same bytes for the same comparison."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters.update(data_uri=data_uri, p_value=p_value)
-    template = files("headstart.monitoring").joinpath("drift.html.j2").read_text("utf-8")
-    page = environment.from_string(template).render(
+    return render(
+        "headstart.monitoring",
+        "drift.html.j2",
+        {"p_value": p_value},
         model=model,
         source=source,
         found=found,
         figures=_figures(found, reference, new) if len(new) else [],
         unusual=[(each, _thumbnail(Path(each.path))) for each in found.unusual[:PICTURED]],
         failures=found.failures[:FAILURES_SHOWN],
-        css=page_css(),
     )
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_json(model: str, source: str, found: Drift) -> str:

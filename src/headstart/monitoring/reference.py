@@ -1,6 +1,5 @@
 """What a version's own images look like, computed once and kept in the cache."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,3 @@ def _load(path: Path) -> Observed:
     table = pd.DataFrame(described["names"])
     table[list(NUMBERS)] = tensors["numbers"].numpy()
     return Observed(table[list(COLUMNS)], tensors["features"].numpy(), ())
-
-
-def key_of(parts: dict[str, object]) -> str:
-    """A digest of what a kept reference depends on."""
-    import hashlib
-
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -17,11 +17,12 @@ from headstart.files import write_text
 from headstart.monitoring import page
 from headstart.monitoring.drift import Drift, Reference, Rules, compare
 from headstart.monitoring.observing import Observed, Observer
-from headstart.monitoring.reference import kept, key_of
+from headstart.monitoring.reference import kept
 from headstart.progress import bar
 from headstart.registry import models
 from headstart.registry.record import MANIFEST, Record, open_record
 from headstart.registry.recorded_images import files_of
+from headstart.rows import recipe_digest
 from headstart.store import Store
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _reference(record: Record, observer: Observer, store: Store, rules: Rules) -
 
 def _kept(record: Record, images: pd.DataFrame, observer: Observer, store: Store, split: str) -> Observed:
     """Rows are in the order of their pictures' digests, so that the first ones are drawn at random."""
-    key = key_of({"recipe": observer.recipe, "sha256": images["sha256"].tolist(), "images": split})
+    key = recipe_digest({"recipe": observer.recipe, "sha256": images["sha256"].tolist(), "images": split}, ())
 
     def make() -> Observed:
         with TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -171,17 +170,9 @@ def as_text(found: Comparison) -> str:
 
 def as_html(found: Comparison) -> str:
     """One page without network or script."""
-    from jinja2 import Environment, StrictUndefined
+    from headstart.evaluation.report import render
 
-    from headstart.evaluation.report import data_uri, page_css
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters.update(data_uri=data_uri)
-    template = files("headstart.provenance").joinpath("comparison.html.j2").read_text("utf-8")
-    page = environment.from_string(template).render(found=found, css=page_css(), shown=SHOWN)
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return render("headstart.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
 
 
 def as_json(found: Comparison) -> str:

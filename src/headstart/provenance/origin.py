@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,15 +61,9 @@ def as_json(page: Page) -> str:
 
 def as_html(page: Page, title: str) -> str:
     """One page without network or script."""
-    from jinja2 import Environment, StrictUndefined
+    from headstart.evaluation.report import render
 
-    from headstart.evaluation.report import page_css
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    template = files("headstart.provenance").joinpath("origin.html.j2").read_text("utf-8")
-    return environment.from_string(template).render(page=page, title=title, css=page_css())
+    return render("headstart.provenance", "origin.html.j2", {}, page=page, title=title)
 
 
 def keep_page(source: str) -> None:

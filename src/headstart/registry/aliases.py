@@ -1,11 +1,11 @@
 """The aliases that a new version gets from the gate's decision, once; later changes are people's."""
 
+from dataclasses import replace
+
 from headstart.registry import journal, tracking, versions
 from headstart.registry.decision import Decision
 from headstart.registry.journal import Change
 from headstart.registry.versions import Registered
-
-CHALLENGER = "challenger"
 
 
 def settle(registered: Registered, decision: Decision) -> Registered:
@@ -21,8 +21,8 @@ def settle(registered: Registered, decision: Decision) -> Registered:
     name, number = registered.name, registered.version
     with tracking.translated("set aliases"):
         if decision.passed:
-            client.set_registered_model_alias(name, CHALLENGER, number)
-            if versions.CHAMPION not in client.get_registered_model(name).aliases:
+            client.set_registered_model_alias(name, versions.CHALLENGER, number)
+            if versions.champion(client, name) is None:
                 client.set_registered_model_alias(name, versions.CHAMPION, number)
                 first = Change(
                     "promotion", None, number, "training", "no champion yet", "passed", decision.sentence()
@@ -32,4 +32,4 @@ def settle(registered: Registered, decision: Decision) -> Registered:
         versions.mark_champion(client, name)
         client.set_model_version_tag(name, number, versions.STATE_TAG, versions.COMPLETE)
         aliases = versions.aliases_of(client, name, client.get_model_version(name, number))
-    return Registered(name, number, aliases, registered.run_id, registered.is_new, True)
+    return replace(registered, aliases=aliases, is_settled=True)

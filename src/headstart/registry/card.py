@@ -115,8 +115,7 @@ def _links(record: Record) -> str:
         "every check": "gate/gate.json",
     }
     if tracking.is_shared():
-        base = tracking.server_name().rstrip("/")
-        run = f"{base}/#/experiments/{record.run.info.experiment_id}/runs/{record.run_id}"
+        run = tracking.page(f"experiments/{record.run.info.experiment_id}/runs/{record.run_id}")
         shown = ", ".join(f"[{title}]({run}/artifacts/{path})" for title, path in files.items())
     else:
         shown = ", ".join(f"{title} `{path}`" for title, path in files.items())

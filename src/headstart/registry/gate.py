@@ -94,7 +94,7 @@ def check(
     client = tracking.connect()
     with tracking.translated(f"judge {name} version {number}"):
         number = str(client.get_model_version(name, number).version)
-        against = champion or _champion(client, name)
+        against = champion or versions.champion(client, name)
         against = None if against == number else against
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -118,7 +118,7 @@ def check(
             other = open_record(f"models:/{name}/{against}", _new(folder / "champion"))
             say(f"the same images to the champion, version {against}")
             earlier = earlier_heads(other, folder / "champions")
-            found, rival = _against(images, own, other, earlier.pixels, settings)
+            found, rival = _against(images, own, other, earlier.pixels, settings, say)
             checks += found
             if earlier.unknown:
                 checks.append(_earlier("champions_earlier_heads", earlier, 0))
@@ -127,11 +127,6 @@ def check(
         with tracking.translated("record the decision"):
             _record(client, name, number, record, decision)
     return decision
-
-
-def _champion(client: MlflowClient, name: str) -> str | None:
-    number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
-    return None if number is None else str(number)
 
 
 def _new(folder: Path) -> Path:
@@ -196,7 +191,12 @@ def _earlier(name: str, earlier: Earlier, left_out: int) -> Check:
 
 
 def _against(
-    images: TestImages, own: Scores, champion: Record, earlier: set[str], settings: GateSettings
+    images: TestImages,
+    own: Scores,
+    champion: Record,
+    earlier: set[str],
+    settings: GateSettings,
+    say: Callable[[str], object],
 ) -> tuple[list[Check], float | None]:
     """Both on the images that the champion and its earlier heads never saw; its accuracy there."""
     seen = seen_by(champion) | earlier
@@ -211,7 +211,9 @@ def _against(
     except UnreachableError:
         raise
     except TrackingError as error:
-        return [Check("accuracy_difference", "inconclusive", None, "the champion answers", str(error))], None
+        say(str(error))
+        note = str(error).partition("\n")[0]  # what the process wrote would not fit into one line
+        return [Check("accuracy_difference", "inconclusive", None, "the champion answers", note)], None
     pairs = [
         (index, label)
         for index, label in zip(unseen, theirs.labels, strict=True)

@@ -246,18 +246,17 @@ def _show(client: MlflowClient, name: str, entries: list[Entry]) -> None:
 
 
 def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
-    base = tracking.server_name().rstrip("/") if tracking.is_shared() else ""
+    is_shared = tracking.is_shared()
     lines = ["| | when (UTC) | change | who | gate | why |", "|---|---|---|---|---|---|"]
     for entry in reversed(entries[-SHOWN:]):
         cells = [_cell(cell) for cell in _row(entry)]
         version = entry.change.refused or entry.change.after or entry.change.before
-        if base and version:
-            cells[2] = f"[{cells[2]}]({base}/#/models/{name}/versions/{version})"
+        if is_shared and version:
+            cells[2] = f"[{cells[2]}]({tracking.page(f'models/{name}/versions/{version}')})"
         lines.append(f"| {' | '.join(cells)} |")
     place = f"experiment `{EXPERIMENT}`"
-    if base:
-        found = client.get_experiment_by_name(EXPERIMENT)
-        place = f"[{place}]({base}/#/experiments/{found.experiment_id})" if found else place
+    if is_shared:
+        place = f"[{place}]({tracking.page(f'experiments/{tracking.experiment_id(client, EXPERIMENT)}')})"
     return "\n".join(
         [*lines, "", f"Every entry, {len(entries)} so far: `headstart history {name}`, {place}."]
     )

@@ -14,6 +14,7 @@ from headstart.errors import TrackingError
 from headstart.registry import tracking
 from headstart.registry.models import StoredModel
 from headstart.registry.path_access import EVERYTHING, SETTING
+from headstart.registry.signature import BATCH
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ERROR_CHARACTERS = 2000
@@ -39,7 +40,7 @@ class ModelProcess:
         TrackingError: it does not load, or fails otherwise than by an image that cannot be read.
     """
 
-    def __init__(self, model: StoredModel, batch: int = 32, cache: Path | None = None) -> None:
+    def __init__(self, model: StoredModel, batch: int = BATCH, cache: Path | None = None) -> None:
         self._model = model
         self.batch = batch
         self._own = {} if cache is None else {"HEADSTART_CACHE": str(cache)}

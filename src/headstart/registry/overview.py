@@ -39,7 +39,7 @@ def page_of(name: str, number: str) -> str:
     if not tracking.is_shared():
         return f"models:/{name}/{number}"
     tracking.connect()
-    return f"{tracking.server_name().rstrip('/')}/#/models/{name}/versions/{number}"
+    return tracking.page(f"models/{name}/versions/{number}")
 
 
 def has_current_pages() -> bool:
@@ -71,8 +71,8 @@ def links(name: str, number: str) -> list[str]:
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    number = client.get_registered_model(name).aliases.get(versions.CHAMPION)
-    return None if number is None else client.get_model_version(name, str(number))
+    number = versions.champion(client, name)
+    return None if number is None else client.get_model_version(name, number)
 
 
 def _metrics(client: MlflowClient, version: ModelVersion, champion: ModelVersion | None) -> list[str]:
@@ -127,8 +127,7 @@ def _links(client: MlflowClient, version: ModelVersion) -> list[str]:
     if not tracking.is_shared():
         return commands
     run = client.get_run(str(version.run_id)).info
-    base = tracking.server_name().rstrip("/")
-    page = f"{base}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    page = tracking.page(f"experiments/{run.experiment_id}/runs/{run.run_id}")
     files = {file.path for file in client.list_artifacts(run.run_id, "reports/data_docs")}
     validation = [
         f"[{words}]({page}/artifacts/reports/data_docs/{name}.html)"

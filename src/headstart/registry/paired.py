@@ -38,7 +38,8 @@ def difference(candidate: Flags, champion: Flags, confidence: float) -> tuple[fl
 
     An image counts only where one of the two alone is right: this is McNemar's test, asked for every
     difference instead of 0. Unlike the percentile bootstrap, which lets a model that is worse by the margin
-    pass twice as often as stated, it keeps its level with few images and says something where none differs.
+    pass more often than stated (`bench/paired.py`), it keeps near its level with few images and says
+    something where none differs.
 
     Args:
         candidate, champion: bool [N], whether each image was labelled right.

@@ -43,7 +43,7 @@ def promote(
     """
     client = tracking.connect()
     with tracking.translated("read the journal"):
-        known, seen = journal.read(client, name).champion, _champion(client, name)
+        known, seen = journal.read(client, name).champion, versions.champion(client, name)
     if known == seen == number:
         return Outcome(name, number, None, f"{name}: version {number} is champion already")
     verdict, sentence = _judge(name, number, settings, known, say)
@@ -95,7 +95,7 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
         with tracking.translated("compare alias and journal"):
             if not _is_registered(client, name):
                 return Outcome(name, None, None, f"{name}: no model of this name is registered")
-            known, seen = journal.read(client, name), _champion(client, name)
+            known, seen = journal.read(client, name), versions.champion(client, name)
             if known.champion == seen:
                 return Outcome(name, seen, None, f"{name}: alias and journal agree on {_words(seen)}")
             tags = {} if seen is None else dict(client.get_model_version(name, seen).tags)
@@ -105,7 +105,7 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
         verdict, sentence = _judge(name, seen, settings, known.champion, say)
         with tracking.translated("look at the alias again"):
             again = journal.read(client, name)
-            if _champion(client, name) != seen or again.entries != known.entries:
+            if versions.champion(client, name) != seen or again.entries != known.entries:
                 say(f"{name}: champion changed again meanwhile")
                 continue
             tags = dict(client.get_model_version(name, seen).tags)
@@ -131,7 +131,9 @@ def _judge(
     except UnreachableError:
         raise
     except HeadstartError as error:
-        return "failed", f"FAIL: it could not be judged: {error}"
+        say(str(error))
+        reason = str(error).partition("\n")[0]
+        return "failed", f"FAIL: it could not be judged: {reason}"
     return decision.verdict, decision.sentence()
 
 
@@ -176,7 +178,7 @@ def _put_back(
             "refusal", before, target, tags.get(BY, UNKNOWN), tags.get(WHY, ""), verdict, sentence, "", tried
         )
         journal.append(client, name, change)
-        if _champion(client, name) == tried:
+        if versions.champion(client, name) == tried:
             if target is None:
                 client.delete_registered_model_alias(name, CHAMPION)
             else:
@@ -201,7 +203,7 @@ def _tell(client: MlflowClient, name: str, number: str, told: str) -> None:
 
 def _record_unseen(client: MlflowClient, name: str) -> Journal:
     """The journal, after a change that nobody judged is written down as what was seen."""
-    known, seen = journal.read(client, name), _champion(client, name)
+    known, seen = journal.read(client, name), versions.champion(client, name)
     if known.champion != seen:
         journal.append(client, name, _unjudged(known, seen))
         known = journal.read(client, name)
@@ -229,11 +231,6 @@ def _champion_before(known: Journal) -> str | None:
     if known.champion is None:
         return stack[-1] if stack else None
     return stack[-2] if len(stack) > 1 else None
-
-
-def _champion(client: MlflowClient, name: str) -> str | None:
-    number = client.get_registered_model(name).aliases.get(CHAMPION)
-    return None if number is None else str(number)
 
 
 def _exists(client: MlflowClient, name: str, number: str) -> bool:

@@ -13,7 +13,6 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 COLUMNS = ("label", "probabilities", "model_version", "error")
-LARGEST_BATCH = 256
 LOADED_FROM = "registered_model_meta"  # MLflow writes it beside a model that it loads by version or alias
 
 
@@ -43,9 +42,10 @@ class ServedModel(PythonModel):
             MlflowException: the request has both columns or none, or paths that nobody allowed.
         """
         from headstart.model.scoring import score_items
+        from headstart.registry.signature import BATCH, LARGEST_BATCH
 
         items, read = self._items(model_input)
-        batch = int((params or {"batch": 32})["batch"])
+        batch = int((params or {"batch": BATCH})["batch"])
         if not 1 <= batch <= LARGEST_BATCH:
             raise _refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
         predictor = self.predictor

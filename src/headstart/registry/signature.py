@@ -4,7 +4,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Map
 
-BATCH = 32  # images in one forward pass
+BATCH, LARGEST_BATCH = 32, 256  # images in one forward pass
 
 
 def signature() -> ModelSignature:

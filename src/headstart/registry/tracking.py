@@ -57,6 +57,11 @@ def server_name() -> str:
     return without_password(mlflow.get_tracking_uri())
 
 
+def page(place: str) -> str:
+    """The address of one of the server's pages, such as `models/NAME/versions/1`."""
+    return f"{server_name().rstrip('/')}/#/{place}"
+
+
 def without_password(uri: str) -> str:
     """An address as it may be shown."""
     return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)

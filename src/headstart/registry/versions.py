@@ -63,14 +63,20 @@ def aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[st
     return tuple(sorted(a for a, number in aliases.items() if str(number) == str(found.version)))
 
 
+def champion(client: MlflowClient, name: str) -> str | None:
+    """Number of the version that is `champion` now."""
+    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if number is None else str(number)
+
+
 def mark_champion(client: MlflowClient, name: str) -> None:
     """Tag the version that is `champion` now, and its run: `headstart gc` keeps it for good."""
-    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    number = champion(client, name)
     if number is None:
         return
-    version = client.get_model_version(name, str(number))
+    version = client.get_model_version(name, number)
     if CHAMPION_TAG not in version.tags:
-        client.set_model_version_tag(name, str(number), CHAMPION_TAG, "yes")
+        client.set_model_version_tag(name, number, CHAMPION_TAG, "yes")
         client.set_tag(str(version.run_id), f"headstart.{CHAMPION_TAG}", "yes")
 
 
