@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import wait_for
 from projects import draw_images, edit_params, make_repository, repro, run
 from servers import prefect_server
 
@@ -45,7 +46,7 @@ def test_drift_is_a_state_an_artifact_and_an_event(
     draw_images(tmp_path / "new", {"dark": 0, "light": 0, "white": 30}, seed=5)
     assert "Finished in state Drift" in watch(tree, monkeypatch)
     found = {"event": {"name": ["headstart.drift"]}, "occurred": {"since": "2000-01-01T00:00:00Z"}}
-    [event] = ask(server, "events/filter", filter=found)["events"]
+    [event] = wait_for(lambda: ask(server, "events/filter", filter=found)["events"])  # kept in batches
     assert event["resource"]["prefect.resource.id"] == "headstart.model.headstart"
     assert event["payload"]["message"].startswith("models:/headstart/1: drift in 30 images: ")
     assert "brightness" in event["payload"]["checks"]
