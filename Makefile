@@ -12,7 +12,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo install data test test-slow bench lint format ui services services-stop serve lock clean
+.PHONY: demo install data test test-slow bench lint format ui services services-stop serve lock outdated clean
 
 demo: install data  ## sample data through the training flow, to a registered model
 	$(BIN)/headstart run
@@ -30,6 +30,10 @@ $(DONE): requirements.lock pyproject.toml
 	.tools/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $(DONE)
+
+# What only starts something installs nothing.
+$(BIN)/headstart:
+	@echo "error: there is no $(BIN): run \`make install\` first" >&2; exit 1
 
 data: install  ## the images that data.dvc names: drawn if they are the sample, else pulled
 	$(BIN)/headstart data
@@ -61,21 +65,34 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: install  ## MLflow on http://127.0.0.1:5000
+ui: | $(BIN)/headstart  ## MLflow on http://127.0.0.1:5000
 	sh mlflow/serve-ui $(ARGS)
 
-services: install  ## Prefect and MLflow servers and workers on loopback; GPU=cpu tries placement without a GPU
+services: | $(BIN)/headstart  ## Prefect and MLflow servers and workers on loopback; GPU=cpu tries placement without a GPU
 	$(BIN)/headstart services start --gpu $(GPU)
 
-services-stop:  ## ends exactly those
+services-stop: | $(BIN)/headstart  ## ends exactly those
 	$(BIN)/headstart services stop
 
-serve: install  ## the champion on http://127.0.0.1:5001/invocations
+serve: | $(BIN)/headstart  ## the champion on http://127.0.0.1:5001/invocations
 	sh mlflow/serve-model $(MODEL)
 
 lock: install  ## resolve pyproject.toml again
 	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
 
+outdated: install  ## the default suite with the newest versions of all dependencies; ARGS=tests/... for some
+	rm -rf .outdated
+	mkdir .outdated
+	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+		--no-emit-index-url --no-header pyproject.toml --output-file .outdated/requirements.txt
+	.tools/bin/uv venv --quiet --seed --python $(PYTHON) .outdated/venv
+	.tools/bin/uv pip sync --quiet --python .outdated/venv/bin/python .outdated/requirements.txt
+	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python .outdated/venv/bin/python --editable .
+	grep -hoE '^[a-z0-9.-]+==[^ ;]+' requirements.lock | sort >.outdated/before
+	grep -hoE '^[a-z0-9.-]+==[^ ;]+' .outdated/requirements.txt | sort >.outdated/after
+	@diff .outdated/before .outdated/after || true
+	.outdated/venv/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
+
 clean:  ## everything that can be made again, but no data and no results
-	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools .outdated .mypy_cache .pytest_cache .ruff_cache
