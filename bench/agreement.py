@@ -12,7 +12,7 @@ import pandas as pd
 from machine import keep
 from workspace import Workspace, draw_photographs
 
-from headstart.evaluation.intervals import wilson
+from headstart.pipeline.evaluation.intervals import wilson
 
 
 def main() -> None:

@@ -17,15 +17,16 @@ import torch
 from machine import IMAGE_FLOP, best_of, finish, keep, matmul_rate, timed
 from torchvision.models import vgg16
 
-from headstart import runtime
-from headstart.data.packed import PackedImages, write_npy_header
-from headstart.data.pixels import transform_of
-from headstart.model import checkpoint
-from headstart.model.features import Forward, write_features
-from headstart.model.modules import prefix_of
-from headstart.model.network import NetworkSpec, plan
-from headstart.model.vgg import vgg_layers
-from headstart.model.weights import random_tensors
+from headstart.ground import runtime
+from headstart.ground.settings import Precision
+from headstart.pipeline.features.compute import Forward, write_features
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.modules import prefix_of
+from headstart.pipeline.network.network import NetworkSpec, plan
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.network.weights import random_tensors
+from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
+from headstart.pipeline.pixels.transforms import transform_of
 
 NETWORK = plan(NetworkSpec("vgg16", 64, "linear", ("a", "b")))
 
@@ -74,7 +75,7 @@ def pack(path: Path, count: int) -> PackedImages:
 
 
 def measure(
-    precision: runtime.Precision,
+    precision: Precision,
     images: PackedImages,
     weights: dict[str, torch.Tensor],
     batch_size: int,
@@ -120,7 +121,7 @@ def measure(
     return row
 
 
-def plain_model(weights: dict[str, torch.Tensor], precision: runtime.Precision) -> torch.nn.Module:
+def plain_model(weights: dict[str, torch.Tensor], precision: Precision) -> torch.nn.Module:
     """torchvision's model, channels last, in the precision: one call a batch."""
     with torch.device("meta"):
         model = vgg16(weights=None)

@@ -15,32 +15,37 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+from machine import ROOT
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 
-from headstart import runtime
-from headstart.data.packed import PackedImages, write_npy_header
-from headstart.data.pixels import normalise
-from headstart.model import checkpoint
-from headstart.model.assembly import frozen_prefix, starting_head
-from headstart.model.examples import LabelledRows
-from headstart.model.feature_file import Features, Rows
-from headstart.model.features import Forward
-from headstart.model.image_rows import ImageRows
-from headstart.model.modules import Chain
-from headstart.model.network import Network, NetworkSpec, plan
-from headstart.model.training import TrainOptions, shuffled, train_head
-from headstart.model.vgg import vgg_layers
-from headstart.model.weights import initial_tensors, random_tensors
+from headstart.ground import runtime
+from headstart.params import load_params
+from headstart.pipeline.features.compute import Forward
+from headstart.pipeline.features.examples import LabelledRows
+from headstart.pipeline.features.feature_file import Features, Rows
+from headstart.pipeline.features.frozen import frozen_prefix
+from headstart.pipeline.features.image_rows import ImageRows
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import starting_head
+from headstart.pipeline.network.modules import Chain
+from headstart.pipeline.network.network import Network, NetworkSpec, plan
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.network.weights import initial_tensors, random_tensors
+from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
+from headstart.pipeline.pixels.transforms import normalise
+from headstart.pipeline.training.batches import shuffled
+from headstart.pipeline.training.one_head import train_head
+from headstart.pipeline.training.settings import Train
+from headstart.pipeline.training.training_data import TrainingData
 
 CLASSES = ("first", "second")
 IMAGES, BATCH = 48, 8
-OPTIONS = TrainOptions("adamw", 1e-3, 0.9, 0.01, "cosine", 2, BATCH, 9, 0)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained besides `classifier.6`, which is always new."""
+    """Layers trained besides `classifier.6`, which is always new."""
 
     title: str
     arch: str
@@ -90,13 +95,16 @@ def compare(case: Case, width: int, folder: Path) -> Result:
     images, labels = _images(folder / "images.npy")
     split, val = LabelledRows(range(IMAGES), labels), LabelledRows(range(BATCH), labels[:BATCH])
     rows = _rows(network, case, images, folder)
-    head = starting_head(network, folder / "backbone", OPTIONS.seed)
-    _, history = train_head(network, head, rows, split, val, OPTIONS)
+    settings = load_params(ROOT / "params.yaml").train.changed(
+        lr=1e-3, epochs=2, batch_size=BATCH, patience=9
+    )
+    head = starting_head(network, folder / "backbone", settings.seed)
+    _, history = train_head(TrainingData(network, rows, split, val), head, settings)
     last = head.tensors()
-    whole, losses = train_whole(case, network, weights, images, split)
+    whole, losses = train_whole(case, network, weights, images, split, settings)
     gaps = [float((last[name].double() - whole[name].double()).abs().max()) for name in network.head_names()]
     loss_gaps = [abs(a.train_loss - b) for a, b in zip(history, losses, strict=True)]
-    return Result(network.cut_name, max(loss_gaps), max(gaps), OPTIONS.epochs * IMAGES // BATCH)
+    return Result(network.cut_name, max(loss_gaps), max(gaps), settings.epochs * IMAGES // BATCH)
 
 
 def train_whole(
@@ -105,10 +113,11 @@ def train_whole(
     weights: dict[str, torch.Tensor],
     images: PackedImages,
     split: LabelledRows,
+    settings: Train,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The whole network in a plain loop; returns its tensors and the mean loss of each epoch."""
-    model = whole_network(case.arch, network, weights)
-    runtime.make_deterministic(OPTIONS.seed)
+    model = whole_network(case.arch, network, weights, settings.seed)
+    runtime.make_deterministic(settings.seed)
     model.eval().requires_grad_(False)
     for layer in network.layers:
         module = dict(model.named_modules()).get(layer.name)
@@ -116,13 +125,13 @@ def train_whole(
             module.requires_grad_(layer.is_trained)
             module.train(layer.is_trained or (layer in network.after and not layer.has_state))
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=OPTIONS.lr, weight_decay=OPTIONS.weight_decay)
-    steps = OPTIONS.epochs * IMAGES // BATCH
+    optimizer = torch.optim.AdamW(learning, lr=settings.lr, weight_decay=settings.weight_decay)
+    steps = settings.epochs * IMAGES // BATCH
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     transform = get_model_weights(case.arch).IMAGENET1K_V1.transforms()
-    order = runtime.generator(OPTIONS.seed)
+    order = runtime.generator(settings.seed)
     losses = []
-    for _ in range(OPTIONS.epochs):
+    for _ in range(settings.epochs):
         total = 0.0
         for numbers, labels in shuffled(Numbers(), split, BATCH, order):
             pixels = np.concatenate([images.rows(int(n), int(n) + 1) for n in numbers[:, 0]])
@@ -136,14 +145,14 @@ def train_whole(
     return model.state_dict(), losses
 
 
-def whole_network(arch: str, network: Network, weights: dict[str, torch.Tensor]) -> nn.Module:
+def whole_network(arch: str, network: Network, weights: dict[str, torch.Tensor], seed: int) -> nn.Module:
     """torchvision's model with the article's new last layer; narrower ones have its layers rebuilt."""
     model = get_model(arch, weights=None)
     for layer in network.layers:
         if layer.kind.tensors():
             group, number = layer.name.split(".")
             dict(model.named_children())[group][int(number)] = Chain([layer]).body[0]
-    new = initial_tensors([layer for layer in network.layers if layer.is_new], OPTIONS.seed)
+    new = initial_tensors([layer for layer in network.layers if layer.is_new], seed)
     model.load_state_dict({**weights, **new}, assign=True)
     return model.to(memory_format=torch.channels_last)
 
@@ -189,7 +198,8 @@ def table(results: list[tuple[Case, Result]], width: int) -> Iterator[str]:
     yield ""
     yield (
         f"Made by `.venv/bin/python bench/cut_proof.py` on {runtime.device_name()} with torch "
-        f"{torch.__version__}, torchvision {torchvision.__version__}; `tests/model/test_cut.py` holds it."
+        f"{torch.__version__}, torchvision {torchvision.__version__}; "
+        "`tests/pipeline/features/test_cut.py` holds it."
     )
 
 

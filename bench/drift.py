@@ -19,12 +19,12 @@ from drifted import DRIFTS, Change
 from machine import keep
 from workspace import Workspace
 
-from headstart.data.sample import IMAGES_PER_CLASS, LABELS, draw_image, draw_sample
-from headstart.evaluation.intervals import wilson
-from headstart.monitoring.drift import Drift, Reference, Rules, compare
-from headstart.monitoring.observing import Observed, Observer
+from headstart.pipeline.evaluation.intervals import wilson
+from headstart.pipeline.store.store import Store
 from headstart.progress import bar
-from headstart.store import Store
+from headstart.sources.sample import IMAGES_PER_CLASS, LABELS, draw_image, draw_sample
+from headstart.versions.monitoring.drift import Drift, Reference, Rules, compare
+from headstart.versions.monitoring.observing import Observed, Observer
 
 RULES = Rules(alpha=0.01, min_images=20, max_rows=1000, permutations=1000, seed=0)
 LEVELS = (0.01, 0.05)

@@ -34,7 +34,7 @@ def camera(picture: Image.Image, number: int) -> Image.Image:
 
 
 def new_class(picture: Image.Image, number: int) -> Image.Image:
-    """What training never saw: one to three drilled holes."""
+    """A defect that training never saw: one to three drilled holes."""
     random = np.random.default_rng(number)
     changed = picture.copy()
     draw = ImageDraw.Draw(changed)

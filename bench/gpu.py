@@ -17,21 +17,23 @@ from pathlib import Path
 import backbone
 import numpy as np
 import torch
-from machine import finish, keep, timed
+from machine import ROOT, finish, keep, timed
 from PIL import Image
 from torchvision.io import decode_jpeg
 
-from headstart import runtime
-from headstart.data.pixels import normalise, transform_of
-from headstart.model import checkpoint
-from headstart.model.assembly import starting_head
-from headstart.model.examples import LabelledRows
-from headstart.model.feature_file import Features, resident
-from headstart.model.features import Forward
-from headstart.model.modules import prefix_of
-from headstart.model.training import TrainOptions, train_head
-from headstart.model.vgg import vgg_layers
-from headstart.model.weights import random_tensors
+from headstart.ground import runtime
+from headstart.params import load_params
+from headstart.pipeline.features.compute import Forward
+from headstart.pipeline.features.examples import LabelledRows
+from headstart.pipeline.features.feature_file import Features, resident
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import starting_head
+from headstart.pipeline.network.modules import prefix_of
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.network.weights import random_tensors
+from headstart.pipeline.pixels.transforms import normalise, transform_of
+from headstart.pipeline.training.one_head import train_head
+from headstart.pipeline.training.training_data import TrainingData
 
 
 def main() -> None:
@@ -108,13 +110,15 @@ def train(folder: Path, rows: int, batch_size: int) -> dict[str, float]:
     labels = torch.arange(rows + held) % 2
     first, second = range(rows), range(rows, rows + held)
     train_rows, val_rows = LabelledRows(first, labels[:rows]), LabelledRows(second, labels[rows:])
-    options = TrainOptions("adamw", 1e-3, 0.9, 0.01, "cosine", 10, batch_size, 99, 0)
+    settings = load_params(ROOT / "params.yaml").train.changed(
+        lr=1e-3, epochs=10, batch_size=batch_size, patience=99
+    )
 
     def run() -> float:
         start = time.perf_counter()
         features = resident(Features(path))
         head = starting_head(backbone.NETWORK, folder / "none", 0)
-        train_head(backbone.NETWORK, head, features, train_rows, val_rows, options)
+        train_head(TrainingData(backbone.NETWORK, features, train_rows, val_rows), head, settings)
         finish()
         return time.perf_counter() - start
 

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, the machine's own rate, and where results are kept."""
+"""The machine of a benchmark, the machine's own rate, and where results are kept."""
 
 import json
 import subprocess
@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from headstart import runtime
+from headstart.ground import runtime
+from headstart.ground.settings import Precision
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -36,7 +37,7 @@ def finish() -> None:
         torch.cuda.synchronize()
 
 
-def matmul_rate(precision: runtime.Precision, side: int = SIDE) -> float:
+def matmul_rate(precision: Precision, side: int = SIDE) -> float:
     """Floating-point operations a second of a square product on the device."""
     dtype = runtime.DTYPES[precision]
     a, b = (torch.randn(side, side).to(runtime.device(), dtype) for _ in range(2))

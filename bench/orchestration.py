@@ -14,7 +14,7 @@ from machine import keep
 from servers import servers
 from workspace import Workspace
 
-from headstart.data.sample import draw_sample
+from headstart.sources.sample import draw_sample
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a registered version costs on the tracking server, beside a backbone that is stored once.
+"""The size of a registered version on the tracking server, beside a backbone that is stored once.
 
 Three versions: the first of a server, a second that trained another head, and a self-contained one.
 

@@ -22,8 +22,8 @@ def page() -> Iterator[str]:
     yield "# Performance"
     yield ""
     yield (
-        "`make bench` runs the scripts of `bench/`, writes their results to `bench/results/*.json` and makes "
-        "this page of them. Machines are noisy: ratios are taken in one run, and count more than seconds."
+        "`make bench` runs the scripts of `bench/`, stores their results in `bench/results/*.json` and generates "
+        "this page. Machines are noisy: trust ratios, which are taken within one run, more than seconds."
     )
     for name, section in SECTIONS.items():
         path = RESULTS / f"{name}.json"
@@ -44,8 +44,8 @@ def heading(title: str, script: str, result: dict[str, Any]) -> Iterator[str]:
 def backbone(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("The frozen part", "bench/backbone.py", result)
     yield (
-        "Packed images through the features stage's own loop, in images a second, against what a square "
-        "matrix product in the same precision implies (30.96 GFLOP an image) and against torchvision's model "
+        "Packed images through the features stage's own loop, in images per second, compared with the rate that a "
+        "square matrix product in the same precision implies (30.96 GFLOP per image) and with torchvision's model "
         "called with the same batch, channels last."
     )
     yield ""
@@ -59,9 +59,9 @@ def backbone(result: dict[str, Any]) -> Iterator[str]:
         )
     yield ""
     yield (
-        "What helps: on a processor the convolutions take two images at a time, whose maps stay in its caches; "
-        "the linear layers take the whole batch. In fp32 the library's convolutions need fewer operations than "
-        "they are counted as."
+        "The gain comes from running the convolutions on two images at a time, so that their maps stay in the "
+        "processor's caches, and the linear layers on the whole batch. In fp32 the library's convolutions need "
+        "fewer operations than the count above."
     )
 
 
@@ -94,7 +94,7 @@ def pipeline(result: dict[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"The article's loop takes {1000 * result['article_s_per_image']:.0f} ms an image and epoch, measured "
+        f"The article's loop takes {1000 * result['article_s_per_image']:.0f} ms per image and epoch, measured "
         "over two epochs of 300 of the images; it is linear in both. An epoch of head training takes "
         f"{result['epoch_s']:.2f} s here."
     )
@@ -114,9 +114,9 @@ def pipeline(result: dict[str, Any]) -> Iterator[str]:
     yield f"| DVC: hashing, copies to its cache | {cold:.1f} | {some:.1f} |"
     yield ""
     yield (
-        "What limits a run with few new images is fixed: five processes import torch or Great Expectations (1.5 to 3 s "
-        "each), the packed pixels are written anew and copied to DVC's cache, one batch of features is computed again "
-        "as a check of the store, and the head is trained."
+        "A run with few new images consists mostly of fixed costs: five processes import torch or Great Expectations "
+        "(1.5 to 3 s each), the packed pixels are rewritten and copied to DVC's cache, one batch of features is "
+        "recomputed to check the store, and the head is trained."
     )
 
 
@@ -137,11 +137,11 @@ def memory(result: dict[str, Any]) -> Iterator[str]:
     peaks = result["peak_mb"]
     counts = list(next(iter(peaks.values())))
     yield (
-        "MB of the largest resident set, by images; `classifier.6`, width "
+        "Largest resident set in MB, by number of images; `classifier.6`, width "
         + str(result["width"])
         + ". Target: flat, under 2,500."
     )
-    yield "Pages of mapped files count: validate and preprocess read the store through LMDB's map, at most 128 MiB of it."
+    yield "Pages of mapped files are included: validate and preprocess read the store through LMDB's map, at most 128 MiB of it."
     yield ""
     yield "| | " + " | ".join(f"{int(count):,}" for count in counts) + " |"
     yield "|---|" + "---|" * len(counts)
@@ -151,7 +151,7 @@ def memory(result: dict[str, Any]) -> Iterator[str]:
 
 def package(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("What a version costs on the tracking server", "bench/package.py", result)
-    yield "| version | stored | beside the trained tensors |"
+    yield "| version | stored | without the trained tensors |"
     yield "|---|---|---|"
     for row in result["rows"]:
         yield (
@@ -162,33 +162,33 @@ def package(result: dict[str, Any]) -> Iterator[str]:
 
 def orchestration(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("Orchestration", "bench/orchestration.py", result)
-    yield "The demo's flow from nothing, in seconds: the stages' own time, and what is around them."
+    yield "The demo's flow from nothing, in seconds: the stages themselves, and everything around them."
     yield ""
     names = {
         "stages_s": "the six stages",
-        "registration_s": "registration, with the model loaded again and asked",
+        "registration_s": "registration, including the check of the stored model",
         "dvc_s": "DVC: start, hashing, copies to its cache",
         "start_s": "Python, Prefect and its server, until the flow starts",
         "end_s": "after the flow's end",
         "rest_s": "between tasks, the MLflow run, the last `dvc status`",
-        "wall_s": "all",
+        "wall_s": "total",
     }
     yield "| | " + " | ".join(row["server"] for row in result["rows"]) + " |"
     yield "|---|" + "---|" * len(result["rows"])
     for key, name in names.items():
         yield f"| {name} | " + " | ".join(f"{row[key]:.1f}" for row in result["rows"]) + " |"
     for key, name in (
-        ("around_the_stages", "all but the stages"),
-        ("without_registration", "all but the stages and registration"),
+        ("around_the_stages", "share outside the stages"),
+        ("without_registration", "share outside the stages and registration"),
     ):
         yield f"| {name} | " + " | ".join(f"**{row[key]:.0%}**" for row in result["rows"]) + " |"
 
     yield ""
     yield (
-        "The target is 10 % for what is around the stages. Registration is not orchestration: most of it is the "
-        "stored model, loaded in a fresh process and asked. Without a server of its own a run is nearer to the "
-        "target: starting Prefect's temporary server takes longer than all of DVC. A longer training makes the "
-        "share smaller; these seconds do not grow with the data, but for DVC's copies."
+        "The target for everything around the stages is 10 %. Registration is not orchestration: most of it is loading "
+        "the stored model in a fresh process and checking its answers. A running server brings a run nearer to the "
+        "target, because starting Prefect's temporary server takes longer than all of DVC. With longer training the "
+        "share shrinks; apart from DVC's copies, these seconds do not grow with the data."
     )
 
 
@@ -197,20 +197,20 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"`classifier.6` on a VGG16 of width {result['width']}, {result['precision']}, random weights; requests "
         f"one after the other, each with its images ({result['image']}) as bytes. Over HTTP is `mlflow models "
-        "serve` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is that of a request; "
-        "the ratio is that of the medians, HTTP to in process."
+        "serve` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is per "
+        "request; the ratio compares the medians, HTTP to in process."
     )
     load, threads = result["load_at_start"], result["machine"]["threads"]
     if load > BUSY * threads:
         yield ""
         yield (
-            f"**The machine was busy**: {load:.1f} processes wanted its {threads} threads before the start. A quiet "
-            "one is faster. The two ways were measured one after the other, so that their ratio shows how that load "
-            "changed, not what HTTP costs: one below 1 cannot be."
+            f"**The machine was busy**: {load:.1f} processes competed for its {threads} threads before the start. A quiet "
+            "one is faster. The two ways were measured one after the other, so their ratio also shows how that load "
+            "changed; a ratio below 1 is an artefact of it."
         )
     yield ""
     yield (
-        "| images a request | in process: images a second | median | 95 % | over HTTP: images a second | median "
+        "| images per request | in process: images per second | median | 95 % | over HTTP: images per second | median "
         "| 95 % | HTTP / in process |"
     )
     yield "|---|---|---|---|---|---|---|---|"
@@ -225,8 +225,8 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"`headstart score` takes {score['wall_s']:.1f} s for {score['images']} files, "
-        f"{score['of_one_image_s']:.1f} s for one, which is its start: **{further:.1f}** further images a second, "
-        f"{further / best:.2f} times the best rate in process, which has its images in memory."
+        f"{score['of_one_image_s']:.1f} s for one, which is mostly start-up: **{further:.1f}** further images per second, "
+        f"{further / best:.2f} times the best rate in process, where the images are in memory already."
     )
 
 
@@ -256,10 +256,10 @@ def drift(result: dict[str, Any]) -> Iterator[str]:
     script = "bench/drift.py" if result["width"] == 64 else f"bench/drift.py --width {result['width']}"
     yield from heading("Monitoring", script, result)
     yield (
-        f"Drawings of the sample that the head never saw: {result['train']} stand for training images, "
-        f"{result['held_out']} for held-out ones, others for new ones, dealt out anew in each draw from a pool of "
+        f"Images drawn like the sample that the head never saw: {result['train']} play the training images, "
+        f"{result['held_out']} the held-out ones and others the new ones, dealt anew in each draw from a pool of "
         f"{result['pool']}; random weights of width {result['width']}, pooled head, {result['permutations']:,} "
-        "permutations. Draws share the pool, so that the intervals (95 %) are a little narrow."
+        "permutations. Because draws share the pool, the intervals (95 %) are slightly too narrow."
     )
     yield ""
     yield "| without drift: new images | alpha | draws with an alarm | rate |"
@@ -287,8 +287,8 @@ def drift(result: dict[str, Any]) -> Iterator[str]:
         yield f"| {each['drift']} | " + " | ".join(rates) + f" | {found} |"
     yield ""
     yield (
-        "Blur is a Gaussian of 1.5 pixels, darkness three quarters of the light, another camera 3/4 of the "
-        "resolution, a warmer white balance, vignetting and JPEG of quality 60, a new class one to three drilled "
+        "Blur is a Gaussian of 1.5 pixels; darkness is three quarters of the light; another camera has 3/4 of the "
+        "resolution, a warmer white balance, vignetting and JPEG of quality 60; a new class has one to three drilled "
         "holes (`bench/drifted.py`)."
     )
 
@@ -297,11 +297,11 @@ def other() -> Iterator[str]:
     yield ""
     yield "## Elsewhere"
     yield ""
-    yield "- `bench/trials.py`: a sweep against one training (README, Sweeps)."
-    yield "- `bench/cut_proof.py`: that the cut changes nothing ([cut.md](cut.md))."
+    yield "- `bench/trials.py`: a sweep compared with a single training ([training.md](training.md#sweeps))."
+    yield "- `bench/cut_proof.py`: the cut changes nothing ([cut.md](cut.md))."
     gpu = RESULTS / "gpu.json"
     if not gpu.exists():
-        yield "- `bench/gpu.py`: the same on an accelerator. No figure of one is kept here yet."
+        yield "- `bench/gpu.py`: the same on an accelerator; no results are stored yet."
         return
     result = json.loads(gpu.read_text())
     yield f"- `bench/gpu.py` on {result['machine']['device']}: `bench/results/gpu.json`."

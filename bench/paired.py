@@ -14,9 +14,9 @@ import numpy as np
 from machine import keep
 from numpy.typing import NDArray
 
-from headstart.evaluation.intervals import wilson
+from headstart.pipeline.evaluation.intervals import wilson
 from headstart.progress import bar
-from headstart.registry.paired import Flags, difference
+from headstart.versions.release.paired import Flags, difference
 
 MARGIN, CONFIDENCE = 0.05, 0.9  # as in params.yaml
 RIGHT = 0.9  # of the champion

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from servers import servers
 from workspace import Workspace, draw_photographs
 
-from headstart import runtime
-from headstart.evaluation.canvas import BLUE, png_of
-from headstart.model.vgg import vgg_layers
-from headstart.model.weights import random_tensors
+from headstart.ground import runtime
+from headstart.pipeline.evaluation.canvas import BLUE, png_of
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.network.weights import random_tensors
 
 EPOCHS, MANY = 10, 60
 HEAVY = ("torch", "torchvision", "great_expectations", "matplotlib")
@@ -135,7 +135,7 @@ def article_seconds(folder: Path, photographs: Path, count: int) -> float:
 
 
 def flows(project: Workspace, folder: Path) -> dict[str, object]:
-    """The flow where nothing changed since it ran, against running servers."""
+    """The flow when nothing has changed since it ran, against running servers."""
     project.commit()
     with servers(folder / "servers") as environment:
         first = project.flow(**environment)

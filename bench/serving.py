@@ -1,4 +1,4 @@
-"""Throughput and latency of a registered version by images a request, and of `headstart score`.
+"""Throughput and latency of a registered version by images per request, and of `headstart score`.
 
 The whole VGG16 (random weights) with the article's head; each request has its images as JPEG bytes.
 
@@ -129,7 +129,7 @@ def time_scoring(project: Workspace, files: list[Path], tracking: str, count: in
 
 @contextmanager
 def in_process() -> Iterator[Ask]:
-    import mlflow  # noqa: TID251 - as a user of a version does
+    import mlflow
     import pandas as pd
 
     model = mlflow.pyfunc.load_model(MODEL)

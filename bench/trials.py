@@ -14,16 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import ROOT
 
-from headstart import runtime
-from headstart.model import checkpoint
-from headstart.model.assembly import starting_head
-from headstart.model.examples import LabelledRows
-from headstart.model.feature_file import Features
-from headstart.model.modules import Chain
-from headstart.model.network import Network, NetworkSpec, plan
-from headstart.model.training import TrainOptions, train_head
-from headstart.model.trials import Trial, train_trials
+from headstart.ground import runtime
+from headstart.params import load_params
+from headstart.pipeline.features.examples import LabelledRows
+from headstart.pipeline.features.feature_file import Features
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import starting_head
+from headstart.pipeline.network.modules import Chain
+from headstart.pipeline.network.network import NetworkSpec, plan
+from headstart.pipeline.training.one_head import train_head
+from headstart.pipeline.training.settings import Train, Trial
+from headstart.pipeline.training.training_data import TrainingData
+from headstart.pipeline.training.trials import train_trials
 
 SPECS = {
     "classifier.6 without dropout": NetworkSpec(
@@ -41,14 +45,20 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("bench/results/trials.json"))
     chosen = parser.parse_args()
-    options = TrainOptions("adamw", 1e-3, 0.9, 0.01, "cosine", chosen.epochs, chosen.batch_size, 99, 0)
+    settings = load_params(ROOT / "params.yaml").train.changed(
+        lr=1e-3, epochs=chosen.epochs, batch_size=chosen.batch_size, patience=99
+    )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         features, train, val = make_features(Path(folder), chosen.images)
         for name, spec in SPECS.items():
             for own_dropout in (False, True) if "network's" in name else (False,):
                 tried = make_trials(chosen.trials, own_dropout)
-                rows.append(measure(name, plan(spec), features, train, val, options, tried, own_dropout))
+                rows.append(
+                    measure(
+                        name, TrainingData(plan(spec), features, train, val), settings, tried, own_dropout
+                    )
+                )
                 print("{case}: one {one_s:.2f} s, all {many_s:.2f} s, ratio {ratio:.2f}".format(**rows[-1]))
     result = {
         "device": runtime.device_name(),
@@ -62,32 +72,25 @@ def main() -> None:
 
 
 def measure(
-    name: str,
-    network: Network,
-    features: Features,
-    train: LabelledRows,
-    val: LabelledRows,
-    options: TrainOptions,
-    tried: list[Trial],
-    own_dropout: bool,
+    name: str, data: TrainingData, settings: Train, tried: list[Trial], own_dropout: bool
 ) -> dict[str, object]:
     """Seconds of one training and of all trials, taken in turn; the better of two each."""
 
     def head() -> Chain:
-        return starting_head(network, Path("no backbone is read"), 0)
+        return starting_head(data.network, Path("no backbone is read"), 0)
 
     def one() -> None:
-        train_head(network, head(), features, train, val, options)
+        train_head(data, head(), settings)
 
     def many() -> None:
-        train_trials(network, head, features, train, val, options, tried)
+        train_trials(data, head, settings, tried)
 
     times: dict[str, list[float]] = {"one": [], "many": []}
     for _ in range(2):
         times["one"].append(seconds(one))
         times["many"].append(seconds(many))
     best = {what: min(found) for what, found in times.items()}
-    case = f"{name}{', a rate of its own a trial' if own_dropout else ''}"
+    case = f"{name}{', each trial with its own rate' if own_dropout else ''}"
     return {"case": case, "one_s": best["one"], "many_s": best["many"], "ratio": best["many"] / best["one"]}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 from ruamel.yaml import YAML
 
-from headstart.data.sample import LABELS, draw_image
+from headstart.sources.sample import LABELS, draw_image
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (500, 375)  # pixels, of a photograph of the usual data sets
@@ -137,7 +137,7 @@ class Workspace:
         return time.perf_counter() - start
 
     def stages(self) -> list[dict[str, Any]]:
-        """What ran since the last call: command, wall_s, peak_mb."""
+        """Commands run since the last call: command, wall_s, peak_mb."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.unlink(missing_ok=True)
         return [json.loads(line) for line in lines]

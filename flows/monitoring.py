@@ -8,21 +8,19 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, in_newest
-from headstart import paths
-from headstart.tree import enter_tree
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+from headstart.orchestration.command import quieten, run_as_command
+from headstart.orchestration.drift import emit_drift, publish_drift
+from headstart.orchestration.pull_step import in_newest
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree
 
 if TYPE_CHECKING:
-    from headstart.monitoring.run import Monitored
+    from headstart.versions.monitoring.run import Monitored
 
-EVENT = "headstart.drift"
-NAMED = 10
 STATES = {"no drift": "Completed", "drift": "Drift", "inconclusive": "Inconclusive"}
 
 
@@ -38,6 +36,7 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
         Completed, named Drift or Inconclusive where that was found, Skipped where no source is named.
     """
     enter_tree()
+    quieten()
     with alone_in_tree():
         done: State[Any] = in_newest("flows.monitoring", compare)(source, model)
     return done
@@ -53,64 +52,26 @@ def compare(source: str | None, model: str | None) -> State[Any]:
     compared = look(
         [source or str(params.monitor.source)], model or f"models:/{params.register_.model}@champion"
     )
-    publish(compared)
+    publish_drift(compared)
     found = compared.found
     get_run_logger().info(found.sentence())
     if found.verdict == "drift":
-        tell(compared)
+        emit_drift(compared)
     return Completed(name=STATES[found.verdict], message=found.sentence())
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def look(sources: list[str], model: str) -> "Monitored":
     """The comparison, and its page in reports/."""
-    from headstart.monitoring import run
     from headstart.params import load_params
+    from headstart.versions.monitoring import run
 
     rules = run.rules_of(load_params(paths.PARAMS).monitor)
     compared = run.monitor(sources, model, rules, get_run_logger().info)
-    compared.write(paths.MONITORING, None)
+    compared.write(paths.MONITORING)
     return compared
-
-
-@task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def publish(compared: "Monitored") -> None:
-    """The verdict and every check, on this flow run's page."""
-    create_markdown_artifact(
-        key="monitoring-report",
-        markdown=compared.as_markdown(),
-        description="New images against those of the model",
-    )
-
-
-def tell(compared: "Monitored") -> None:
-    """Emit the event: who listens decides what follows."""
-    from headstart.registry import overview
-
-    found = compared.found
-    name, _, number = compared.model.removeprefix("models:/").rpartition("/")
-    run_id = flow_run.get_id()
-    emit_event(
-        event=EVENT,
-        resource={
-            "prefect.resource.id": f"headstart.model.{name}",
-            "prefect.resource.name": name,
-            "headstart.version": compared.model,
-        },
-        related=[{"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}]
-        if run_id
-        else [],
-        payload={
-            "message": f"{compared.model}: {found.sentence()}",
-            "link": overview.page_of(name, number),
-            "source": compared.source,
-            "alpha": found.alpha,
-            "checks": {check.name: check.figure for check in found.drifted},
-            "least_familiar": [each.path for each in found.unusual[:NAMED]],
-        },
-    )
 
 
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    watch()
+    run_as_command(watch)

@@ -8,12 +8,14 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows.training import AGAIN, STEP_SECONDS, alone_in_tree, in_newest
-from headstart import paths
-from headstart.tree import enter_tree
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+from headstart.orchestration.command import quieten, run_as_command
+from headstart.orchestration.pull_step import in_newest
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree
 
 if TYPE_CHECKING:
-    from headstart.registry.promotion import Outcome
+    from headstart.versions.release.promotion import Outcome
 
 EVENT = "headstart.promotion-refused"
 
@@ -26,6 +28,7 @@ def check_champion() -> State[None]:
         Completed, named Unchanged where they agree and Refused where a version was put back.
     """
     enter_tree()
+    quieten()
     with alone_in_tree():
         done: State[None] = in_newest("flows.promotion", judge)()
     return done
@@ -47,10 +50,10 @@ def judge() -> State[None]:
 def reconcile() -> "Outcome":
     """Alias and journal; the gate where they differ."""
     from headstart.params import load_params
-    from headstart.registry import gate, promotion
+    from headstart.versions.release import gate, promotion
 
     params = load_params(paths.PARAMS)
-    settings = gate.GateSettings.of(params)
+    settings = gate.GateSettings.of(params.gate, params.register_.thresholds)
     return promotion.reconcile(
         params.register_.model, settings, lambda text: get_run_logger().info("%s", text)
     )
@@ -59,7 +62,7 @@ def reconcile() -> "Outcome":
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def tell(outcome: "Outcome") -> None:
     """An artifact on this run's page, and an event that an automation can send on."""
-    from headstart.registry import overview
+    from headstart.versions.release import overview
 
     change = outcome.change
     assert change is not None
@@ -81,4 +84,4 @@ def tell(outcome: "Outcome") -> None:
 
 
 if __name__ == "__main__":
-    check_champion()
+    run_as_command(check_champion)

@@ -1,20 +1,19 @@
 """The scoring flow: many images by one exact version to a Parquet file, as `headstart score` does it."""
 
-import time
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 
-from flows.training import AGAIN, alone_in_tree, in_newest
-from headstart.tree import enter_tree
+from headstart.host.project import enter_tree
+from headstart.orchestration.command import quieten
+from headstart.orchestration.pull_step import in_newest
+from headstart.orchestration.scoring_page import ScoringProgress, as_markdown
+from headstart.orchestration.tasks import AGAIN, alone_in_tree
 
 if TYPE_CHECKING:
-    from headstart.batch_scoring import Scored
-
-SHOWN_ERRORS = 20
-PROGRESS_SECONDS = 5.0
+    from headstart.versions.serving.batch_scoring import Scored
 
 
 @flow(name="scoring")
@@ -33,9 +32,10 @@ def score_images(source: str, out: str, model: str = "models:/headstart@champion
         What was done, in one line.
     """
     enter_tree()
+    quieten()
     with alone_in_tree():  # what runs is imported here: a flow beside this one may bring the tree elsewhere
         run = in_newest("flows.scoring", score_and_tell)
-        import_module("headstart.batch_scoring")
+        import_module("headstart.versions.serving.batch_scoring")
     sentence: str = run(source, out, model, batch)
     return sentence
 
@@ -55,47 +55,9 @@ def score(source: str, out: str, model: str, batch: int) -> "Scored":
     """All of it; a retry goes on where the last try was, and only a server out of reach is tried again."""
     from pathlib import Path
 
-    from headstart.batch_scoring import score_to_file
+    from headstart.versions.serving.batch_scoring import score_to_file
 
-    return score_to_file(source, Path(out), model, batch, _Progress())
-
-
-class _Progress:
-    """Shows what is done on the flow run's page, at most every few seconds."""
-
-    def __init__(self) -> None:
-        self._artifact = create_progress_artifact(0.0, key="scoring-progress", description="Images scored, %")
-        self._next = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() >= self._next or done == total:
-            update_progress_artifact(self._artifact, 100 * done / total)  # type: ignore[arg-type]
-            self._next = time.monotonic() + PROGRESS_SECONDS
-
-
-def as_markdown(scored: "Scored") -> str:
-    """Counts by class, the commonest errors, and what scored."""
-    from headstart.registry import overview
-
-    version = scored.version
-    lines = [f"## {scored.rows} images by {version.uri}", "", f"In `{scored.out}`.", ""]
-    lines += ["| label | images |", "|---|---|"]
-    lines += [f"| {label} | {count} |" for label, count in sorted(scored.labels().items())]
-    errors = scored.errors()
-    lines += ["", f"Without a label: {sum(errors.values())}.", ""]
-    lines += [f"- {count} x {_one_line(error)}" for error, count in errors.most_common(SHOWN_ERRORS)]
-    lines += [
-        "",
-        f"Head `{version.head[:12]}`, backbone `{version.backbone[:12]}`, run `{version.run_id}`.",
-        "",
-    ]
-    if version.name is not None and version.number is not None:
-        lines += overview.links(version.name, version.number)
-    return "\n".join(lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:300]
+    return score_to_file(source, Path(out), model, batch, ScoringProgress())
 
 
 if __name__ == "__main__":

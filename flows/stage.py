@@ -3,11 +3,11 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.stage_progress import StageOutput
-from headstart import lineage
-from headstart.lineage import worker_clone
-from headstart.owner import end_with_parent
-from headstart.tree import enter_tree
+from headstart import repository
+from headstart.host.owner import end_with_parent
+from headstart.host.project import enter_tree
+from headstart.orchestration.stage_output import StageOutput
+from headstart.repository import worker_clone
 
 
 @flow(name="stage")
@@ -28,7 +28,7 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
     worker_clone.take(commit, texts)
     output = StageOutput(stage)
     arguments = ["--pull", "--allow-missing"]
-    lineage.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+    repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
     worker_clone.push_stages([stage])
     create_markdown_artifact(
         key=f"lock-{stage}",

@@ -6,6 +6,14 @@ while IFS='=' read -r name value; do
     eval "[ -n \"\${$name+set}\" ] || $name=\$value"
 done <mlflow/server.env
 python=${HEADSTART_PYTHON:-$root/.venv/bin/python}
+if ! command -v "$python" >/dev/null; then
+    echo "error: there is no $python: run \`make install\` first" >&2
+    exit 1
+fi
+# Fails, with the setting to change, if another program listens at HOST on this port.
+check_port() {
+    PYTHONPATH=src "$python" -m headstart.host.ports "$HOST" "$1" "$2 (environment, or mlflow/server.env)" || exit 1
+}
 PATH=$(dirname -- "$python"):$PATH # MLflow starts uvicorn by its name
 export PATH
 export DO_NOT_TRACK=1 MLFLOW_DISABLE_TELEMETRY=true

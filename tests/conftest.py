@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import draw_images, make_repository, make_tree
 
-from headstart.tree import QUIET
+from headstart.host.project import QUIET
 
 
 def forget_servers() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from projects import ROOT, edit_params, make_repository, repro
 
-from headstart.data.sample import draw_sample
+from headstart.sources.sample import draw_sample
 
 pytestmark = pytest.mark.slow
 

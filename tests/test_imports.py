@@ -7,16 +7,16 @@ import pytest
 
 HEAVY = {"torch", "torchvision", "great_expectations", "mlflow", "prefect", "matplotlib", "pandas", "lmdb"}
 USED = {
-    "cli": set(),
-    "lineage": set(),
-    "network_params": set(),
-    "registry.versions": {"mlflow"},
-    "stages.backbone": {"torch"},
-    "stages.validate": {"great_expectations", "pandas", "lmdb"},
-    "stages.preprocess": {"torch", "torchvision", "pandas", "lmdb"},
-    "stages.features": {"torch", "torchvision", "pandas", "lmdb"},
-    "stages.train": {"torch", "pandas"},
-    "stages.evaluate": {"torch", "pandas"},
+    "cli.main": set(),
+    "repository": set(),
+    "cli.network_params": set(),
+    "versions.registry.versions": {"mlflow"},
+    "pipeline.network.stage": {"torch"},
+    "pipeline.data.stage": {"great_expectations", "pandas", "lmdb"},
+    "pipeline.pixels.stage": {"torch", "torchvision", "pandas", "lmdb"},
+    "pipeline.features.stage": {"torch", "torchvision", "pandas", "lmdb"},
+    "pipeline.training.stage": {"torch", "pandas"},
+    "pipeline.evaluation.stage": {"torch", "pandas"},
 }
 
 
@@ -34,7 +34,7 @@ def test_a_module_imports_only_what_it_uses(module: str) -> None:
 
 def test_a_deterministic_run_does_not_import_the_compiler() -> None:
     script = (
-        "import sys, torch; from headstart import runtime; runtime.make_deterministic(0);"
+        "import sys, torch; from headstart.ground import runtime; runtime.make_deterministic(0);"
         "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

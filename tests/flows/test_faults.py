@@ -23,9 +23,9 @@ from projects import draw_images, edit_params, make_repository, make_tree, repro
 from servers import free_port, prefect_server
 from sshd import make_keys, ssh_server
 
-from headstart import owner
 from headstart.errors import UnreachableError, WorkerLost
-from headstart.tree import QUIET
+from headstart.host import owner
+from headstart.host.project import QUIET
 
 pytestmark = pytest.mark.server
 
@@ -102,7 +102,7 @@ def test_a_flow_that_was_killed_leaves_no_process(project: Path, tmp_path: Path)
     wait_for(lambda: not owner.started(stage), 60)
     wait_for(lambda: not [line for line in processes(project).values() if " -m dvc repro" in line], 60)
     said = headstart(project, "run")
-    assert "train: goes on where it was stopped" in said
+    assert "train: resumes where it was stopped" in said
     check(project, (tmp_path / "log").read_text(), said)
 
 
@@ -114,7 +114,7 @@ def test_a_stage_that_was_killed_fails_its_flow(project: Path, tmp_path: Path) -
     assert flow.wait(120) != 0
     assert "stage train failed" in log.read_text()
     said = headstart(project, "run")
-    assert "train: goes on where it was stopped" in said
+    assert "train: resumes where it was stopped" in said
     check(project, log.read_text(), said)
 
 
@@ -122,7 +122,7 @@ def test_two_flows_at_once_in_one_tree_follow_each_other(project: Path, tmp_path
     logs = [tmp_path / "first", tmp_path / "second"]
     flows = [start_flow(project, log) for log in logs]
     assert [flow.wait(600) for flow in flows] == [0, 0], logs[0].read_text() + logs[1].read_text()
-    said = sorted((log.read_text() for log in logs), key=lambda text: "waiting for its end" in text)
+    said = sorted((log.read_text() for log in logs), key=lambda text: "waiting for it to end" in text)
     assert "version 1 registered" in said[0]
     assert "version 1 was registered before" in said[1]
     assert "Running stage" not in said[1]
@@ -199,7 +199,7 @@ def test_bad_data_fails_at_once(project: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_worker_that_is_gone_may_be_followed_by_another(prefect: str) -> None:
-    from flows import placement
+    from headstart.orchestration import placement
 
     with temporary_settings({PREFECT_API_URL: prefect}), get_client(sync_client=True) as client:
         child = client.create_flow_run(flow(name="stage")(lambda: None), state=Crashed(message="no sign"))
@@ -237,7 +237,7 @@ def test_a_full_disk_is_said_and_the_next_run_completes(
     assert not (project / "artifacts/head.safetensors").exists()
     filler.unlink()
     again = headstart(project, "run")
-    assert "train: goes on where it was stopped" in again
+    assert "train: resumes where it was stopped" in again
     check(project, said, again)
 
 

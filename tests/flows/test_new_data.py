@@ -122,12 +122,13 @@ def test_a_worker_goes_on_with_the_code_and_data_of_the_newest_commit(
     brought = data_ref(clone)
 
     flow = repository / "flows" / "training.py"
-    late = "from headstart.ingestion import bring\n"
-    assert late in flow.read_text()
-    flow.write_text(flow.read_text().replace(late, late + '    print("as one class more", NEWER)\n'))
+    first = "        data = str(bring_data().result())\n"
+    assert first in flow.read_text()
+    flow.write_text(flow.read_text().replace(first, '        print("as one class more", NEWER)\n' + first))
     flow.write_text(
         flow.read_text().replace(
-            "from flows.stage_progress", "from flows.newer import NEWER\nfrom flows.stage_progress"
+            "from headstart.orchestration.tasks",
+            "from flows.newer import NEWER\nfrom headstart.orchestration.tasks",
         )
     )
     (repository / "flows" / "newer.py").write_text("NEWER = 1\n")

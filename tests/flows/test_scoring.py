@@ -19,8 +19,8 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Map
 from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
 
-from headstart.registry import models
-from headstart.registry.scoring import score
+from headstart.versions.registry import stored_model
+from headstart.versions.release.answers import score
 
 pytestmark = pytest.mark.server
 ROWS = 520
@@ -34,8 +34,8 @@ from mlflow.pyfunc.model import PythonModel
 
 class ServedModel(PythonModel):
     def load_context(self, context):
-        from headstart.model.predictor import Predictor
-        from headstart.registry.frozen import fetch_frozen
+        from headstart.versions.serving.predictor import Predictor
+        from headstart.versions.registry.frozen import fetch_frozen
 
         files = context.artifacts
         self.predictor = Predictor.load(Path(files["head"]), fetch_frozen(Path(files["frozen"])))
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Pa
     assert "was not written by `headstart score`" in said
     assert pd.read_parquet(out)["a"].tolist() == [1]
     said = headstart(registered, "score", "data", str(tmp_path / "o"), "--model", "models:/none/1", status=1)
-    assert "cannot fetch models:/none/1" in said
+    assert "there is no models:/none/1; registered models: headstart" in said
 
 
 def test_a_version_older_than_the_column_path_is_asked_with_bytes(
@@ -201,7 +201,7 @@ def test_a_version_older_than_the_column_path_is_asked_with_bytes(
 
 def register_older(folder: Path) -> str:
     """Version 1 with code as it was before it knew paths; the number of the new version."""
-    stored = models.fetch("models:/headstart/1")
+    stored = stored_model.fetch("models:/headstart/1")
     (folder / "older.py").write_text(OLDER)
     signature = ModelSignature(
         inputs=Schema([ColSpec("binary", "image")]),

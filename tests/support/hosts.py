@@ -11,7 +11,7 @@ from pathlib import Path
 from projects import ROOT, commit, draw_images, make_repository, make_tree, run
 from sshd import Server
 
-from headstart.tree import QUIET
+from headstart.host.project import QUIET
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from headstart.model import checkpoint
-from headstart.model.examples import LabelledRows
-from headstart.model.feature_file import Features
-from headstart.model.vgg import vgg_layers
-from headstart.model.weights import random_tensors
+from headstart.pipeline.features.examples import LabelledRows
+from headstart.pipeline.features.feature_file import Features
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.network.weights import random_tensors
 
 
 def features_file(folder: Path, rows: torch.Tensor) -> Features:

@@ -10,7 +10,16 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COPIED = ("bin", "dvc.yaml", "prefect.yaml", "automations.yaml", "requirements.lock", "flows", "mlflow")
+COPIED = (
+    ".dvcignore",
+    "bin",
+    "dvc.yaml",
+    "prefect.yaml",
+    "automations.yaml",
+    "requirements.lock",
+    "flows",
+    "mlflow",
+)
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
@@ -32,6 +41,11 @@ def make_tree(root: Path, linked: bool = True) -> None:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart", ignore=ignored)
     shutil.copy(ROOT / "params.yaml", root)
+    make_narrow(root)
+
+
+def make_narrow(root: Path) -> None:
+    """Set a network and a gate that a test has time for."""
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
     few = {"min_images": 5, "min_class_images": 2, "margin": 0.5, "class_margin": 1.0}
     easy = dict.fromkeys(("mirror", "brightness", "shift", "encoding"), 0.0)  # of a head on noise

@@ -1,0 +1,1 @@
+"""The commands, one file per group; heavy imports come late."""

@@ -1,0 +1,45 @@
+"""Entering the project: its root, its parameters, and paths that were typed elsewhere."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+
+if TYPE_CHECKING:
+    from headstart.params import Params
+
+
+def checked_params() -> "Params":
+    """params.yaml, with a network that can be built; what does not fit is an error before any work."""
+    from headstart.cli.network_params import check_network
+    from headstart.params import load_params
+
+    params = load_params(paths.PARAMS)
+    check_network(params, paths.DATA)
+    return params
+
+
+def enter_with(*given: str) -> list[str]:
+    """Enter the project, and return paths that were typed elsewhere as they are seen from its root."""
+    here = Path.cwd()
+    root = enter_tree()
+    return [_seen_from(root, here, path) for path in given]
+
+
+def _seen_from(root: Path, here: Path, path: str) -> str:
+    is_uri = (":/" in path or "@" in path) and not (here / path).exists()
+    return path if is_uri or Path(path).is_absolute() else os.path.relpath(here / path, root)
+
+
+def import_path(root: Path) -> str:
+    """PYTHONPATH of a process of `flows/`."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
+
+
+def report(text: str) -> None:
+    """A line of progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,54 @@
+"""The command line: `headstart COMMAND`. Errors that a user can mend are messages, not tracebacks."""
+
+import argparse
+import logging
+import os
+import sys
+
+from headstart import __version__
+from headstart.cli import monitoring, network, project, provenance, release, scoring, services, stages
+from headstart.cli.commands import Commands, Parser
+from headstart.errors import HeadstartError
+
+DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; exits 1 with a message, not a traceback, on what a user can mend."""
+    chosen = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        try:
+            chosen.run(chosen)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except HeadstartError as error:
+        sys.exit(f"headstart {chosen.command}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not any(text in str(error) for text in DISK_FULL):
+            raise
+        sys.exit(
+            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: what "
+            "was made is kept"
+        )
+
+
+def make_parser() -> Parser:
+    """The commands and their help."""
+    parser = Parser(
+        prog="headstart",
+        description="Fine-tune a new head on a frozen VGG16 and carry it to production.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"headstart {__version__}")
+    commands = Commands(parser)
+    for group in (project, stages, network, release, provenance, scoring, monitoring):
+        group.add_to(commands)
+    services.add_to(commands, parser)
+    commands.list_all()
+    return parser

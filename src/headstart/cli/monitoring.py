@@ -1,0 +1,44 @@
+"""New images against those of a version."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
+from headstart.cli.entering import checked_params, enter_with, report
+from headstart.ground import paths
+
+
+def add_to(commands: Commands) -> None:
+    """monitor."""
+    monitor = commands.add(
+        IMAGES,
+        "monitor",
+        "test whether new images still look like those of a version",
+        _monitor,
+        about="Classes, confidence, features, brightness, size and format. Exit status 0: no drift, 3: "
+        "drift, 4: too few images, 1: it could not be done.",
+        example="headstart monitor incoming/ --model headstart@champion",
+    )
+    monitor.add_argument("paths", nargs="*", metavar="PATH", help="folders, files, patterns; monitor.source")
+    monitor.add_argument("--model", help=f"{MODEL}; default: the champion")
+    add_json(monitor)
+    monitor.add_argument("--html", type=Path, metavar="FILE", help="default: reports/monitoring.html")
+
+
+def _monitor(chosen: argparse.Namespace) -> None:
+    page_path, *given = enter_with(str(chosen.html or paths.MONITORING), *chosen.paths)
+    from headstart.versions.monitoring import run
+
+    params = checked_params()
+    model = chosen.model or f"models:/{params.register_.model}@champion"
+    found = run.monitor(
+        run.sources_of(given, params.monitor.source),
+        model,
+        run.rules_of(params.monitor),
+        report,
+    )
+    page = Path(page_path) if chosen.html else paths.MONITORING
+    found.write(page)
+    print(found.as_json() if chosen.json else f"{found.as_text()}\n\nPage: {page}")
+    sys.exit({"no drift": 0, "drift": 3, "inconclusive": 4}[found.found.verdict])

@@ -1,0 +1,141 @@
+"""Commands around the network: describe it, ask the pretrained one or a trained one, start from a head."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from headstart.cli.commands import MODEL, NETWORK, Commands, add_json
+from headstart.cli.entering import checked_params, enter_with
+from headstart.errors import HeadstartError
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+
+
+def add_to(commands: Commands) -> None:
+    """describe, classify, predict, init-from."""
+    describe = commands.add(
+        NETWORK,
+        "describe",
+        "describe the network by layer: shapes, parameters, what is trained, where the cut falls",
+        _describe,
+        example="headstart describe --classes 3",
+    )
+    describe.add_argument("--classes", type=int, help="default: those of data/, else 2")
+    add_json(describe)
+    classify = commands.add(
+        NETWORK,
+        "classify",
+        "name what the pretrained network sees, by its 1000 ImageNet categories",
+        _classify,
+        example="headstart classify --top 3 photos/",
+    )
+    classify.add_argument("paths", nargs="+", metavar="IMAGE", help="files, folders or glob patterns")
+    classify.add_argument("--top", type=int, default=5, help="categories per image; default: 5")
+    add_json(classify, "one JSON line per image")
+    predict = commands.add(
+        NETWORK,
+        "predict",
+        "predict the class of images with a trained model",
+        _predict,
+        example="headstart predict --model headstart@champion photos/",
+    )
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
+    predict.add_argument(
+        "--model",
+        help=f"{MODEL}, runs:/RUN/model, or a head file beside its "
+        f"backbone.safetensors; default: {paths.HEAD}",
+    )
+    add_json(predict, "one JSON line per image")
+    init = commands.add(
+        NETWORK,
+        "init-from",
+        "start the next training from an earlier head",
+        _init_from,
+        example="headstart init-from headstart@champion",
+    )
+    init.add_argument("source", metavar="MODEL", help=f"{MODEL}, or a head file")
+
+
+def _describe(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.cli.description import as_text, describe
+    from headstart.cli.network_params import classes_in
+    from headstart.pipeline.network.network import network_spec, plan
+
+    params = checked_params()
+    note = ""
+    if chosen.classes is not None:
+        classes = tuple(str(number) for number in range(chosen.classes))
+    elif paths.DATA.is_dir() and any(paths.DATA.iterdir()):
+        classes = classes_in(paths.DATA)
+    else:
+        classes = ("first", "second")
+        note = f"\nThere is no {paths.DATA}/: 2 classes are assumed (--classes N)"
+
+    spec = network_spec(params.backbone, params.model, classes)
+    found = describe(spec, plan(spec), 2 if params.features.precision == "bf16" else 4)
+    print(json.dumps(found, indent=2) if chosen.json else as_text(found) + note)
+
+
+def _classify(chosen: argparse.Namespace) -> None:
+    files = enter_with(*chosen.paths)
+    from headstart.cli.prediction_output import print_top
+    from headstart.sources.finding import find_images
+    from headstart.versions.serving.classifier import Classifier
+    from headstart.versions.serving.scoring import score
+
+    params = checked_params()
+    images = find_images(files)
+    source = params.backbone
+    network = Classifier.load(source, params.preprocess.weights)
+    if source.weights == "random":
+        print(
+            "backbone.weights is random: the network never learned these categories; set "
+            "backbone.weights: IMAGENET1K_V1 in params.yaml",
+            file=sys.stderr,
+        )
+    scored = score(images, network.transform, network.predict_pixels)
+    print_top(scored, network.categories, images, chosen.top, chosen.json)
+
+
+def _predict(chosen: argparse.Namespace) -> None:
+    model, *files = enter_with(chosen.model or str(paths.HEAD), *chosen.paths)
+    model = model if chosen.model else str(paths.HEAD)
+    from headstart.cli.prediction_output import print_predictions
+    from headstart.sources.finding import find_images
+    from headstart.versions.serving.predictor import Predictor
+    from headstart.versions.serving.scoring import score
+
+    name, head, backbone = _model_files(model)
+    images = find_images(files)
+    predictor = Predictor.load(head, backbone)
+    print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
+    scored = score(images, predictor.transform, predictor.predict_pixels)
+    print_predictions(scored, predictor.classes, images, chosen.json)
+
+
+def _model_files(model: str) -> tuple[str, Path, Path]:
+    """Name, head and backbone of a model in MLflow or of a head file."""
+    from headstart.versions.registry import stored_model
+    from headstart.versions.registry.uri import ModelUri
+
+    head = Path(model)
+    if not head.exists() and ModelUri.is_meant(model):
+        stored = stored_model.fetch(model)
+        return stored.name, stored.head, stored.backbone()
+    if not head.exists():
+        raise HeadstartError(
+            f"there is no head file {model}; train one (`dvc repro`), or name a version: "
+            "--model models:/headstart@champion"
+        )
+    beside = head.with_name(paths.BACKBONE.name)
+    return model, head, beside if beside.exists() else paths.BACKBONE
+
+
+def _init_from(chosen: argparse.Namespace) -> None:
+    [source] = enter_with(chosen.source)
+    from headstart.versions.provenance.initial_head import init_from
+
+    print(init_from(source))

@@ -1,0 +1,31 @@
+"""The network that params.yaml asks for, checked before any work; needs no tensor library."""
+
+from pathlib import Path
+
+from headstart.errors import ModelError
+from headstart.params import Params
+from headstart.pipeline.data.folders import find_files
+from headstart.pipeline.network.network import network_spec, plan, stated_outputs
+
+
+def check_network(params: Params, data: Path) -> None:
+    """Plan the network; the folder of images is looked at only where a number of outputs is stated.
+
+    Raises:
+        ModelError: a layer does not exist or does not fit, or the outputs are not the classes.
+    """
+    spec = network_spec(params.backbone, params.model, ("first", "second"))
+    stated = stated_outputs(spec)
+    if stated is None:
+        plan(spec)
+    elif data.is_dir():
+        plan(network_spec(params.backbone, params.model, classes_in(data)))
+    elif stated >= 2:
+        plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
+    else:
+        raise ModelError(f"a head needs at least two outputs, found {stated}; write `linear: classes`")
+
+
+def classes_in(data: Path) -> tuple[str, ...]:
+    """The classes of a folder of images, by their subfolders."""
+    return tuple(sorted({found.label for found in find_files(data)} - {""}))

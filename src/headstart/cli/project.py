@@ -1,0 +1,105 @@
+"""Commands around a project: its data, the training flow, the results and their pages."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from headstart.cli.commands import MACHINE, PROJECT, Commands, add_json
+from headstart.cli.entering import import_path
+from headstart.errors import HeadstartError
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+
+
+def add_to(commands: Commands) -> None:
+    """sample, data, run, show, docs, tracking."""
+    sample = commands.add(
+        PROJECT,
+        "sample",
+        "draw the sample data: brushed metal, ok and scratched",
+        _sample,
+        example="headstart sample data",
+    )
+    sample.add_argument("folder", nargs="?", default="data", type=Path, help="default: data")
+    commands.add(
+        PROJECT,
+        "data",
+        "get the images of data.dvc: draw the sample, or pull them from the DVC remote",
+        _data,
+    )
+    about = "Every stage that is out of date runs; `dvc repro` finds nothing to do afterwards."
+    commands.add(PROJECT, "run", "run the training flow: every stage, then register", _run_flow, about=about)
+    show = commands.add(PROJECT, "show", "show the last results, and where to look further", _show)
+    add_json(show)
+    commands.add(PROJECT, "docs", "render the validation pages (Data Docs)", _docs)
+    commands.add(
+        MACHINE, "tracking", "create the tracking database if there is none, and print its address", _tracking
+    )
+
+
+def _sample(chosen: argparse.Namespace) -> None:
+    from headstart.progress import bar
+    from headstart.sources import sample
+
+    total = len(sample.LABELS) * sample.IMAGES_PER_CLASS
+    with bar(total, "sample") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.update(done - progress.n)
+
+        sample.draw_sample(chosen.folder, report=show)
+    print(f"drew {total} images in {chosen.folder}")
+
+
+def _data(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart import repository
+    from headstart.sources.sample import DVC_DIGEST
+
+    if paths.DATA.is_dir() and any(paths.DATA.iterdir()):
+        print(f"{paths.DATA}/ is there already; nothing was drawn or pulled")
+    elif repository.data_version() == DVC_DIGEST:
+        chosen.folder = paths.DATA
+        _sample(chosen)
+        repository.cache_data()
+    else:
+        repository.pull_data()
+
+
+def _run_flow(chosen: argparse.Namespace) -> None:
+    root = enter_tree()
+    environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
+    flow = subprocess.run([sys.executable, str(root / "flows" / "training.py")], env=environment)
+    sys.exit(flow.returncode)
+
+
+def _docs(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.pipeline.data_docs.pages import render_data_docs
+
+    if not paths.VALIDATION.exists():
+        raise HeadstartError(f"there is no {paths.VALIDATION}; run `dvc repro validate` first")
+    validation = json.loads(paths.VALIDATION.read_text(encoding="utf-8"))
+    print(render_data_docs(validation, paths.DATA_DOCS))
+
+
+def _tracking(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    from headstart.versions.registry import tracking
+
+    tracking.connect()
+    print(tracking.without_password(tracking.tracking_uri()))
+
+
+def _show(chosen: argparse.Namespace) -> None:
+    enter_tree()
+    import json
+
+    from headstart.cli import summary
+
+    found = summary.last_results()
+    print(json.dumps(found.as_dict(), indent=2) if chosen.json else found.as_text())

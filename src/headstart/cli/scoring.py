@@ -1,0 +1,54 @@
+"""Many images, one exact version, one Parquet file."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
+from headstart.cli.entering import enter_with
+
+
+def add_to(commands: Commands) -> None:
+    """score."""
+    score = commands.add(
+        IMAGES,
+        "score",
+        "score many images into a Parquet file",
+        _score,
+        about="One exact version answers, one row per image; after a kill, the same command resumes.",
+        example="headstart score photos/ answers.parquet",
+    )
+    score.add_argument(
+        "source", metavar="IN", help="a folder, a glob pattern, or a list: .txt, or .csv/.parquet with `path`"
+    )
+    score.add_argument("out", metavar="OUT", help="the Parquet file")
+    score.add_argument(
+        "--model",
+        default="models:/headstart@champion",
+        help=f"{MODEL}, or runs:/RUN/model; default: %(default)s",
+    )
+    score.add_argument("--batch", type=int, default=32, metavar="N", help="images per pass; default: 32")
+    add_json(score)
+
+
+def _score(chosen: argparse.Namespace) -> None:
+    source, out = enter_with(chosen.source, chosen.out)
+    import json
+
+    from headstart.progress import bar
+    from headstart.versions.registry.versions import resolve
+    from headstart.versions.serving.batch_scoring import score_to_file
+
+    model = resolve(chosen.model)  # before a bar is drawn
+    with bar(0, "score") as progress:
+
+        def show(done: int, total: int) -> None:
+            if progress.total != total:  # the first call says what an earlier run has done
+                progress.reset(total)
+                progress.initial = progress.n = done
+                if done:
+                    progress.write(f"score: {done} of {total} are done already", file=sys.stderr)
+            progress.update(done - progress.n)
+
+        scored = score_to_file(source, Path(out), model, chosen.batch, show)
+    print(json.dumps(scored.as_dict(), indent=2) if chosen.json else scored.sentence())

@@ -1,0 +1,56 @@
+"""A command per stage of dvc.yaml."""
+
+import argparse
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+
+from headstart.cli.commands import STAGES as GROUP
+from headstart.cli.commands import Commands
+from headstart.cli.entering import checked_params
+from headstart.host.owner import end_with_owner
+from headstart.host.project import enter_tree
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as a command: `run` of its package takes the sections of params.yaml that it names.
+
+    Attributes:
+        computes: whether it uses the accelerators, which are its own until it ends.
+    """
+
+    name: str
+    package: str
+    help: str
+    computes: bool = False
+
+    def __call__(self, chosen: argparse.Namespace) -> None:
+        enter_tree()
+        end_with_owner()
+        params = checked_params()
+        if self.computes:
+            from headstart.ground import runtime
+            from headstart.host import exclusive
+
+            exclusive.hold(runtime.accelerators(), lambda text: print(f"{self.name}: {text}", flush=True))
+        run = import_module(f"headstart.pipeline.{self.package}.stage").run
+        sections = {name: params.section(name) for name in inspect.signature(run).parameters}
+        print(f"{self.name}: {run(**sections)}", flush=True)
+
+
+STAGES = (
+    Stage("backbone", "network", "write the frozen network's weights, with source and digest"),
+    Stage("validate", "data", "check every image file, leave bad ones out, assign the splits"),
+    Stage("preprocess", "pixels", "resize and crop every image, packed in one array"),
+    Stage("features", "features", "run the frozen part of the network once per image", True),
+    Stage("train", "training", "train the head on the stored features", True),
+    Stage("evaluate", "evaluation", "measure the head on the test split and write the report", True),
+)
+
+
+def add_to(commands: Commands) -> None:
+    """The stages, in the order they run."""
+    for stage in STAGES:
+        about = f"A stage of dvc.yaml: `dvc repro {stage.name}` runs it and those before it, if out of date."
+        commands.add(GROUP, stage.name, stage.help, stage, about=about)

@@ -1,1 +1,0 @@
-"""Images: manifest, expectations, splits, pixels, packing and the sample set."""

@@ -1,1 +1,0 @@
-"""What a trained head is worth: metrics with intervals, plots and the report."""

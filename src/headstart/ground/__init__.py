@@ -1,0 +1,1 @@
+"""The foundation of all packages: settings, paths, files, the runtime and import closures."""

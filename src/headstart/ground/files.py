@@ -1,0 +1,35 @@
+"""Write files so that a reader never sees a partial one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, which replaces it if the block succeeds and is removed if it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    written = Path(name)
+    try:
+        yield written
+        written.chmod(0o644)
+        written.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            written.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` with a UTF-8 text."""
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` with an indented JSON document; NaN is an error."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,38 @@
+"""Where the pipeline's files live, relative to the project's root, as in dvc.yaml; and the cache folder."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent  # the code that runs
+
+DATA = Path("data")
+LOCK = Path("requirements.lock")
+PARAMS = Path("params.yaml")
+
+BACKBONE = Path("artifacts/backbone.safetensors")
+MANIFEST = Path("artifacts/manifest.parquet")
+IMAGES = Path("artifacts/images.npy")
+IMAGE_TABLE = Path("artifacts/images.parquet")
+FEATURES = Path("artifacts/features.safetensors")
+INIT = Path("artifacts/init.safetensors")
+HEAD = Path("artifacts/head.safetensors")
+PREDICTIONS = Path("artifacts/predictions.parquet")
+ENVIRONMENTS = Path("artifacts/environment")
+
+VALIDATION = Path("reports/validation.json")
+HISTORY = Path("reports/history.csv")
+TRIALS = Path("reports/trials.csv")
+METRICS = Path("reports/metrics.json")
+CONFUSION = Path("reports/confusion.csv")
+ROC = Path("reports/roc.csv")
+REPORT = Path("reports/report.html")
+MONITORING = Path("reports/monitoring.html")
+DATA_DOCS = Path("reports/data_docs")
+
+
+def cache_folder() -> Path:
+    """`HEADSTART_CACHE`, else `headstart` in the user's cache folder. It may be deleted at any time."""
+    if named := os.environ.get("HEADSTART_CACHE"):
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "headstart"

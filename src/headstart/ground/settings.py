@@ -1,0 +1,31 @@
+"""Building blocks for the sections of params.yaml, and the names of the splits."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SPLITS = ("train", "val", "test")
+
+Precision = Literal["fp32", "bf16"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """A frozen section: unknown keys and wrong types are errors, and no key has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with some keys set anew, checked like the original.
+
+        Raises:
+            ValidationError: a key is unknown or its value is wrong.
+        """
+        return type(self).model_validate({**dict(self), **changes})

@@ -1,0 +1,1 @@
+"""This machine: the project folder, processes that end with their owner, accelerator locks."""

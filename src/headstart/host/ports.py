@@ -1,0 +1,34 @@
+"""Whether a port is free, before a server starts: `python -m headstart.host.ports HOST PORT SETTING`."""
+
+import socket
+import sys
+
+from headstart.errors import HeadstartError
+
+
+def check_free(host: str, port: int, setting: str) -> None:
+    """Try to listen.
+
+    Args:
+        setting: what names the port, for the message.
+
+    Raises:
+        HeadstartError: another program listens there, or the address is not one of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        raise HeadstartError(
+            f"port {port} of {host} cannot be used ({error.strerror}): stop what listens there, or set "
+            f"{setting} to another port"
+        ) from error
+
+
+if __name__ == "__main__":
+    try:
+        check_free(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    except HeadstartError as error:
+        sys.exit(f"error: {error}")

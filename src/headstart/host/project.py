@@ -1,0 +1,55 @@
+"""The tree that a command stands in: stages run its code, not what is installed elsewhere."""
+
+import os
+import sys
+from pathlib import Path
+
+from headstart.errors import StageError
+from headstart.ground.paths import PACKAGE
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+}
+
+
+def enter_tree() -> Path:
+    """Make the root of the enclosing tree the working folder, and run its code.
+
+    A package that lies elsewhere is replaced by that of the tree: this process starts again.
+
+    Raises:
+        StageError: no tree of Headstart encloses the working folder.
+    """
+    start = Path.cwd()
+    root = next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+    if root is None:
+        raise StageError(
+            f"{start} is in no Headstart project (a folder with dvc.yaml, params.yaml and "
+            "src/headstart); change to one"
+        )
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if (root / "src" / "headstart").resolve() != PACKAGE:
+        _start_again(root)
+    os.chdir(root)
+    return root
+
+
+def _is_root(folder: Path) -> bool:
+    return all((folder / name).exists() for name in ("dvc.yaml", "params.yaml", "src/headstart"))
+
+
+def _start_again(root: Path) -> None:
+    if os.environ.get("HEADSTART_STARTED_AGAIN"):
+        raise StageError(f"the code of {root} cannot be run: Python takes {PACKAGE} for it")
+    source = str(root / "src")
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, inherited)))
+    os.environ["HEADSTART_STARTED_AGAIN"] = "1"
+    os.execv(sys.executable, [sys.executable, "-m", "headstart", *sys.argv[1:]])

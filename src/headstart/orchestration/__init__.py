@@ -1,0 +1,1 @@
+"""What the flows are made of; only this and flows/ import Prefect."""

@@ -1,0 +1,43 @@
+"""A flow as a command: errors of ours end in a message; tracebacks are kept for all others."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from headstart.errors import HeadstartError, UnreachableError
+
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+def run_as_command(run: Callable[[], object]) -> None:
+    """Run a flow; an error of ours is printed last, with what to do next, and ends this process with 1."""
+    quieten()
+    try:
+        run()
+    except HeadstartError as error:
+        print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def advice(error: Exception) -> str:
+    """What to do after an error, in a sentence."""
+    if isinstance(error, UnreachableError):
+        return "This may pass. Once it answers, run again: finished stages are not repeated."
+    if isinstance(error, HeadstartError):
+        return "Correct what the message names, then run again: finished stages are not repeated."
+    return "Headstart does not know this error: the tab Logs shows where it came from."
+
+
+def quieten() -> None:
+    """Log errors of ours without their tracebacks: their messages say what to do."""
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HeadstartError):
+        if "Retry" not in record.getMessage():  # the state that follows has the message
+            return False
+        record.exc_info, record.exc_text = None, None
+    return True

@@ -1,0 +1,57 @@
+"""Drift as people and automations see it: an artifact on the flow run's page, and an event."""
+
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
+
+if TYPE_CHECKING:
+    from headstart.versions.monitoring.run import Monitored
+
+EVENT = "headstart.drift"
+NAMED = 10
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def publish_drift(compared: "Monitored") -> None:
+    """The verdict and every check, on this flow run's page."""
+    create_markdown_artifact(
+        key="monitoring-report",
+        markdown=compared.as_markdown(),
+        description="New images against those of the model",
+    )
+
+
+def emit_drift(compared: "Monitored") -> None:
+    """Emit the event; what follows is up to whoever listens."""
+    from headstart.versions.release import overview
+
+    found = compared.found
+    from headstart.versions.registry.uri import ModelUri
+
+    model = ModelUri.parse(compared.model)
+    name, number = str(model.name), str(model.number)
+    run_id = flow_run.get_id()
+    emit_event(
+        event=EVENT,
+        resource={
+            "prefect.resource.id": f"headstart.model.{name}",
+            "prefect.resource.name": name,
+            "headstart.version": compared.model,
+        },
+        related=[{"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}]
+        if run_id
+        else [],
+        payload={
+            "message": f"{compared.model}: {found.sentence()}",
+            "link": overview.page_of(name, number),
+            "source": compared.source,
+            "alpha": found.alpha,
+            "checks": {check.name: check.figure for check in found.drifted},
+            "least_familiar": [each.path for each in found.unusual[:NAMED]],
+        },
+    )

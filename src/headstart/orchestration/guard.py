@@ -1,0 +1,123 @@
+"""The guard's receiver: MLflow's signed webhooks start the promotion flow. `headstart guard` runs it."""
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+
+from headstart.ground import paths
+from headstart.host.project import enter_tree
+from headstart.orchestration.webhook import Deliveries, WebhookRefused, secret_in, verify
+from headstart.versions.registry.versions import CHAMPION
+
+SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
+DEPLOYMENT = "promotion/guard"
+LONGEST = 64 * 1024  # bytes of a delivery
+LOG = logging.getLogger("uvicorn.error")  # MLflow's log says no more than that a delivery failed
+
+
+def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[], str]) -> FastAPI:
+    """The receiver.
+
+    Args:
+        model: the registered model whose champion is guarded.
+        start: starts the promotion flow, and says which run it is.
+    """
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/health")
+    def health() -> str:
+        return "OK"
+
+    @app.post("/mlflow")
+    async def receive(request: Request) -> dict[str, str]:
+        body = await _body(request)
+        now = time.time()
+        try:
+            delivery = verify(secret, request.headers, body, now)
+            deliveries.take(delivery, now)
+        except WebhookRefused as error:
+            LOG.warning("refused: %s", error)
+            raise HTTPException(401, str(error)) from error
+        try:
+            event = json.loads(body)
+        except ValueError as error:
+            raise HTTPException(400, f"the delivery is no JSON: {error}") from error
+        if not _is_about(event, model):
+            return {"ignored": f"not the alias {CHAMPION} of {model}"}
+        try:
+            return {"started": await run_in_threadpool(start)}
+        except Exception as error:  # MLflow sends it again
+            deliveries.forget(delivery)
+            LOG.error("%s could not be started: %s", DEPLOYMENT, error)
+            raise HTTPException(503, f"{DEPLOYMENT} could not be started: {error}") from error
+
+    return app
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST:
+            raise HTTPException(413, f"a delivery has at most {LONGEST} bytes")
+    return body
+
+
+def _is_about(event: Any, model: str) -> bool:
+    """Aliases are case-sensitive: `Champion` is another one."""
+    match event:
+        case {"entity": "model_version_alias", "data": {"name": name, "alias": alias}}:
+            return bool(name == model and alias == CHAMPION)
+    return False
+
+
+def start_promotion() -> str:
+    """Start the flow, and do not wait for it."""
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.deployments import run_deployment
+
+    run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False)
+    assert isinstance(run, FlowRun)
+    return str(run.id)
+
+
+def main() -> None:
+    """Register the webhook, then receive."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=4300)
+    parser.add_argument("--url", help="under which MLflow reaches this; default: http://HOST:PORT/mlflow")
+    chosen = parser.parse_args()
+    if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
+        parser.error(f"--host {chosen.host} is every address of this machine: --url says which MLflow takes")
+    enter_tree()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is told
+    from headstart.params import load_params
+    from headstart.versions.registry import webhooks
+
+    secret = secret_in(SECRET)
+    model = load_params(paths.PARAMS).register_.model
+    app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
+    config = uvicorn.Config(app, host=chosen.host, port=chosen.port, log_level="warning")
+    bound = config.bind_socket()  # first: where the port is taken, the webhook of whoever has it stays
+    webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    from headstart.errors import HeadstartError
+
+    try:
+        main()
+    except HeadstartError as error:
+        raise SystemExit(f"headstart guard: error: {error}") from error

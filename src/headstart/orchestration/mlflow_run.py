@@ -1,0 +1,94 @@
+"""The MLflow run that a flow run is recorded in: opened first, ended with the flow, failed runs included."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect import get_run_logger
+from prefect.runtime import flow_run
+
+from headstart import repository
+from headstart.errors import HeadstartError
+from headstart.ground import paths
+
+
+class RecordedRun:
+    """A run that is opened as soon as MLflow answers: the stages need no server."""
+
+    def __init__(self) -> None:
+        self._id = _open()
+
+    @property
+    def id(self) -> str | None:
+        """Its id; None while MLflow is out of reach."""
+        if self._id is None:
+            self._id = _open()
+        return self._id
+
+    def end(self, failure: str | None) -> None:
+        """End it, with the reason if it failed."""
+        _keep(self._id)
+        _close(self._id, failure)
+
+
+@contextmanager
+def recorded_run() -> Iterator[RecordedRun]:
+    """A run that ends with this block: FINISHED, or FAILED with the error."""
+    run = RecordedRun()
+    try:
+        yield run
+    except BaseException as error:
+        run.end(f"{type(error).__name__}: {error}")
+        raise
+    run.end(None)
+
+
+def _open() -> str | None:
+    """Open the MLflow run that this flow run is recorded in; None where MLflow is out of reach.
+
+    The stages need no server, so their work goes on; registration says at the end what failed.
+    """
+    from headstart.errors import TrackingError
+    from headstart.params import load_params
+    from headstart.versions.registry import tracking
+
+    settings = load_params(paths.PARAMS).register_
+    commit = repository.current_commit()
+    tags = {
+        "mlflow.source.git.commit": commit.commit,
+        "headstart.flow_run": str(flow_run.get_id() or ""),
+        "headstart.flow_run_name": str(flow_run.get_name() or ""),
+        "mlflow.runName": str(flow_run.get_name() or "training"),
+    }
+    try:
+        return tracking.open_run(settings.experiment, tags)
+    except TrackingError as error:
+        get_run_logger().warning("%s", error)
+        return None
+
+
+def _keep(run_id: str | None) -> None:
+    """Keep dvc.lock under `refs/runs/`, of a failed run too; what stands in the way hides no other error."""
+    from headstart.versions.provenance import keeping
+
+    if run_id is None:
+        return
+    try:
+        get_run_logger().info("dvc.lock: %s", keeping.keep_run(run_id))
+    except HeadstartError as error:
+        get_run_logger().error("%s", error)
+
+
+def _close(run_id: str | None, failure: str | None) -> None:
+    """End the MLflow run; a server that went away is logged and hides no other error."""
+    from headstart.errors import TrackingError
+    from headstart.versions.registry import tracking
+
+    if run_id is None:
+        return
+    try:
+        left = [
+            path for path in (repository.LOCK, paths.PARAMS, *repository.versioned_files()) if path.exists()
+        ]
+        tracking.end_run(run_id, failed=failure, files=left)
+    except TrackingError as error:
+        get_run_logger().error("%s", error)

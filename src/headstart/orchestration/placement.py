@@ -1,0 +1,121 @@
+"""Run one stage on another worker: what travels is the commit and a few texts; data goes by DVC."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.deployments import run_deployment
+from prefect.states import Cancelled, Cancelling
+
+from headstart.errors import StageError, WorkerLost
+from headstart.repository import worker_clone
+
+POLL_SECONDS = 1.0
+NOT_STARTED = {StateType.SCHEDULED, StateType.PENDING}
+TOO_LONG = {  # a phase that lasts longer than HEADSTART_PLACEMENT_SECONDS
+    "waiting": "no worker took {deployment} in {seconds:.0f} s; start one on its pool (`make services`), "
+    "or unset HEADSTART_PLACEMENT",
+    "taken": "a worker took {deployment} and did not start it in {seconds:.0f} s; see its log, or allow "
+    "more time with HEADSTART_PLACEMENT_SECONDS",
+}
+
+
+def run_placed(stage: str, deployment: str, before: Sequence[str]) -> str:
+    """Run a stage on another worker and fetch its outputs.
+
+    Args:
+        stage: name in dvc.yaml.
+        deployment: `FLOW/NAME`, such as `stage/gpu`.
+        before: all stages and .dvc files in the order they run; those before `stage` are pushed.
+
+    Returns:
+        The sentence with which the stage ended.
+
+    Raises:
+        WorkerLost: a worker took it and is gone.
+        RemoteUnreachable: the DVC remote does not answer.
+        StageError: it failed, with the child's own reason; no worker took it in
+            HEADSTART_PLACEMENT_SECONDS (120), or the worker that took it did not start it in that time.
+        LineageError: the tree's code is not what the worker can have.
+    """
+    logger = get_run_logger()
+    commit, texts = worker_clone.travelling()
+    worker_clone.push_stages(before[: before.index(stage)])
+    with get_client(sync_client=True) as client:  # before the child: an end from here on ends it too
+        child = run_deployment(
+            deployment,
+            parameters={"stage": stage, "commit": commit, "texts": texts},
+            flow_run_name=f"{stage} {commit[:8]}",
+            timeout=0,
+        )
+        assert isinstance(child, FlowRun)
+        try:
+            logger.info("%s runs as flow run %r of %s: %s", stage, child.name, deployment, _link(child.id))
+            _wait(client, child.id, stage, deployment)
+        except BaseException:
+            _end(client, child.id)
+            raise
+        worker_clone.merge_entry(stage, _artifact(client, child.id, f"lock-{stage}"))
+    worker_clone.fetch_stage(stage)
+    return f"{stage}: done on another worker, flow run {child.name}"
+
+
+def _wait(client: SyncPrefectClient, run: UUID, stage: str, deployment: str) -> None:
+    patience = float(os.environ.get("HEADSTART_PLACEMENT_SECONDS", "120"))
+    phase, since = "waiting", time.monotonic()
+    while True:
+        state = client.read_flow_run(run).state
+        if state is not None and state.is_final():
+            break
+        if (now := _phase(state)) != phase:
+            phase, since = now, time.monotonic()
+        if phase in TOO_LONG and time.monotonic() - since > patience:
+            raise StageError(
+                f"stage {stage}: {TOO_LONG[phase].format(deployment=deployment, seconds=patience)}"
+            )
+        time.sleep(POLL_SECONDS)
+    if state.is_crashed():
+        raise WorkerLost(f"stage {stage}: its worker is gone ({state.message or 'no reason'})")
+    if not state.is_completed():
+        raise StageError(
+            f"stage {stage} on another worker ended as {state.name}: {state.message or 'no reason'}"
+        )
+
+
+def _phase(state: State[Any] | None) -> str:
+    """`waiting` for a worker (or unknown), `taken` by one that has not started it, or `running`."""
+    if state is None or state.type == StateType.SCHEDULED:
+        return "waiting"
+    return "taken" if state.type == StateType.PENDING else "running"
+
+
+def _end(client: SyncPrefectClient, run: UUID) -> None:
+    """A parent that ends in any way ends its child."""
+    state = client.read_flow_run(run).state
+    if state is None or not state.is_final():
+        waiting = state is None or state.type in NOT_STARTED
+        client.set_flow_run_state(run, Cancelled() if waiting else Cancelling(), force=waiting)
+
+
+def _artifact(client: SyncPrefectClient, run: UUID, key: str) -> str:
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(any_=[key])
+        )
+    )
+    if not found:
+        raise StageError(
+            f"flow run {run} left no artifact {key}: it was run by another version of flows/stage.py"
+        )
+    return str(found[-1].data)
+
+
+def _link(run: UUID) -> str:
+    address = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    return f"{address}/runs/flow-run/{run}"

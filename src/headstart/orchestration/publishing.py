@@ -1,0 +1,42 @@
+"""Publishing as tasks: the one sequence of `headstart register`, each of its steps a task that is retried."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from headstart.ground import paths
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, log
+
+if TYPE_CHECKING:
+    from headstart.versions.registry.versions import Registered
+    from headstart.versions.release.publish import Published
+
+
+def publish_version(run_id: str | None) -> "Published":
+    """Push, register, judge and set the aliases of what stands in the project."""
+    from headstart.params import load_params
+    from headstart.versions.release.publish import publish
+
+    params = load_params(paths.PARAMS)
+    record = params.model_dump(by_alias=True)
+    return publish(params.register_, params.gate, record, log, run_id=run_id, step=_as_task)
+
+
+def _as_task(function: Callable[..., Any]) -> Callable[..., Any]:
+    wrapped: Callable[..., Any] = task(timeout_seconds=STEP_SECONDS, **AGAIN)(function)
+    return wrapped
+
+
+@task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
+def registered_before() -> "Registered | None":
+    """The version that holds the results in the tree; None where it must be made or looked at."""
+    from headstart.errors import TrackingError
+    from headstart.params import load_params
+    from headstart.versions.registry import versions
+
+    try:
+        return versions.registered(load_params(paths.PARAMS).register_.model)
+    except TrackingError:  # the whole walk says what is wrong
+        return None

@@ -1,0 +1,72 @@
+"""What a person looks for first: artifacts on the flow run's page, and events that automations use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+
+from headstart.orchestration.command import advice
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
+
+if TYPE_CHECKING:
+    from headstart.versions.registry.versions import Registered
+
+
+@contextmanager
+def failure_shown() -> Iterator[None]:
+    """An error of this block is shown on the flow run's page, with what to do."""
+    try:
+        yield
+    except Exception as error:
+        publish_failure(error)
+        raise
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
+    """What a person looks for first, on this flow run's page: figures against the champion, and links."""
+    from headstart.versions.release import overview
+
+    create_markdown_artifact(
+        key="training-report",
+        markdown=overview.as_markdown(registered, data, is_unchanged),
+        description="The registered version against the champion",
+    )
+
+
+def publish_failure(error: Exception) -> None:
+    """What failed and what to do, on this flow run's page; it hides no other error."""
+    kind = type(error).__name__
+    lines = [line.replace("`", "'") for line in str(error).splitlines() if line.strip()]
+    said = "  \n".join(f"`{line}`" for line in lines)  # a block of code would not wrap on a telephone
+    try:
+        create_markdown_artifact(
+            key="training-report",
+            markdown=f"## Failed: {kind}\n\n{said}\n\n{advice(error)}\n",
+            description="Why this run failed",
+        )
+    except Exception as other:  # Prefect's server may be what is gone
+        get_run_logger().error("the report of this failure could not be published: %s", other)
+
+
+def tell_challenger(registered: "Registered") -> None:
+    """An event that automations can use: a new version waits for people to promote it."""
+    from headstart.versions.registry import versions
+    from headstart.versions.release import overview
+
+    if not registered.is_new or versions.CHALLENGER not in registered.aliases:
+        return
+    emit_event(
+        event="headstart.challenger",
+        resource={
+            "prefect.resource.id": f"headstart.version.{registered.name}.{registered.version}",
+            "prefect.resource.name": f"{registered.name} version {registered.version}",
+        },
+        payload={
+            "message": registered.sentence(),
+            "link": overview.page_of(registered.name, registered.version),
+        },
+    )

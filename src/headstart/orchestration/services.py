@@ -1,0 +1,370 @@
+"""`make services`: what a team needs, on this machine: both servers, and workers with clones of their own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ruamel.yaml import YAML
+
+from headstart.errors import HeadstartError
+from headstart.ground.files import write_json
+from headstart.host.owner import started
+from headstart.host.ports import check_free
+from headstart.host.project import QUIET
+
+FOLDER = Path(".services")
+AUTOMATIONS = Path("automations.yaml")
+STATE = FOLDER / "processes.json"
+START_SECONDS = 120
+STOP_SECONDS = 20
+HOST = "127.0.0.1"
+PREFECT_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+MLFLOW_DATABASE = "MLFLOW_BACKEND_STORE_URI"
+PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # user:password, which every client gives too
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that was started here; `started` tells it from a later one with the same id.
+
+    Attributes:
+        address: where it answers, "" for a worker.
+    """
+
+    name: str
+    pid: int
+    started: str
+    address: str
+
+
+def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> str:
+    """Start what does not run (any more), wait until it is healthy, deploy, and say where it is.
+
+    Args:
+        gpus: `auto`: a worker for each GPU of this machine; `cpu`: one without, for trying placement; `none`.
+
+    Raises:
+        HeadstartError: a port is taken, a server runs at another one, or something does not start; what was
+            started now is stopped again.
+    """
+    FOLDER.mkdir(exist_ok=True)
+    ports = {"prefect": prefect_port, "mlflow": mlflow_port, "guard": guard_port}
+    running = {service.name for service in _services() if _is_alive(service)}
+    for name, port in ports.items():
+        if name not in running:
+            check_free(HOST, port, f"--{name}-port")
+    before = [service for service in _services() if _is_alive(service)]
+    _write(before)
+    settings = _settings(prefect_port, mlflow_port)
+    try:
+        addresses = _start_all(gpus, settings, prefect_port, mlflow_port, guard_port)
+    except BaseException:
+        for service in reversed(_services()):
+            if service not in before:
+                _end(service)
+        _write(before)
+        raise
+    return "\n".join(f"{name:<15}{address}" for name, address in addresses.items())
+
+
+def stop() -> str:
+    """End exactly what `start` started, workers first."""
+    ended = []
+    for service in reversed(_services()):
+        if _is_alive(service):
+            _end(service)
+            ended.append(service.name)
+    STATE.unlink(missing_ok=True)
+    return f"stopped: {', '.join(ended)}" if ended else "nothing was running"
+
+
+def _start_all(
+    gpus: str, settings: Mapping[str, str], prefect_port: int, mlflow_port: int, guard_port: int
+) -> dict[str, str]:
+    prefect, tracking = f"http://{HOST}:{prefect_port}", f"http://{HOST}:{mlflow_port}"
+    python = [sys.executable, "-m"]
+    _spawn(
+        "prefect",
+        [*python, "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)],
+        {**settings, **_databases(*PREFECT_DATABASES)},
+        address=prefect,
+    )
+    own = {name: value for name, value in settings.items() if name != "MLFLOW_TRACKING_URI"}
+    stored = {**_databases(MLFLOW_DATABASE), **_webhook_settings()}
+    _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **stored}, address=tracking)
+    _wait(f"{prefect}/api/health", "prefect")
+    _wait(f"{tracking}/health", "mlflow")
+    for pool in ("cpu", "gpu", "guard"):
+        _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
+    _report("creating the deployments of prefect.yaml")
+    _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
+    _create_automations(prefect, settings)
+    if told := os.environ.get("HEADSTART_NOTIFY"):
+        _run([*python, "headstart.orchestration.notifications"], settings)
+    cards = _cards(gpus)
+    placement = {"HEADSTART_PLACEMENT": "stage/gpu"} if cards else {}
+    _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
+    for name, visible in cards.items():
+        _start_worker(name, "gpu", {**settings, "CUDA_VISIBLE_DEVICES": visible})
+    _start_worker("guard", "guard", {**settings, "CUDA_VISIBLE_DEVICES": ""})
+    _start_guard(guard_port, settings)
+    expected = {"cpu": 1, "gpu": len(cards), "guard": 1}
+    for pool, count in expected.items():
+        _wait_for_workers(prefect, pool, count)
+    return {
+        "Prefect": prefect,
+        "MLflow": tracking,
+        "Logs": str(FOLDER.resolve() / "logs"),
+        "Guard": f"http://{HOST}:{guard_port}",
+        "Workers": ", ".join(["cpu", *cards, "guard"]),
+        "Notifications": urlsplit(told).netloc if told else "off (set HEADSTART_NOTIFY to a webhook URL)",
+    }
+
+
+def _webhook_settings() -> dict[str, str]:
+    """MLflow may call the guard, on loopback and by HTTP."""
+    return {
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "5",
+    }
+
+
+def _start_guard(port: int, settings: Mapping[str, str]) -> None:
+    source = os.pathsep.join((str(Path("src").resolve()), str(Path.cwd())))
+    command = [sys.executable, "-m", "headstart.orchestration.guard", "--port", str(port)]
+    address = f"http://{HOST}:{port}"
+    _spawn("guard", command, {**settings, "PYTHONPATH": source}, address=address)
+    _wait(f"{address}/health", "guard")
+
+
+def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
+    """Those of automations.yaml, once: their names tell."""
+    wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
+    there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
+    if missing := [automation for automation in wanted if automation["name"] not in there]:
+        text = json.dumps({"automations": missing})
+        _run([sys.executable, "-m", "prefect", "automation", "create", "--from-json", text], settings)
+
+
+def _ask(address: str) -> list[dict[str, Any]]:
+    """What a Prefect server lists."""
+    request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
+    if password := os.environ.get(PREFECT_PASSWORD):
+        request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
+
+
+def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
+    """The environment of every service, without the databases: their passwords are the servers' alone."""
+    hidden = {*_databases(*PREFECT_DATABASES, MLFLOW_DATABASE)}
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PREFECT_API_") and name not in hidden
+    }
+    given["PYTHONPATH"] = str(Path.cwd())
+    if password := given.get(PREFECT_PASSWORD):
+        given["PREFECT_API_AUTH_STRING"] = password
+    home = FOLDER.resolve() / "prefect"
+    return {
+        **QUIET,
+        **given,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://{HOST}:{prefect_port}/api",
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{prefect_port}/api",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "HEADSTART_RETRIES": given.get("HEADSTART_RETRIES", "3"),
+        "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow_port}",
+        "PORT": str(mlflow_port),
+        "HEADSTART_PYTHON": sys.executable,
+    }
+
+
+def _databases(*names: str) -> dict[str, str]:
+    """Where a server keeps what it knows, if not in SQLite: those of the settings that are set."""
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:
+    clone = _clone(name)
+    branch = _git("branch", "--show-current") or "main"
+    environment = {
+        **settings,
+        "HEADSTART_CLONE": str(clone),
+        "HEADSTART_BRANCH": branch,
+        "PYTHONPATH": os.pathsep.join((str(clone / "src"), str(clone))),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        pool,
+        "--name",
+        name,
+        "--limit",
+        "1",
+    ]
+    _spawn(f"worker {name}", command, environment, clone)
+
+
+def _clone(name: str) -> Path:
+    """A clone of this project for one worker, which shares its DVC cache; it stays for the next start."""
+    clone = FOLDER.resolve() / "clones" / name
+    if not clone.exists():
+        _git("clone", "--quiet", ".", str(clone))
+    from headstart.repository.fresh_clone import share_dvc
+
+    share_dvc(clone)
+    return clone
+
+
+def _cards(gpus: str) -> dict[str, str]:
+    """Workers of the GPU pool: name to the devices it sees."""
+    if gpus == "none":
+        return {}
+    if gpus == "cpu":
+        return {"gpu-none": ""}
+    tool = shutil.which("nvidia-smi")
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True).stdout.splitlines() if tool else []
+    return {f"gpu-{index}": str(index) for index in range(len(listed))}
+
+
+def _spawn(
+    name: str,
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    address: str = "",
+) -> None:
+    """Start a service, unless it runs."""
+    if running := [service for service in _services() if service.name == name]:
+        if running[0].address != address:
+            raise HeadstartError(f"{name} runs at {running[0].address}; `make services-stop` ends it")
+        return
+    logs = FOLDER / "logs"
+    logs.mkdir(exist_ok=True)
+    with (logs / f"{name.replace(' ', '-')}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdout=log, stderr=log, start_new_session=True
+        )
+    _write([*_services(), Service(name, process.pid, started(process.pid), address)])
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
+    if done.returncode:
+        raise HeadstartError(f"{' '.join(command[2:6])}: {(done.stdout + done.stderr).strip()[-2000:]}")
+
+
+def _wait(address: str, name: str) -> None:
+    _report(f"waiting for {name} at {address}")
+    until = time.monotonic() + START_SECONDS
+    while True:
+        _check_alive(name)
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise HeadstartError(
+                    f"{name} does not answer at {address}: {error}; {_log_of(name)}"
+                ) from error
+            time.sleep(0.3)
+
+
+def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
+    if count:
+        _report(f"waiting for {count} worker(s) of pool {pool}")
+    until = time.monotonic() + START_SECONDS
+    while count > len(online := _online(prefect, pool)):
+        for service in _services():
+            _check_alive(service.name)
+        if time.monotonic() > until:
+            raise HeadstartError(
+                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs say why"
+            )
+        time.sleep(0.5)
+
+
+def _online(prefect: str, pool: str) -> list[str]:
+    workers = _ask(f"{prefect}/api/work_pools/{pool}/workers/filter")
+    return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
+
+
+def _report(text: str) -> None:
+    print(f"services: {text}", file=sys.stderr, flush=True)
+
+
+def _check_alive(name: str) -> None:
+    for service in _services():
+        if service.name == name and not _is_alive(service):
+            raise HeadstartError(f"{name} ended at its start; {_log_of(name)}")
+
+
+def _log_of(name: str) -> str:
+    path = FOLDER / "logs" / f"{name.replace(' ', '-')}.log"
+    last = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
+    return "\n".join([f"{path}:", *last])
+
+
+def _end(service: Service) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(service.pid, sign)
+        except ProcessLookupError:
+            return
+        until = time.monotonic() + STOP_SECONDS
+        while _is_alive(service):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _services() -> list[Service]:
+    return [Service(**entry) for entry in json.loads(STATE.read_text())] if STATE.exists() else []
+
+
+def _write(services: list[Service]) -> None:
+    write_json(STATE, [asdict(service) for service in services])
+
+
+def _is_alive(service: Service) -> bool:
+    _reap(service.pid)
+    return started(service.pid) == service.started != ""
+
+
+def _reap(pid: int) -> None:
+    """A child of this process that ended is a zombie until it is waited for."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _git(*arguments: str) -> str:
+    from headstart.repository.programs import git_line
+
+    return git_line(*arguments)

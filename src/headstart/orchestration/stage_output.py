@@ -1,0 +1,110 @@
+"""What a stage prints, as a flow shows it: lines in the log, bars as a progress artifact of the run."""
+
+import re
+import sys
+from typing import Any
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+SHARE = re.compile(r"(\d+)%\|")
+DVC_CHATTER = (
+    "git add dvc.lock",
+    "To track the changes with git",
+    "auto staging",
+    "core.autostage",
+    "`dvc push`",
+    "> bin/headstart ",
+    "Generating lock file",
+    "Updating lock file",
+    "didn't change, skipping",
+    "Data and pipelines are up to date",
+)
+
+
+class StageOutput:
+    """Takes each line and each state of a bar.
+
+    The stage's last sentence is kept back: it becomes the message of the task's state, which Prefect logs.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self.lines: list[str] = []
+        self._stage = stage
+        self._sentence: str | None = None
+        self._progress = StageProgress(stage)
+
+    def on_line(self, line: str) -> None:
+        if SHARE.search(line):  # a bar's last state
+            self._progress.show(line)
+            return
+        self._progress.end_line()
+        self.lines.append(line)
+        if any(text in line for text in DVC_CHATTER):
+            return
+        self._log_sentence()
+        if line.startswith(f"{self._stage}: "):
+            self._sentence = line
+        else:
+            get_run_logger().info("%s", line)
+
+    def _log_sentence(self) -> None:
+        if self._sentence is not None:
+            get_run_logger().info("%s", self._sentence)
+        self._sentence = None
+
+    def on_progress(self, text: str) -> None:
+        self._progress.show(text)
+
+    def finish(self) -> str | None:
+        """The stage has ended well.
+
+        Returns:
+            Its own last sentence; None if it did not run.
+        """
+        self._progress.finish()
+        return self._sentence
+
+
+class StageProgress:
+    """A stage's bar, on this terminal and as a progress artifact."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._artifact: Any = None
+        self._share = -5.0
+        self._line_is_open = False
+
+    def show(self, text: str) -> None:
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        self._line_is_open = True
+        found = SHARE.search(text)
+        if found is None:
+            return
+        share = float(found[1])
+        if share >= self._share + 5:
+            self._share = share
+            self._tell(share)
+
+    def end_line(self) -> None:
+        """Leave the bar where it stands: something else is printed below it."""
+        if self._line_is_open:
+            print(file=sys.stderr, flush=True)
+        self._line_is_open = False
+
+    def finish(self) -> None:
+        self.end_line()
+        if self._artifact is not None:
+            self._tell(100.0)
+
+    def _tell(self, share: float) -> None:
+        """Show it on the run's page; a server that is away for a while stops no stage."""
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(share, description=self._stage)
+            else:
+                update_progress_artifact(self._artifact, share)
+        except (httpx.HTTPError, OSError, RuntimeError) as error:
+            self.end_line()
+            get_run_logger().warning("progress is not shown on the run's page now: %r", error)

@@ -1,0 +1,100 @@
+"""The stages of dvc.yaml as tasks: here, or on another worker if HEADSTART_PLACEMENT names a deployment."""
+
+import json
+import os
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from headstart import repository
+from headstart.errors import DataError, HeadstartError
+from headstart.ground import paths
+from headstart.orchestration.stage_output import StageOutput
+from headstart.orchestration.tasks import AGAIN, STAGE_SECONDS, STEP_SECONDS
+from headstart.repository import worker_clone
+
+PLACED = ("features", "train")  # if HEADSTART_PLACEMENT names a deployment, such as stage/gpu
+
+
+def run_stages() -> None:
+    """Walk all stages in the order of dvc.yaml; the validation pages are rendered beside the later ones.
+
+    Raises:
+        HeadstartError: DVC still finds something to do at the end.
+    """
+    if not paths.DATA.is_dir() and not worker_clone.is_own():
+        raise DataError(
+            f"there is no {paths.DATA}/: get the images of data.dvc with `make data` (`headstart data`), or "
+            f"put your own there, one subfolder per class, and run `dvc add {paths.DATA}`"
+        )
+    docs = None
+    placement = os.environ.get("HEADSTART_PLACEMENT")
+    for name in stage_names():
+        if placement and name in PLACED:
+            run_placed_stage.with_options(name=name)(name, placement)
+        else:
+            run_stage.with_options(name=name)(name, known_clean=False)
+        if name == "validate":
+            docs = render_docs.submit()
+    if docs is not None:
+        docs.result()
+    if left := repository.stale():
+        raise HeadstartError(f"dvc status is not clean after all stages: {', '.join(left)} changed meanwhile")
+
+
+def mark_cached() -> None:
+    """Where DVC finds nothing to do, each stage is a task that ends as Cached."""
+    for name in stage_names():
+        run_stage.with_options(name=name)(name, known_clean=True)
+    from headstart.versions.release import overview
+
+    if not overview.has_current_pages():
+        render_docs()
+
+
+def stage_names() -> list[str]:
+    return [str(repository.DATA), *repository.stage_names()]
+
+
+@task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
+def run_stage(name: str, known_clean: bool) -> State[Any]:
+    """One stage; it ends as Cached where nothing it depends on has changed."""
+    if known_clean:
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    output = StageOutput(name)
+    pull = ["--pull"] if worker_clone.is_own() else []
+    repository.run_stage(name, output.on_line, output.on_progress, arguments=pull)
+    said = output.finish()
+    if any("didn't change, skipping" in line for line in output.lines):
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    return Completed(message=said or f"{name}: done")
+
+
+@task(timeout_seconds=STAGE_SECONDS, **AGAIN)
+def run_placed_stage(name: str, deployment: str) -> State[Any]:
+    """One stage on another worker's clone; it ends as Cached where nothing it depends on has changed."""
+    from headstart.orchestration.placement import run_placed
+
+    if not repository.is_stale(name):
+        return Completed(name="Cached", message=f"{name}: nothing changed")
+    return Completed(message=run_placed(name, deployment, before=stage_names()))
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def start_from_earlier_head(source: str) -> str:
+    """Fetch an earlier head and set `train.init`; nothing changes where it is set already."""
+    from headstart.versions.provenance.initial_head import init_from
+
+    return init_from(source)
+
+
+@task(cache_policy=NO_CACHE)  # in a thread, which no timeout can interrupt
+def render_docs() -> None:
+    """The validation pages, from the stored result; and the imports of registration, beside the stages."""
+    from headstart.pipeline.data_docs.pages import render_data_docs
+
+    render_data_docs(json.loads(paths.VALIDATION.read_text(encoding="utf-8")), paths.DATA_DOCS)
+    from headstart.versions.release import registration  # noqa: F401 - 2 s that register_model need not wait for

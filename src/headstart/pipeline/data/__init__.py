@@ -1,0 +1,1 @@
+"""Stage validate: the images found, checked and split."""

@@ -1,0 +1,251 @@
+"""The rules of the validate stage as Great Expectations suites, built in code and run in memory."""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # GX reads it when it is imported
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.core.expect_column_values_to_be_between import (
+    ExpectColumnValuesToBeBetween,
+)
+from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
+    ExpectColumnValuesToBeInSet,
+)
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.row_conditions import Column
+
+from headstart.errors import DataError, HeadstartError
+from headstart.ground.settings import SPLITS
+from headstart.pipeline.data import rules as rule_book
+from headstart.pipeline.data.rules import Row, Rule
+from headstart.pipeline.data.settings import Validate
+
+for name in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(name).setLevel(logging.WARNING)  # importing them turns INFO on
+
+Counts = dict[str, dict[str, int]]
+
+MAX_ROWS_STORED = 200  # of each failed expectation; unexpected_count keeps the total
+MAX_EXCLUDED_STORED = 1000  # the manifest has all of them
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """`failures`: why a file cannot be used, by its path. `results`: plain JSON, one per expectation."""
+
+    failures: dict[str, str]
+    results: list[Row]
+
+
+@dataclass(frozen=True)
+class SetCheck:
+    """Result of checking the set.
+
+    Attributes:
+        problems: one sentence each; none if the set can be trained on.
+        classes: number of kept images by label and split.
+        results: plain JSON, one per expectation.
+    """
+
+    problems: tuple[str, ...]
+    classes: Counts
+    results: list[Row]
+
+
+def check_files(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] | None = None) -> FileCheck:
+    """Check each file by itself; of an unreadable file only the label is checked as well.
+
+    Args:
+        manifest: one row per file: path, label, format, mode, width, height, frames, error.
+        labels: the known classes; None for those in the manifest.
+
+    Raises:
+        DataError: the manifest lacks a column or a value.
+        HeadstartError: an expectation could not be evaluated.
+    """
+    columns = ["path", "label", "format", "mode", "width", "height", "frames", "error"]
+    table = _complete(manifest, columns)
+    checks = rule_book.file_rules(validate, labels or _labels(table))
+    results = _validate("files", table, ["path"], checks, severity="warning")
+    reasons: dict[str, list[str]] = {}
+    for check, result in zip(checks, results, strict=True):
+        for row in result["result"]["unexpected_index_list"]:
+            reasons.setdefault(row["path"], []).append(check.explain([row]))
+    failures = {path: "; ".join(reasons[path]) for path in sorted(reasons)}
+    return FileCheck(failures, [_shortened(result) for result in results])
+
+
+def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] | None = None) -> SetCheck:
+    """Check the kept files, those whose `excluded` is empty, as a set to train on.
+
+    Args:
+        manifest: one row per file, left out or not: path, label, pixels, split, excluded.
+        labels: the expected classes; None for those in the manifest.
+
+    Raises:
+        DataError: the manifest lacks a column or a value, or a kept file was not decoded.
+        HeadstartError: an expectation could not be evaluated.
+    """
+    table = _complete(manifest, ["path", "label", "pixels", "split", "excluded"])
+    kept = _kept(table)
+    classes = _class_counts(kept, labels or _labels(table))
+    out = table.loc[table["excluded"] != "", "path"].tolist()
+    problems: list[str] = []
+    results: list[Row] = []
+    for rows, keys, checks in (
+        (_totals(table, kept), ["files"], rule_book.summary_rules(validate, out, _labels(kept))),
+        (_per_class(classes), ["label"], rule_book.class_rules(validate.min_images_per_class)),
+        (_per_split(classes), ["label", "split"], rule_book.split_rules()),
+        (kept, ["picture", "path", "label", "split"], rule_book.picture_rules()),
+    ):
+        found = _validate("set", rows, keys, checks, severity="critical")
+        for check, result in zip(checks, found, strict=True):
+            if failing := result["result"]["unexpected_index_list"]:
+                problems.append(check.explain(failing))
+            results.append(_shortened(result))
+    return SetCheck(tuple(problems), classes, results)
+
+
+def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck) -> Row:
+    """The document of reports/validation.json: plain JSON without times, IDs or folders.
+
+    `excluded` lists at most 1000 files; their full number is `files` minus `kept`.
+    """
+    excluded = manifest.loc[manifest["excluded"] != "", ["path", "excluded"]].sort_values("path")
+    return {
+        "success": not whole.problems,
+        "files": len(manifest),
+        "kept": len(manifest) - len(excluded),
+        "excluded": [
+            {"path": path, "reason": reason}
+            for path, reason in excluded.head(MAX_EXCLUDED_STORED).itertuples(index=False)
+        ],
+        "problems": list(whole.problems),
+        "classes": whole.classes,
+        "suites": [
+            {"name": "files", "results": files.results},
+            {"name": "set", "results": whole.results},
+        ],
+    }
+
+
+def _complete(manifest: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """These columns, ordered by path. GX skips nulls, so there must be none."""
+    if missing := [column for column in columns if column not in manifest]:
+        raise DataError(f"the manifest lacks {', '.join(missing)}: run the validate stage again")
+    table = manifest[columns].sort_values("path", ignore_index=True)
+    if holes := [column for column in columns if table[column].isna().any()]:
+        raise DataError(f"the manifest has empty cells in {', '.join(holes)}, expected none")
+    return table
+
+
+def _kept(table: pd.DataFrame) -> pd.DataFrame:
+    """The kept files, copies side by side, with the number of labels and splits of their picture."""
+    kept = table[table["excluded"] == ""]
+    if blank := kept.loc[kept["pixels"] == "", "path"].tolist():
+        raise DataError(f"{rule_book.named(blank)}: kept, but not decoded; expected a reason in `excluded`")
+    same = kept.groupby("pixels")
+    return kept.assign(
+        picture=kept["pixels"].str[:12],
+        labels_of_picture=same["label"].transform("nunique").astype("int64"),
+        splits_of_picture=same["split"].transform("nunique").astype("int64"),
+    ).sort_values(["pixels", "path"], ignore_index=True)
+
+
+def _labels(table: pd.DataFrame) -> list[str]:
+    return sorted(label for label in table["label"].unique() if label)
+
+
+def _class_counts(kept: pd.DataFrame, labels: Iterable[str]) -> Counts:
+    sizes = kept.groupby(["label", "split"]).size().to_dict()
+    return {
+        label: {split: int(sizes.get((label, split), 0)) for split in SPLITS}
+        for label in sorted({*labels, *_labels(kept)})
+    }
+
+
+def _totals(table: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    share = (len(table) - len(kept)) / max(len(table), 1)
+    names = ["files", "kept_files", "classes", "excluded_share"]
+    return pd.DataFrame([(len(table), len(kept), len(_labels(kept)), share)], columns=names)
+
+
+def _per_class(classes: Counts) -> pd.DataFrame:
+    rows = [(label, sum(splits.values())) for label, splits in classes.items()]
+    return pd.DataFrame(rows, columns=["label", "images_in_class"])
+
+
+def _per_split(classes: Counts) -> pd.DataFrame:
+    rows = [(label, split, n) for label, splits in classes.items() for split, n in splits.items()]
+    return pd.DataFrame(rows, columns=["label", "split", "images_in_split"])
+
+
+def _validate(
+    name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule], severity: str
+) -> list[Row]:
+    """The results of one suite, in the order of `checks`; a failing row is named by its `keys`."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    asset = context.data_sources.add_pandas("manifest").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+    report: Any = batch.validate(
+        gx.ExpectationSuite(name, expectations=[_expectation(rule, severity) for rule in checks]),
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": keys,
+            "return_unexpected_index_query": False,
+        },
+    )
+    found = report.to_json_dict()["results"]
+    by_column = {result["expectation_config"]["kwargs"]["column"]: result for result in found}
+    return [_plain(by_column[rule.column]) for rule in checks]
+
+
+def _expectation(rule: Rule, severity: str) -> Expectation:
+    about = {
+        "column": rule.column,
+        "description": rule.description,
+        "severity": severity,
+        "row_condition": _condition(rule),
+    }
+    if rule.allowed is not None:
+        return ExpectColumnValuesToBeInSet(value_set=list(rule.allowed), **about)
+    return ExpectColumnValuesToBeBetween(min_value=rule.low, max_value=rule.high, **about)
+
+
+def _condition(rule: Rule) -> Any:
+    readable = Column("error") == ""
+    if rule.except_format:
+        return readable & (Column("format") != rule.except_format)
+    return readable if rule.readable_only else None
+
+
+def _plain(result: Row) -> Row:
+    """One result without IDs; raises if the expectation raised, because GX only notes that."""
+    config, info = result["expectation_config"], result["exception_info"]
+    for raised in [info] if "raised_exception" in info else info.values():
+        if raised["raised_exception"]:
+            raise HeadstartError(
+                f"the expectation on {config['kwargs'].get('column')!r} could not be evaluated: "
+                f"{raised['exception_message']}; expected a manifest of the validate stage"
+            )
+    kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
+    kept = {key: config[key] for key in ("type", "description", "severity")}
+    return {
+        "success": result["success"],
+        "expectation_config": {**kept, "kwargs": kwargs},
+        "result": result["result"],
+    }
+
+
+def _shortened(result: Row) -> Row:
+    """The result with its lists of failing values and rows cut to a readable length."""
+    found = result["result"].items()
+    cut = {key: some[:MAX_ROWS_STORED] if isinstance(some, list) else some for key, some in found}
+    return {**result, "result": cut}

@@ -1,0 +1,160 @@
+"""The manifest: one row per file of the data folder, with the facts found by decoding it."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import PIL
+from PIL import Image
+
+from headstart.errors import DataError
+from headstart.ground.settings import SPLITS
+from headstart.pipeline.data.decoding import pixel_digest, to_rgb
+from headstart.pipeline.data.folders import Found
+from headstart.pipeline.data.splits import split_of
+from headstart.pipeline.store.rows import RowStore
+
+T = TypeVar("T")
+
+WINDOW = 256  # files in flight: what keeps memory flat
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The contents of one file. If it cannot be decoded, `error` has the reason and the rest is empty."""
+
+    pixels: str = ""
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    error: str = ""
+
+
+def build_manifest(
+    data: Path,
+    found: list[Found],
+    store: RowStore,
+    recipe: str,
+    advance: Callable[[int], object] = lambda count: None,
+) -> pd.DataFrame:
+    """Read and decode every file once: one row per file, sorted by path.
+
+    Columns: path, label, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
+    mode, width, height, frames, error, split (named by the folder, else "").
+
+    Args:
+        store: remembers the facts of a file by its sha256 and `recipe`.
+        advance: called with each number of files done.
+    """
+    rows: list[dict[str, object]] = []
+    with ThreadPoolExecutor() as pool:
+        for window in _windows(found, WINDOW):
+            facts = list(pool.map(lambda file: _read(data / file.path, store, recipe), window))
+            store.put(recipe, {sha: _to_bytes(fact) for _, sha, fact, new in facts if new})
+            for file, (size, sha, fact, _) in zip(window, facts, strict=True):
+                rows.append({**asdict(file), "bytes": size, "sha256": sha, **asdict(fact)})
+            advance(len(window))
+    return pd.DataFrame(rows)
+
+
+def inspect(data: bytes) -> Facts:
+    """Decode an image file completely and return its facts, including damage."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            form, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
+            rgb = to_rgb(image)
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
+        return Facts(error=_reason(error))
+    return Facts(pixel_digest(rgb), form, mode, rgb.width, rgb.height, frames)
+
+
+def assign_splits(manifest: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.Series:
+    """The split of every row: its folder's, else by the hash of its pixels; "" for excluded rows.
+
+    Where folders name splits and one of them is missing, it is drawn from train by hash.
+    """
+    named = set(manifest["split"]) - {""}
+    if not named:
+        drawn_from, drawn = "", dict(fractions)
+    else:
+        drawn_from = "train"
+        wanted = ["train", *(name for name in SPLITS if name not in named)]
+        total = sum(fractions[name] for name in wanted)
+        drawn = {name: fractions[name] / total for name in wanted}
+    splits = [
+        split_of(row.pixels, drawn, seed) if row.split == drawn_from else row.split
+        for row in manifest.itertuples()
+    ]
+    kept = manifest["excluded"] == ""
+    return pd.Series(np.where(kept, splits, ""), index=manifest.index, dtype=object)
+
+
+def facts_recipe() -> dict[str, object]:
+    """Everything but the file's bytes and our own code that facts depend on."""
+    return {"rows": "facts", "pillow": PIL.__version__}
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The rows that were kept, in the order they are packed: by split, then pixels, then path."""
+    manifest = pd.read_parquet(path)
+    kept = manifest[manifest["excluded"] == ""]
+    rank = kept["split"].map({name: index for index, name in enumerate(SPLITS)})
+    return (
+        kept.assign(rank=rank)
+        .sort_values(["rank", "pixels", "path"])
+        .drop(columns="rank")
+        .reset_index(drop=True)
+    )
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """A file's bytes, if they are still those that were validated.
+
+    Raises:
+        DataError: the file changed or went after validation.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; run the validate stage again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"{path} changed after it was validated; run `dvc add data` and `dvc repro`")
+    return data
+
+
+def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return 0, "", Facts(error=error.strerror or type(error).__name__), False
+    sha = hashlib.sha256(data).hexdigest()
+    [known] = store.get(recipe, [sha])
+    if known is not None:
+        return len(data), sha, Facts(**json.loads(known)), False
+    return len(data), sha, inspect(data), True
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, PIL.UnidentifiedImageError):  # its text holds the address of an object
+        return "no image format that Pillow knows"
+    return f"{type(error).__name__}: {error}"
+
+
+def _to_bytes(facts: Facts) -> bytes:
+    return json.dumps(asdict(facts), sort_keys=True).encode()
+
+
+def _windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while window := list(islice(iterator, size)):
+        yield window

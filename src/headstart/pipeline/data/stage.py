@@ -1,0 +1,61 @@
+"""Stage validate: decode every file, check it, decide what is left out, and assign the splits."""
+
+import pandas as pd
+
+from headstart.errors import DataError
+from headstart.ground import paths
+from headstart.ground.files import replacing, write_json
+from headstart.ground.paths import cache_folder
+from headstart.ground.settings import SPLITS
+from headstart.pipeline.data import folders, manifest
+from headstart.pipeline.data.expectations import check_files, check_set, to_json
+from headstart.pipeline.data.settings import Split, Validate
+from headstart.pipeline.store.rows import recipe_digest
+from headstart.pipeline.store.store import Store
+from headstart.progress import bar
+
+
+def run(validate: Validate, split: Split) -> str:
+    """Write `artifacts/manifest.parquet` and `reports/validation.json`.
+
+    Raises:
+        DataError: a check of the set failed, or of a file if `on_bad_file` is `stop`. The report is
+            written, the manifest is not.
+    """
+    found = folders.find_files(paths.DATA)
+    recipe = recipe_digest(manifest.facts_recipe(), manifest.__name__)
+    with Store(cache_folder()) as store, bar(len(found), "validate", "file") as progress:
+        table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
+    file_check = check_files(table, validate)
+    table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
+    table["split"] = manifest.assign_splits(table, split.fractions, split.seed)
+    set_check = check_set(table, validate)
+    problems = list(set_check.problems)
+    if validate.on_bad_file == "stop":
+        problems = [f"{path}: {why}" for path, why in sorted(file_check.failures.items())] + problems
+    report = to_json(table, file_check, set_check)
+    write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
+    if problems:
+        raise DataError(_blocked(problems, file_check.failures))
+    with replacing(paths.MANIFEST) as new:
+        table.to_parquet(new, index=False)
+    return _summary(table)
+
+
+def _blocked(problems: list[str], failures: dict[str, str]) -> str:
+    lines = [f"validation stopped; {paths.VALIDATION} has the details (`headstart docs` renders them):"]
+    lines += [f"  - {problem}" for problem in problems[:10]]
+    if len(problems) > 10:
+        lines.append(f"  - and {len(problems) - 10} more")
+    lines += [f"  left out: {path}: {why}" for path, why in sorted(failures.items())[:10]]
+    return "\n".join(lines)
+
+
+def _summary(table: pd.DataFrame) -> str:
+    kept = table[table["excluded"] == ""]
+    counts = kept.groupby("split", sort=False).size()
+    splits = ", ".join(f"{counts.get(name, 0)} {name}" for name in SPLITS)
+    lines = [f"{len(kept)} images in {kept['label'].nunique()} classes: {splits}"]
+    for row in table[table["excluded"] != ""].itertuples():
+        lines.append(f"left out: {row.path}: {row.excluded}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The validation pages (Data Docs), rendered from the stored result."""

@@ -1,0 +1,1 @@
+"""Stage evaluate: metrics with intervals, plots and the report."""

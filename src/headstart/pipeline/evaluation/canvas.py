@@ -1,0 +1,74 @@
+"""Drawings as PNG: the same bytes for the same numbers, whatever matplotlibrc contains."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# M. Okabe, K. Ito, Color universal design, 2008: distinguishable with every kind of colour vision.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+VERMILION, SKY, BLACK, GREY = "#D55E00", "#56B4E9", "#000000", "#8C8C8C"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+
+DPI = 120
+FONT = "DejaVu Sans"  # matplotlib carries it, so no machine's own fonts show
+STYLE: dict[str, object] = {
+    "font.family": FONT,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a class may be named $x$
+}
+
+
+def png_of(draw: "Callable[[Figure], None]", width: float, height: float) -> bytes:
+    """PNG bytes of what `draw` puts on an empty white figure of about `width` x `height` inches."""
+    # Here and nowhere else, so that a stage without plots does not pay for matplotlib.
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        file = io.BytesIO()
+        figure.savefig(
+            file,
+            format="png",
+            bbox_inches="tight",
+            # Without a software tag an update of matplotlib that draws the same keeps the bytes.
+            metadata={"Software": None},
+            pil_kwargs={"compress_level": 9},
+        )
+    return file.getvalue()
+
+
+def names_shown(classes: Sequence[str], limit: int = 22) -> list[str]:
+    """Class names as a plot can show them.
+
+    Long ones lose their middle; those the font has no signs for become `class 3`, by their index.
+    """
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont(FONT))
+    drawable = [all(font.get_char_index(ord(sign)) for sign in name) for name in classes]
+    return [
+        _shortened(name, limit) if drawable[index] and name else f"class {index}"
+        for index, name in enumerate(classes)
+    ]
+
+
+def _shortened(name: str, limit: int) -> str:
+    if len(name) <= limit:
+        return name
+    tail = limit // 3
+    return f"{name[: limit - tail - 1]}…{name[-tail:]}"

@@ -1,0 +1,59 @@
+"""Confidence intervals: Wilson's for a share, percentiles of bootstrap resamples for the rest."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1_000_000  # weights held at once, 8 bytes each
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A two-sided confidence interval."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, confidence: float) -> Interval:
+    """The score interval of a share, which stays in [0, 1] and holds up at 0 and 1.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
+    1927.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, spread = successes / trials, z * z / trials
+    centre = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def weights_of(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Bootstrap resamples, as how often each drew each image: blocks of int64 [images, B].
+
+    The draws do not depend on the size of a block.
+    """
+    generator = np.random.default_rng(seed)
+    block = max(1, BLOCK // images)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = generator.integers(0, images, size=(size, images))
+        cells = (drawn + images * np.arange(size)[:, None]).ravel()
+        counts = np.bincount(cells, minlength=images * size)
+        yield np.ascontiguousarray(counts.reshape(size, images).T, dtype=np.int64)
+
+
+def percentile(values: NDArray[np.float64], confidence: float) -> Interval | None:
+    """The middle `confidence` of the values that are defined; None if none is.
+
+    Source: B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993, chapter 13.
+    """
+    defined = values[~np.isnan(values)]
+    if len(defined) == 0:
+        return None
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))

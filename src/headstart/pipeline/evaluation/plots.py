@@ -1,0 +1,179 @@
+"""The report's plots, each a function from numbers to PNG bytes on white ground."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.pipeline.evaluation.canvas import BLACK, BLUE, GREY, PALETTE, VERMILION, names_shown, png_of
+from headstart.pipeline.evaluation.metrics import RocCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ANNOTATED = 15  # classes up to which cells and bars carry numbers
+COLOURED = len(PALETTE)  # curves up to which each has a colour of its own
+DASHES = ("-", "--", "-.", ":")
+BINS = 10
+WIDTH = 7.0  # inches
+
+
+def confusion_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
+    """Counts int64 [C, C], rows true and columns predicted, coloured by their share of the row."""
+    count = len(classes)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.grid(False)
+        names, size = names_shown(classes), float(np.clip(300 / count, 4, 9))
+        axes.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=size)
+        axes.set_yticks(range(count), names, fontsize=size)
+        axes.set(xlabel="predicted", ylabel="true")
+        if count <= ANNOTATED:
+            _write_cells(axes, matrix, shares)
+        figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+
+    side = float(np.clip(3.6 + 0.3 * count, 4.2, 10))
+    return png_of(draw, side + 1, side)
+
+
+def roc_png(curves: Mapping[str, RocCurve]) -> bytes:
+    """One curve per class, with its area; curves that are all NaN are left out."""
+    drawn = [
+        (name, curve)
+        for name, curve in zip(names_shown(list(curves)), curves.values(), strict=True)
+        if not np.isnan(curve.false_positive_rate + curve.true_positive_rate).any()
+    ]
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+        (_colour_curves if len(drawn) <= COLOURED else _shade_curves)(axes, drawn)
+        axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+
+    return png_of(draw, 5.2, 5.0)
+
+
+def history_png(
+    *,
+    epochs: Sequence[int],
+    train_loss: Sequence[float],
+    val_loss: Sequence[float],
+    val_accuracy: Sequence[float],
+    best: int,
+) -> bytes:
+    """Losses and accuracy by epoch; `best` is the epoch whose weights were kept."""
+
+    def draw(figure: "Figure") -> None:
+        losses, accuracy = figure.subplots(1, 2)
+        losses.plot(epochs, train_loss, color=BLUE, marker=".", label="train")
+        losses.plot(epochs, val_loss, color=VERMILION, marker=".", linestyle="--", label="val")
+        losses.set(ylabel="loss in nats per image")
+        accuracy.plot(epochs, val_accuracy, color=VERMILION, marker=".", linestyle="--")
+        accuracy.set(ylabel="accuracy")
+        for axes in (losses, accuracy):
+            line = axes.axvline(best, color=BLACK, linewidth=0.8, linestyle=":")
+            axes.set(xlabel="epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        line.set_label(f"kept: epoch {best}")
+        handles = [*losses.get_lines()[:2], line]
+        figure.legend(handles=handles, loc="outside upper center", ncols=3)
+
+    return png_of(draw, WIDTH, 3.2)
+
+
+def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bytes:
+    """The share predicted correctly by predicted probability, over ten equal bins.
+
+    The title has the expected calibration error: C. Guo et al., On calibration of modern neural
+    networks, 2017.
+
+    Args:
+        labels: int64 [N].
+        probabilities: float64 [N, C].
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    said, done = (
+        np.bincount(bins, weights=values, minlength=BINS) / np.maximum(count, 1)
+        for values in (confidence, right.astype(np.float64))
+    )
+    error = float((np.abs(said - done) * count).sum() / len(labels))
+
+    def draw(figure: "Figure") -> None:
+        reliability, histogram = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        reliability.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+        used = count > 0
+        reliability.plot(said[used], done[used], color=BLUE, marker="o")
+        reliability.set(ylabel="share predicted correctly", xlim=(0, 1), ylim=(-0.02, 1.02))
+        reliability.set_title(f"expected calibration error {error:.3f}")
+        middles = (np.arange(BINS) + 0.5) / BINS
+        bars = histogram.bar(middles, count, width=0.9 / BINS, color=BLUE)
+        histogram.bar_label(bars, [str(n) if n else "" for n in count], fontsize=7, padding=1)
+        histogram.set(xlabel="probability of the predicted class", ylabel="images")
+        histogram.margins(y=0.25)
+
+    return png_of(draw, 5.2, 5.0)
+
+
+def class_counts_png(counts: Mapping[str, Mapping[str, int]]) -> bytes:
+    """Images per class as stacked bars: `counts` maps split to class to number of images."""
+    classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    rows = np.arange(len(classes))
+    size = 9 if len(classes) <= 30 else 6
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        ends = np.zeros(len(classes), np.int64)
+        for colour, (split, numbers) in zip(cycle(PALETTE), counts.items(), strict=False):
+            widths = np.array([numbers.get(name, 0) for name in classes])
+            bars = axes.barh(rows, widths, left=ends, color=colour, label=split, height=0.75)
+            ends += widths
+        axes.bar_label(bars, [str(end) for end in ends], fontsize=size, padding=3)
+        axes.set_yticks(rows, names_shown(classes), fontsize=size)
+        axes.set(ylim=(len(classes) - 0.4, -0.6), xlabel="images")
+        axes.grid(False, axis="y")
+        axes.margins(x=0.1)
+        figure.legend(loc="outside upper center", ncols=len(counts))
+
+    step = 0.32 if len(classes) <= 30 else 0.16
+    return png_of(draw, WIDTH, 1.3 + step * len(classes))
+
+
+def _write_cells(axes: "Axes", matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for (row, column), number in np.ndenumerate(matrix):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(number), ha="center", va="center", color=colour, fontsize=8)
+
+
+def _colour_curves(axes: "Axes", curves: Sequence[tuple[str, RocCurve]]) -> None:
+    lines = [
+        axes.plot(curve[0], curve[1], color=colour, linestyle=DASHES[index % len(DASHES)])[0]
+        for index, (colour, (_, curve)) in enumerate(zip(PALETTE, curves, strict=False))
+    ]
+    if lines:
+        labels = [f"{name} ({_area(curve):.3f})" for name, curve in curves]
+        axes.legend(lines, labels, title="class (area)", loc="lower right", fontsize=8)
+
+
+def _shade_curves(axes: "Axes", curves: Sequence[tuple[str, RocCurve]]) -> None:
+    """Curves too many to distinguish: all in one faint colour, and their mean."""
+    grid = np.linspace(0, 1, 201)
+    for _, curve in curves:
+        axes.plot(curve[0], curve[1], color=BLUE, alpha=0.25, linewidth=0.7)
+    mean = np.mean([np.interp(grid, curve[0], curve[1]) for _, curve in curves], axis=0)
+    area = np.mean([_area(curve) for _, curve in curves])
+    (line,) = axes.plot(grid, mean, color=BLACK, linewidth=1.6)
+    axes.legend([line], [f"mean of {len(curves)} classes ({area:.3f})"], loc="lower right")
+
+
+def _area(curve: RocCurve) -> float:
+    return float(np.trapezoid(curve.true_positive_rate, curve.false_positive_rate))

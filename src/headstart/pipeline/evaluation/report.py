@@ -1,0 +1,172 @@
+"""The report on a model as one HTML page: no network, no scripts, always the same bytes."""
+
+import base64
+import io
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.pipeline.evaluation.metrics import Interval, Metrics
+
+PACKAGE = "headstart.pipeline.evaluation"
+TEMPLATE = "report.html.j2"
+STYLE = "page.css"
+MISTAKES_SHOWN = 24
+EXCLUDED_SHOWN = 200
+WIDE = 900  # pixels above which a plot gets a row of its own
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot and the section it stands in, below the others of that section."""
+
+    title: str
+    caption: str
+    png: bytes
+    section: Literal["results", "training", "data"] = "results"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image of the test split that was taken for another class, with `confidence` in [0, 1]."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    thumbnail_jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the page shows.
+
+    `banner`, if set, stands above everything else; `excluded` has a path and a reason each;
+    `counts` maps split to class to number of images; `links` has a text and an address each.
+    """
+
+    title: str
+    banner: str | None
+    facts: Sequence[tuple[str, str]]
+    metrics: Metrics
+    images: Sequence[Figure]
+    mistakes: Sequence[Mistake]
+    excluded: Sequence[tuple[str, str]]
+    counts: Mapping[str, Mapping[str, int]]
+    links: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the first view; `interval` is empty if there is none."""
+
+    name: str
+    value: str
+    interval: str
+
+
+def render_report(report: Report) -> str:
+    """The page, as text for a UTF-8 file: no time, no host, nothing that is not in `report`.
+
+    Of the mistakes it shows the 24 most confident, of the excluded files the first 200.
+    """
+    return render(
+        PACKAGE,
+        TEMPLATE,
+        {"png_size": _png_size, "share": _share, "decimal": _decimal},
+        report=report,
+        wide=WIDE,
+        tiles=tiles(report.metrics),
+        wrong=round(report.metrics.images * (1 - report.metrics.accuracy)),
+        mistakes=sorted(report.mistakes, key=lambda it: (-it.confidence, it.path))[:MISTAKES_SHOWN],
+        excluded=report.excluded[:EXCLUDED_SHOWN],
+        rows=class_rows(report.counts),
+        total=[sum(split.values()) for split in report.counts.values()],
+    )
+
+
+def render(
+    package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
+) -> str:
+    """A page of a template, with the style of all pages: text for a UTF-8 file, no network, no script."""
+    # Here, so that the stages before the report do not pay for jinja2.
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    environment.filters.update(data_uri=data_uri, **filters)
+    source = files(package).joinpath(template).read_text("utf-8")
+    page = environment.from_string(source).render(css=page_css(), **values)
+    # File names need not be valid Unicode; a page must be.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
+    """JPEG bytes of uint8 [H, W, 3] pixels, shrunk to fit into `size` x `size`; never enlarged."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+    file = io.BytesIO()
+    image.save(file, format="jpeg", quality=85)
+    return file.getvalue()
+
+
+def page_css() -> str:
+    """The style of this page and of others that show results."""
+    return files(PACKAGE).joinpath(STYLE).read_text("utf-8")
+
+
+def data_uri(data: bytes, media: str) -> str:
+    """Bytes as an address that holds them; `media` such as `image/png`."""
+    return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def tiles(metrics: Metrics) -> list[Tile]:
+    """The figures of the first view, the most asked-for first."""
+    shown = [
+        ("accuracy", "Accuracy", metrics.accuracy, _share),
+        ("balanced_accuracy", "Balanced accuracy", metrics.balanced_accuracy, _share),
+        ("macro_f1", "Macro F1", metrics.macro_f1, _decimal),
+        ("roc_auc", "ROC AUC", metrics.roc_auc, _decimal),
+        ("log_loss", "Log loss, nats", metrics.log_loss, _decimal),
+    ]
+    return [
+        Tile(title, text(value), _between(metrics.intervals.get(name), text))
+        for name, title, value, text in shown
+    ]
+
+
+def class_rows(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[int]]]:
+    """Each class with its number of images in every split, in the order they are first met."""
+    classes = dict.fromkeys(name for split in counts.values() for name in split)
+    return [(name, [split.get(name, 0) for split in counts.values()]) for name in classes]
+
+
+def _between(interval: Interval | None, text: Callable[[float | None], str]) -> str:
+    return "" if interval is None else f"{text(interval.low)} to {text(interval.high)}"
+
+
+def _share(value: float | None) -> str:
+    """A share in [0, 1] as a percentage; 100% only if nothing is missing."""
+    if value is None:
+        return "n/a"
+    percent = f"{value * 100:.1f}"
+    if percent == "100.0" and value < 1:
+        percent = "99.9"
+    return f"{percent}%"
+
+
+def _decimal(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _png_size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header chunk: PNG specification, 11.2.2."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height

@@ -1,0 +1,1 @@
+"""Stage features: activations at the cut, one row per image."""

@@ -1,0 +1,253 @@
+"""The frozen part of the network, run once for each distinct image."""
+
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+import torchvision
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.errors import ParamsError
+from headstart.ground import runtime
+from headstart.ground.settings import Precision
+from headstart.pipeline.features.feature_file import Views
+from headstart.pipeline.features.frozen import run_frozen
+from headstart.pipeline.network.checkpoint import RowWriter
+from headstart.pipeline.network.modules import Chain
+from headstart.pipeline.network.network import Network
+from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.pixels.transforms import normalise
+from headstart.pipeline.pixels.views import JITTER, SCALE, make_view, view_key
+from headstart.pipeline.store.rows import RowStore, check_again, recipe_digest
+
+T = TypeVar("T")
+
+HELD_BYTES = 8 * 2**20  # rows put into the store together, or copied out of it
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How the frozen part is run: everything that a row's bytes depend on but the image.
+
+    Attributes:
+        prefix: the layers before the cut, with their weights.
+        transform: torchvision's transform, whose second half makes floats of packed pixels.
+        precision: `fp32` or `bf16`, for weights, arithmetic and what is stored.
+        batch_size: the one batch shape; the last batch is padded.
+    """
+
+    prefix: Chain
+    transform: ImageClassification
+    precision: Precision
+    batch_size: int
+
+    def prepared(self) -> list["Replica"]:
+        """A copy on each device: weights in the precision, channels last."""
+        dtype = runtime.dtype_of(self.precision)
+        self.prefix.to(dtype).to(memory_format=torch.channels_last)
+        first, *further = runtime.devices()
+        copies = [copy.deepcopy(self.prefix).to(device) for device in further]
+        return [Replica(self, self.prefix.to(first), first)] + [
+            Replica(self, prefix, device) for prefix, device in zip(copies, further, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """The frozen part on one device."""
+
+    forward: Forward
+    prefix: Chain
+    device: torch.device
+
+    @torch.inference_mode()
+    def start(self, pixels: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Send a batch uint8 [batch_size, H, W, 3] through; the returned function waits for its rows.
+
+        Rows are [batch_size, *shape], on the CPU.
+        """
+        moved = runtime.to_device(pixels, self.device)
+        floats = normalise(moved, self.forward.transform)
+        batch = floats.to(runtime.dtype_of(self.forward.precision))
+        return runtime.to_host(run_frozen(self.prefix, batch).contiguous())
+
+
+class Pictures(Protocol):
+    """Packed pixels by position."""
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """uint8 [stop - start, H, W, 3]."""
+
+
+class ViewedImages:
+    """Packed images followed by the further views of those in a range, made when they are asked for.
+
+    Attributes:
+        keys: what identifies each row's pixels, in hexadecimal digits.
+    """
+
+    def __init__(self, images: PackedImages, keys: Sequence[str], views: Views) -> None:
+        self._images = images
+        self._views = views
+        viewed = keys[views.first : views.first + views.rows]
+        further = [view_key(key, view, views.seed) for view in range(1, views.count) for key in viewed]
+        self.keys = [*keys, *further]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        plain = min(max(start, self._views.offset), stop)
+        parts = [self._images.rows(start, plain)] if start < plain else []
+        return np.concatenate([*parts, *(self._further(index) for index in range(plain, stop))])
+
+    def _further(self, index: int) -> np.ndarray:
+        source = self._views.first + (index - self._views.offset) % self._views.rows
+        return make_view(self._images.rows(source, source + 1)[0], self.keys[index])[None]
+
+
+def write_features(
+    replicas: Sequence[Replica],
+    images: Pictures,
+    keys: Sequence[str],
+    store: RowStore,
+    recipe: str,
+    writer: RowWriter,
+    advance: Callable[[int], object] = lambda count: None,
+) -> int:
+    """Write the activations of every packed image, in order; those in the store are not computed again.
+
+    Args:
+        replicas: the frozen part on each device; batches go to them in turn.
+        keys: digest of each image's pixels.
+        writer: of a tensor [N, *shape].
+        advance: called with each number of images done.
+
+    Returns:
+        How many images went through the network.
+
+    Raises:
+        DeterminismError: a stored row computed again is different.
+    """
+    known = store.has(recipe, keys)
+    _check_store(replicas[0], images, keys, known, store, recipe)
+    missing = {keys[index]: index for index in reversed(range(len(keys))) if not known[index]}
+    todo = sorted(missing.values())
+    advance(len(keys) - len(todo))
+    size = replicas[0].forward.batch_size
+    held = max(1, HELD_BYTES // writer.row_bytes)
+    for part in _slices(todo, max(size, held // size * size)):
+        rows: dict[str, bytes] = {}
+        for indices, activations in _activations(replicas, images, part):
+            rows |= {keys[index]: row for index, row in zip(indices, _as_bytes(activations), strict=True)}
+            advance(len(indices))
+        store.put(recipe, rows)
+    for some in _slices(keys, held):
+        for row in store.get(recipe, some):
+            assert row is not None
+            writer.write(row)
+    return len(todo)
+
+
+def features_recipe(network: Network, backbone_digest: str, forward: Forward) -> str:
+    """Digest of everything but the image that a row depends on, including our own code."""
+    recipe = {
+        "rows": "features",
+        "backbone": backbone_digest,
+        "layers": [f"{layer.name} {layer.kind!r}" for layer in network.before],
+        "views": [*SCALE, JITTER],
+        "transform": repr(forward.transform),
+        "precision": forward.precision,
+        "batch_size": forward.batch_size,
+        "images_at_once": runtime.images_at_once(forward.batch_size),
+        "device": runtime.device_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+    }
+    return recipe_digest(recipe, __name__)
+
+
+def check_size(network: Network, images: int, precision: Precision, max_gb: float) -> int:
+    """Bytes of the features of `images` images or views, before any work; 0 if the cut is the input.
+
+    Raises:
+        ParamsError: more than `max_gb` gigabytes (10^9 bytes).
+    """
+    if not network.cut:
+        return 0
+    row = math.prod(network.feature_shape) * runtime.DTYPES[precision].itemsize
+    if row * images > max_gb * 1e9:
+        raise ParamsError(
+            f"features.max_gb: the cut after {network.cut_name} stores {row:,} bytes an image, "
+            f"{row * images / 1e9:.1f} GB for {images:,} images, more than {max_gb:g} GB; cut later "
+            "(train or replace fewer layers), use fewer features.views or bf16, or raise features.max_gb"
+        )
+    return row * images
+
+
+def _activations(
+    replicas: Sequence[Replica], images: Pictures, indices: Sequence[int]
+) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+    """Rows of images by position, in order; the next batches are read while one is computed."""
+    size = replicas[0].forward.batch_size
+    batches = list(_slices(indices, size))
+    running: deque[tuple[Sequence[int], Callable[[], torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        read = deque(pool.submit(_batch, images, part, size) for part in batches[: len(replicas) + 1])
+        for number, part in enumerate(batches):
+            pixels = read.popleft().result()
+            if number + len(replicas) + 1 < len(batches):
+                read.append(pool.submit(_batch, images, batches[number + len(replicas) + 1], size))
+            running.append((part, replicas[number % len(replicas)].start(pixels)))
+            if len(running) > len(replicas):
+                done, wait = running.popleft()
+                yield done, wait()[: len(done)]
+        for done, wait in running:
+            yield done, wait()[: len(done)]
+
+
+def _batch(images: Pictures, indices: Sequence[int], size: int) -> torch.Tensor:
+    """Pixels of images by position, padded to `size`; neighbours are read together."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    found = [images.rows(run[0], run[-1] + 1) for run in runs]
+    padding = np.zeros((size - len(indices), *found[0].shape[1:]), np.uint8)
+    return torch.from_numpy(np.concatenate([*found, padding]))
+
+
+def _as_bytes(activations: torch.Tensor) -> list[bytes]:
+    return [bytes(row.flatten().view(torch.uint8).numpy()) for row in activations]
+
+
+def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _check_store(
+    replica: Replica,
+    images: Pictures,
+    keys: Sequence[str],
+    known: Sequence[bool],
+    store: RowStore,
+    recipe: str,
+) -> None:
+    indices = [index for index, is_known in enumerate(known) if is_known][: replica.forward.batch_size]
+    if not indices:
+        return
+    stored = [row for row in store.get(recipe, [keys[i] for i in indices]) if row is not None]
+    check_again(
+        "features",
+        [keys[index] for index in indices],
+        stored,
+        lambda: _as_bytes(next(_activations([replica], images, indices))[1]),
+    )

@@ -1,0 +1,1 @@
+"""Stage backbone, and the network: build it, freeze it, cut it."""

@@ -1,0 +1,168 @@
+"""Where the frozen weights come from: torchvision, a file, or a seeded generator."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from headstart.errors import BackboneError, ParamsError
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.kinds import TensorKind
+from headstart.pipeline.network.modules import differences
+from headstart.pipeline.network.settings import Backbone
+from headstart.pipeline.network.vgg import STANDARD_WIDTH, architectures, named_tensors, vgg_layers
+from headstart.pipeline.network.weights import random_tensors
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """Every tensor of a network by torchvision's names, float32 on the CPU, and where they came from.
+
+    `source` names no folder of this machine.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    source: str
+
+
+def load_backbone(source: Backbone) -> LoadedBackbone:
+    """The weights that the parameters ask for, and no others.
+
+    Raises:
+        BackboneError: out of reach, another digest, damaged, or of another architecture.
+        ParamsError: the keys contradict each other.
+    """
+    layers = vgg_layers(source.arch, source.width)
+    if source.weights == RANDOM:
+        return LoadedBackbone(dict(random_tensors(layers, source.seed)), f"random (seed {source.seed})")
+    if source.weights in _known_weights(source.arch):
+        loaded = _from_torchvision(source)
+    else:
+        loaded = _from_file(source)
+    expected = named_tensors(layers)
+    for name, tensor in expected.items():
+        if tensor.is_count:  # files older than PyTorch 0.4.1 do not count batches
+            loaded.tensors.setdefault(name, torch.zeros(tensor.shape, dtype=torch.int64))
+    _check_fit(expected, loaded.tensors, source)
+    return loaded
+
+
+def _known_weights(arch: str) -> Mapping[str, Any]:
+    from torchvision.models import get_model_weights  # 3.5 s, which random weights do not need
+
+    return dict(get_model_weights(arch).__members__)
+
+
+def _from_torchvision(source: Backbone) -> LoadedBackbone:
+    if source.width != STANDARD_WIDTH:
+        raise ParamsError(
+            f"backbone.width: {source.width} has no pretrained weights; expected {STANDARD_WIDTH}"
+        )
+    weights = _known_weights(source.arch)[source.weights]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    try:
+        tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # urllib, sockets, zip and hash errors all mean the same to a user
+        raise BackboneError(
+            f"backbone.weights: cannot get {source.weights} of {source.arch}: {error}. Download "
+            f"{weights.url} on a machine with network and put it at {cached}; or name the file in "
+            "`backbone.weights` with its `backbone.sha256`; or set `weights: random` to try the pipeline"
+        ) from error
+    if source.sha256 is not None:
+        _check_sha256(cached, source.sha256)
+    return LoadedBackbone(dict(tensors), source.weights + _doubt(cached))
+
+
+def _doubt(cached: Path) -> str:
+    """Check the cached file, because torchvision checks only what it downloads."""
+    named = cached.stem.rsplit("-", 1)[-1]
+    found = _sha256(cached)
+    if found.startswith(named):
+        return ""
+    return f", by its name only: the cached file has sha256 {found[:8]}, not {named}"
+
+
+def _from_file(source: Backbone) -> LoadedBackbone:
+    path = Path(source.weights)
+    if path.suffix not in {".pth", ".pt", ".safetensors"}:
+        names = ", ".join(_known_weights(source.arch))
+        raise ParamsError(
+            f"backbone.weights: {source.weights!r} is neither {RANDOM!r}, nor weights of "
+            f"{source.arch} that torchvision knows ({names}), nor a .pth or .safetensors file"
+        )
+    if not path.is_file():
+        raise BackboneError(
+            f"backbone.weights: there is no file {source.weights}; put it there, or correct the path"
+        )
+    _check_sha256(path, source.sha256)
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else _read_state_dict(path)
+    except Exception as error:  # a damaged file raises whatever its bytes make the reader raise
+        raise BackboneError(f"backbone.weights: cannot read {source.weights}: {error}") from error
+    floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return LoadedBackbone(floats, f"{path.name} (sha256 {str(source.sha256)[:12]})")
+
+
+def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """A .pth file, tensors only: `weights_only` runs none of a pickle's code."""
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise BackboneError("it holds no plain state_dict of names and tensors")
+    return dict(loaded)
+
+
+def _check_sha256(path: Path, expected: str | None) -> None:
+    found = _sha256(path)
+    if expected is None:
+        raise ParamsError(
+            f"backbone.sha256: required for the file {path}, so that a run can be made again; "
+            f"if you trust the file, set it to {found}"
+        )
+    if found != expected.lower():
+        raise BackboneError(f"backbone.sha256: {path} has {found}, expected {expected}; get the file again")
+
+
+def _check_fit(
+    expected: Mapping[str, TensorKind],
+    found: Mapping[str, torch.Tensor],
+    source: Backbone,
+) -> None:
+    wrong = differences(_shapes(expected), found)
+    if not wrong:
+        return
+    fits = [
+        arch
+        for arch in architectures()
+        if not differences(_shapes(named_tensors(vgg_layers(arch, source.width))), found)
+    ]
+    advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "they fit no VGG of torchvision"
+    raise BackboneError(
+        f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
+        f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
+    )
+
+
+def _shapes(tensors: Mapping[str, TensorKind]) -> dict[str, tuple[int, ...]]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def backbone_metadata(source: Backbone, backbone: LoadedBackbone) -> dict[str, object]:
+    """The metadata of the backbone's file: architecture, source and digest."""
+    return {
+        "arch": source.arch,
+        "width": source.width,
+        "source": backbone.source,
+        "random": source.weights == RANDOM,
+        "digest": checkpoint.digest(backbone.tensors),
+    }

@@ -1,0 +1,144 @@
+"""Tensors on disk: safetensors with one JSON text of metadata, which keeps the bytes the same."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from headstart.errors import ModelError
+from headstart.ground.files import replacing
+
+METADATA_KEY = "headstart"
+DTYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
+DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+
+
+def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, object]) -> None:
+    """Write tensors in the order of their names, with metadata of plain JSON values."""
+    contiguous = {name: tensors[name].contiguous() for name in sorted(tensors)}
+    with replacing(path) as new:
+        save_file(contiguous, new, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+
+
+def load(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
+    """Tensors of a file, all or the named ones, on the CPU.
+
+    Args:
+        path: a file, or a folder with one file per layer (`features.0.safetensors`), which needs `names`.
+
+    Raises:
+        ModelError: the file is missing or damaged, or a name is not in it.
+    """
+    if path.is_dir():
+        files = {name: path / f"{layer_of(name)}.safetensors" for name in names or ()}
+        return {name: load(file, [name])[name] for name, file in files.items()}
+    with opened(path) as file:
+        known = set(file.keys())
+        if missing := [name for name in names or () if name not in known]:
+            raise ModelError(f"{path} holds no tensor {missing[0]!r}; it was written for another network")
+        return {name: file.get_tensor(name) for name in (sorted(known) if names is None else names)}
+
+
+def layer_of(tensor: str) -> str:
+    """The layer that a tensor belongs to: `features.0` of `features.0.weight`."""
+    return tensor.rpartition(".")[0]
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """The JSON metadata of a file that `save` wrote.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not ours.
+    """
+    with opened(path) as file:
+        text = (file.metadata() or {}).get(METADATA_KEY)
+    if text is None:
+        raise ModelError(f"{path} was not written by Headstart: it has no {METADATA_KEY!r} metadata")
+    value: dict[str, Any] = json.loads(text)
+    return value
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, or a clear error."""
+    try:
+        file = safe_open(path, framework="pt")
+    except (FileNotFoundError, SafetensorError, OSError) as error:
+        raise ModelError(f"cannot read {path} as safetensors: {error}") from error
+    with file:
+        yield file
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, dtypes, shapes and values, whatever file they are in."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+class RowWriter:
+    """One tensor of a known shape, written row by row as a safetensors file."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        metadata: Mapping[str, object],
+    ) -> None:
+        self._file = file
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        self.row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        header = {
+            "__metadata__": {METADATA_KEY: json.dumps(metadata, sort_keys=True)},
+            name: {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [0, size]},
+        }
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        file.write(len(text).to_bytes(8, "little") + text)
+
+    def write(self, rows: bytes) -> None:
+        """Append the bytes of one or more rows."""
+        self._file.write(rows)
+
+
+class RowReader:
+    """Rows of a one-tensor safetensors file, read by position so that memory stays bounded.
+
+    Raises:
+        ModelError: the file is missing or of another format.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.metadata = metadata(path)
+        with opened(path) as file:
+            if name not in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+                raise ModelError(f"{path} holds no tensor {name!r}")
+            part = file.get_slice(name)
+            self.shape = tuple(part.get_shape())
+            self.dtype = DTYPES[part.get_dtype()]
+        self._path = path
+        self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        with path.open("rb") as file:
+            self._start = 8 + int.from_bytes(file.read(8), "little")
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Rows start to stop, of shape [stop - start, *shape[1:]], in the file's dtype."""
+        count = (stop - start) * self._row_bytes
+        raw = np.fromfile(
+            self._path, dtype=np.uint8, count=count, offset=self._start + start * self._row_bytes
+        )
+        if raw.size != count:
+            raise ModelError(f"{self._path} ends before row {stop}; delete it and run the stage again")
+        return torch.from_numpy(raw).view(self.dtype).reshape(stop - start, *self.shape[1:])

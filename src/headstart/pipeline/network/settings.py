@@ -1,0 +1,37 @@
+"""Sections `backbone` and `model` of params.yaml."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from headstart.ground.settings import Count, Rate, Section, Seed
+
+
+class Backbone(Section):
+    """Section `backbone`: the pretrained network and the source of its weights."""
+
+    arch: str
+    """torchvision's name of the network"""
+    weights: str
+    """`random`, a name of torchvision's weights, or the path of a .pth or .safetensors file"""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None
+    """SHA-256 digest of that file; None leaves it unchecked"""
+    seed: Seed
+    """seed of random weights"""
+    width: Count
+    """channels of the first convolution; torchvision's is 64"""
+
+
+class Model(Section):
+    """Section `model`: which layers are new, and which are trained."""
+
+    head: str
+    """preset of the new layers: `linear`, `mlp` or `pooled`"""
+    hidden: list[Count]
+    """sizes of the hidden layers of `mlp`"""
+    dropout: Rate
+    """dropout rate after each hidden layer of `mlp`"""
+    replace: dict[str, Any]
+    """new layers by the name of the layer or group that they replace"""
+    train: list[str]
+    """names, or prefixes of names, of layers to train besides the new ones"""

@@ -1,0 +1,1 @@
+"""Stage preprocess: images resized, cropped and packed."""

@@ -1,0 +1,33 @@
+"""Stage preprocess: every image resized and cropped as the weights ask, packed in one array."""
+
+from headstart.ground import paths, runtime
+from headstart.ground.files import replacing, write_json
+from headstart.ground.paths import cache_folder
+from headstart.pipeline.data import manifest
+from headstart.pipeline.network.settings import Backbone
+from headstart.pipeline.pixels import packing, transforms
+from headstart.pipeline.pixels.settings import Preprocess
+from headstart.pipeline.store.rows import recipe_digest
+from headstart.pipeline.store.store import Store
+from headstart.progress import bar
+
+KEPT = ["path", "sha256", "pixels", "label", "split"]
+
+
+def run(backbone: Backbone, preprocess: Preprocess) -> str:
+    """Write `artifacts/images.npy` and `artifacts/images.parquet`, row for row."""
+    transform = transforms.transform_of(backbone.arch, preprocess.weights)
+    rows = manifest.read_manifest(paths.MANIFEST)[KEPT]
+    recipe = recipe_digest(packing.packing_recipe(transform), packing.__name__)
+    with (
+        Store(cache_folder()) as store,
+        bar(len(rows), "preprocess") as progress,
+        replacing(paths.IMAGES) as new,
+        new.open("wb") as file,
+    ):
+        computed = packing.pack_images(paths.DATA, rows, transform, store, recipe, file, progress.update)
+    with replacing(paths.IMAGE_TABLE) as new:
+        rows.to_parquet(new, index=False)
+    environment = runtime.environment("uint8", paths.LOCK)
+    write_json(paths.ENVIRONMENTS / "preprocess.json", environment.to_dict())
+    return f"{len(rows)} images packed, {computed} decoded now"

@@ -1,0 +1,52 @@
+"""From a decoded picture to what the network reads: the same for training, scoring and serving."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.models import get_model_weights
+from torchvision.transforms import functional as F
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.errors import ParamsError
+
+
+def transform_of(arch: str, weights: str) -> ImageClassification:
+    """The transform that torchvision ships with a set of weights (such as `VGG16_Weights.IMAGENET1K_V1`).
+
+    Raises:
+        ParamsError: torchvision has no such weights for this architecture.
+    """
+    known = get_model_weights(arch).__members__
+    if weights not in known:
+        raise ParamsError(
+            f"preprocess.weights: {weights!r} is not among torchvision's weights for {arch}; "
+            f"expected one of {', '.join(known)}"
+        )
+    transform = known[weights].transforms()
+    assert isinstance(transform, ImageClassification)
+    return transform
+
+
+def pack(image: Image.Image, transform: ImageClassification) -> np.ndarray:
+    """Resize and crop an RGB picture as `transform` does it: uint8 [crop, crop, 3]."""
+    resized = F.resize(
+        image,
+        transform.resize_size,
+        interpolation=transform.interpolation,
+        antialias=transform.antialias,
+    )
+    return np.asarray(F.center_crop(resized, transform.crop_size))
+
+
+def normalise(batch: torch.Tensor, transform: ImageClassification) -> torch.Tensor:
+    """Packed pixels to what the network reads: the second half of `transform`.
+
+    Args:
+        batch: uint8 [N, H, W, 3].
+
+    Returns:
+        float32 [N, 3, H, W] in channels_last order, mean and standard deviation as `transform` has them.
+    """
+    floats = F.convert_image_dtype(batch.permute(0, 3, 1, 2), torch.float32)
+    normalised: torch.Tensor = F.normalize(floats, mean=transform.mean, std=transform.std)
+    return normalised

@@ -1,0 +1,39 @@
+"""Computed rows by content: the interface of a store, the recipe of a row, and the check of stored rows."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from headstart.errors import DeterminismError
+from headstart.ground.import_closure import closure_digest
+
+
+class RowStore(Protocol):
+    """Rows by recipe and hexadecimal key; `store.Store` keeps them on disk."""
+
+    def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]: ...
+    def has(self, recipe: str, keys: Sequence[str]) -> list[bool]: ...
+    def put(self, recipe: str, rows: Mapping[str, bytes]) -> None: ...
+
+
+def recipe_digest(recipe: Mapping[str, object], module: str) -> str:
+    """SHA-256 of everything that determines a row: named values, and the code of the computing module."""
+    named = {"recipe": recipe, "code": closure_digest(module)}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def check_again(
+    what: str, keys: Sequence[str], stored: Sequence[bytes], compute: Callable[[], Sequence[bytes]]
+) -> None:
+    """Recompute stored rows, and stop if they differ.
+
+    Raises:
+        DeterminismError: the machine, a library or the store itself does not match the recipe.
+    """
+    for key, old, new in zip(keys, stored, compute(), strict=True):
+        if old != new:
+            raise DeterminismError(
+                f"{what}: image {key[:12]} computed again is not what the store holds; delete the store "
+                "(HEADSTART_CACHE) and run again; if it returns, this machine does not compute alike twice"
+            )

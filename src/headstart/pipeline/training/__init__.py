@@ -1,0 +1,1 @@
+"""Stage train: everything after the cut."""

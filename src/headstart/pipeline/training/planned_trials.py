@@ -1,0 +1,58 @@
+"""The trials that params.yaml lists or samples, with every setting filled in."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import ParamsError
+from headstart.ground import runtime
+from headstart.pipeline.network.kinds import Dropout
+from headstart.pipeline.network.network import Network
+from headstart.pipeline.training.settings import Range, Sample, Train, Trial
+
+SETTINGS = tuple(Trial.model_fields)
+
+
+def planned_trials(train: Train, network: Network) -> list[Trial]:
+    """The trials of a training; a setting that a trial leaves out is the common one.
+
+    `dropout` stays None if no trial sets it: then each layer keeps its own rate.
+
+    Raises:
+        ParamsError: a trial sets `dropout`, but no dropout layer is trained through.
+    """
+    if train.trials is None:
+        return []
+    listed = _sampled(train.trials) if isinstance(train.trials, Sample) else train.trials
+    common: dict[str, Any] = {name: getattr(train, name) for name in SETTINGS if name != "dropout"}
+    if any(trial.dropout is not None for trial in listed):
+        common["dropout"] = _planned_dropout(network)
+    return [Trial(**common | trial.model_dump(exclude_none=True)) for trial in listed]
+
+
+def _planned_dropout(network: Network) -> float:
+    for layer in network.after:
+        if isinstance(layer.kind, Dropout):
+            return layer.kind.p
+    raise ParamsError(
+        "train.trials: dropout is set, but no dropout layer comes after the cut; leave it out, or use a "
+        "head that has one (linear, mlp)"
+    )
+
+
+def _sampled(sample: Sample) -> list[Trial]:
+    random = runtime.generator(sample.seed)
+    choices = {name: getattr(sample, name) for name in SETTINGS if getattr(sample, name) is not None}
+    return [
+        Trial(**{name: _drawn(random, within) for name, within in choices.items()})
+        for _ in range(sample.count)
+    ]
+
+
+def _drawn(random: np.random.Generator, within: Range | list[float]) -> float:
+    if isinstance(within, list):
+        return float(within[random.integers(len(within))])
+    if within.log:
+        return math.exp(random.uniform(math.log(within.low), math.log(within.high)))
+    return float(random.uniform(within.low, within.high))

@@ -1,0 +1,85 @@
+"""Store and restore the state of a training, so that a killed one resumes and ends with the same bits."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart.errors import ModelError
+from headstart.ground import runtime
+from headstart.pipeline.network import checkpoint
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """The state of an unfinished training in one safetensors file, replaced after each epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        """Write the state; a kill in between leaves the previous one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(self._path, {name: t.detach().cpu() for name, t in tensors.items()}, values)
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """The state saved last; None if there is none, or it cannot be read."""
+        if not self._path.exists():
+            return None
+        try:
+            return checkpoint.load(self._path), checkpoint.metadata(self._path)
+        except (ModelError, json.JSONDecodeError) as error:
+            log.warning("cannot resume; training starts from the first epoch: %s", error)
+            return None
+
+    def clear(self) -> None:
+        """Remove the state of a finished training."""
+        self._path.unlink(missing_ok=True)
+
+
+def pack(**groups: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Merge named groups of named tensors; `unpack` takes one out again."""
+    return {f"{group}/{name}": t.detach().clone() for group, own in groups.items() for name, t in own.items()}
+
+
+def unpack(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
+    """One group of `pack`."""
+    start = f"{group}/"
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The tensors of an optimizer's state, by parameter and name."""
+    return {
+        f"{index}/{name}": value
+        for index, own in optimizer.state_dict()["state"].items()
+        for name, value in own.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """Restore an optimizer from `optimizer_tensors` and its `param_groups`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def random_values(order: np.random.Generator) -> dict[str, Any]:
+    """The state of the generator that orders the images, as JSON values."""
+    return dict(order.bit_generator.state)
+
+
+def restore_random(tensors: Mapping[str, torch.Tensor], order: np.random.Generator, values: Any) -> None:
+    """Restore torch's random state and that of the generator that orders the images."""
+    runtime.restore_random_state(unpack(tensors, "random"))
+    order.bit_generator.state = values

@@ -1,1 +1,0 @@
-"""What made a version, whether it can be made again, and what differs between two."""

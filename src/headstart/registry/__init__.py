@@ -1,1 +1,0 @@
-"""MLflow: tracking, registration and the served model."""

@@ -1,0 +1,171 @@
+"""The git state that made a result."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.errors import LineageError
+from headstart.repository.programs import git, git_line
+from headstart.repository.results import LOCK, versioned_files
+
+RUNS, VERSIONS, DATA_VERSIONS = "refs/runs", "refs/versions", "refs/data"
+SENT = "refs/sent"  # of this clone alone: which data versions the DVC and git remotes have
+AUTHOR = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "headstart"), ("EMAIL", "headstart@localhost"))
+}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The git state of the tree.
+
+    Attributes:
+        commit: full hash of HEAD.
+        branch: its branch, "" where HEAD is detached.
+        on_remote: whether a remote-tracking branch holds the commit.
+        diff: binary patch from the commit to the tree, without dvc.lock; empty where the tree is clean.
+    """
+
+    commit: str
+    branch: str
+    on_remote: bool
+    diff: bytes
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self.diff)
+
+
+def current_commit() -> Commit:
+    """Where the tree stands in git.
+
+    Raises:
+        LineageError: no repository, or no commit in it.
+    """
+    try:
+        commit = git_line("rev-parse", "--verify", "HEAD")
+    except LineageError as error:
+        raise LineageError(
+            f"{error}; a result is recorded by its commit, so the project must be a git repository with one "
+            "(`git add -A && git commit`)"
+        ) from error
+    with _index_of_tree() as index:
+        diff = git("diff", "--cached", "--binary", "HEAD", "--", ".", f":(exclude){LOCK}", env=index)
+    return Commit(
+        commit=commit,
+        branch=git_line("branch", "--show-current"),
+        on_remote=bool(git_line("branch", "--remotes", "--contains", commit)),
+        diff=diff,
+    )
+
+
+def changed_paths() -> list[str]:
+    """Files that differ from HEAD, dvc.lock aside."""
+    with _index_of_tree() as index:
+        listed = git(
+            "diff", "--cached", "--name-only", "-z", "HEAD", "--", ".", f":(exclude){LOCK}", env=index
+        )
+    return [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+
+
+def bundle(path: Path) -> None:
+    """Write the history of HEAD as a git bundle, from which the commit can be cloned."""
+    git("bundle", "create", "--quiet", str(path), "HEAD")
+
+
+def keep_run(name: str) -> str:
+    """Commit the tree as it stands, dvc.lock included, under `refs/runs/NAME`.
+
+    No branch, no index and no file changes.
+
+    Returns:
+        The ref.
+    """
+    ref = f"{RUNS}/{name}"
+    _keep_tree(ref, f"Run {name}")
+    return ref
+
+
+def keep_data(digest: str) -> str:
+    """Commit the tree as it stands under `refs/data/DIGEST`, once, so that this version of the data stays.
+
+    Args:
+        digest: of the data, as data.dvc names it.
+
+    Returns:
+        The ref.
+    """
+    ref = f"{DATA_VERSIONS}/{digest.removesuffix('.dir')}"
+    if not git("for-each-ref", ref).strip():
+        _keep_tree(ref, f"Data {digest}")
+    return ref
+
+
+def _keep_tree(ref: str, message: str) -> None:
+    with _index_of_tree() as index:
+        if LOCK.exists():
+            git("add", "--force", "--", str(LOCK), env=index)
+        tree = git_line("write-tree", env=index)
+    commit = git_line("commit-tree", tree, "-p", "HEAD", "-m", message, env=AUTHOR)
+    git("update-ref", ref, commit)
+
+
+def name_version(ref: str, model: str, version: str) -> str:
+    """Give a kept run a second name: `refs/versions/MODEL/VERSION`."""
+    named = f"{VERSIONS}/{model}/{version}"
+    git("update-ref", named, ref)
+    return named
+
+
+def push_refs(refs: Sequence[str]) -> str | None:
+    """Send refs to the git remote.
+
+    Returns:
+        The remote's name; None where the repository has none.
+
+    Raises:
+        LineageError: the remote is out of reach or refuses.
+    """
+    name = _remote()
+    if name is not None:
+        git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
+    return name
+
+
+def send_data(ref: str) -> None:
+    """Send a ref of `keep_data` to the git remote, once; another clone may have sent one of the same data.
+
+    Raises:
+        LineageError: the remote is out of reach or refuses.
+    """
+    name = _remote()
+    if name is not None and not git("ls-remote", name, ref).strip():
+        push_refs([ref])
+    git("update-ref", ref.replace("refs", SENT, 1), ref)
+
+
+def is_sent(ref: str) -> bool:
+    """Whether `send_data` has ended well for a ref."""
+    return bool(git("for-each-ref", ref.replace("refs", SENT, 1)).strip())
+
+
+def _remote() -> str | None:
+    """The git remote that refs are sent to; None where the repository has none."""
+    names = git_line("remote").splitlines()
+    return "origin" if "origin" in names else next(iter(names), None)
+
+
+@contextmanager
+def _index_of_tree() -> Iterator[dict[str, str]]:
+    """An index of its own: changes to tracked files, new files of src/ and flows/, new .dvc files."""
+    with TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git("read-tree", "HEAD", env=index)
+        git("add", "--update", env=index)
+        new = [part for part in ("src", "flows") if Path(part).exists()]
+        git("add", "--all", "--", *new, *(str(path) for path in versioned_files()), env=index)
+        yield index

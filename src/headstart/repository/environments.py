@@ -1,0 +1,83 @@
+"""The Python environment that a version was made in: this one, or one made of its lock."""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from packaging.markers import Marker
+
+from headstart.errors import LineageError
+from headstart.ground.paths import cache_folder
+
+PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?$", re.MULTILINE)
+
+
+def differences(lock: Path, python: str) -> dict[str, tuple[str, str]]:
+    """What of a recorded environment is not as it is here: name to (recorded, here).
+
+    Args:
+        lock: the recorded requirements.lock.
+        python: the recorded version of Python; its first two numbers must be the same.
+    """
+    found = {}
+    here = platform.python_version()
+    if _minor(python) != _minor(here):
+        found["python"] = (python, here)
+    for name, version in pinned(lock).items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            installed = "none"
+        if installed != version:
+            found[name] = (version, installed)
+    return found
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """The packages that a lock file pins for this platform, with their versions."""
+    text = lock.read_text(encoding="utf-8")
+    return {
+        name: version
+        for name, version, marker in PINNED.findall(text)
+        if not marker or Marker(marker).evaluate()
+    }
+
+
+def python_of(lock: Path, python: str) -> str:
+    """The interpreter of an environment with what `lock` pins; it is kept in the cache for the next time.
+
+    Raises:
+        LineageError: there is no such Python, or a package cannot be installed.
+    """
+    digest = hashlib.sha256(lock.read_bytes() + _minor(python).encode()).hexdigest()
+    folder: Path = cache_folder() / "environments" / digest[:16]
+    made = folder / "bin" / "python"
+    if (folder / "complete").exists():
+        return str(made)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _uv("venv", "--quiet", "--python", _minor(python), str(folder))
+    _uv("pip", "install", "--quiet", "--python", str(made), "--require-hashes", "-r", str(lock))
+    (folder / "complete").touch()
+    return str(made)
+
+
+def _minor(python: str) -> str:
+    return ".".join(python.split(".")[:2])
+
+
+def _uv(*arguments: str) -> None:
+    command = [sys.executable, "-m", "uv", *arguments]
+    settings = {"UV_PYTHON_DOWNLOADS": "never", **os.environ}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    if done.returncode:
+        raise LineageError(
+            f"the recorded environment cannot be made: {' '.join(arguments[:2])}: {done.stderr.strip()}; "
+            "`--environment current` uses the one that runs this command, and says so"
+        )

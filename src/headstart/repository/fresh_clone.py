@@ -1,0 +1,164 @@
+"""A clone apart from the user's, at a recorded commit, with the same DVC cache and remotes."""
+
+import configparser
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from headstart.errors import LineageError
+from headstart.repository.programs import dvc, git, git_line
+from headstart.repository.results import read_yaml
+
+COPIED = ("core.", "cache.", "remote.")  # of DVC's configuration
+AT_ONCE = 1000  # names in one command, whose length the system limits
+
+
+def clone_at(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -> str:
+    """Check a commit out in a new repository, which leaves the user's as it is.
+
+    It is looked for in the working folder's clone, on its git remotes, and in the bundle of the record.
+
+    Args:
+        folder: to make.
+        commit: full hash.
+        ref: `refs/runs/...` of the run, under which a remote may have it too; "" for none.
+        bundle: writes the recorded bundle to a path; False where there is none.
+
+    Returns:
+        Where it was found, for people.
+
+    Raises:
+        LineageError: in none of these places.
+    """
+    git("init", "--quiet", str(folder))
+    found = _find(folder, commit, ref, bundle)
+    git("checkout", "--quiet", "--detach", commit, folder=folder)
+    return found
+
+
+def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -> str:
+    inside = git_line("rev-parse", "--is-inside-work-tree") == "true"
+    if inside and git_line("rev-parse", "--is-shallow-repository") == "false":
+        objects = Path(git_line("rev-parse", "--git-path", "objects")).resolve()
+        (folder / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
+    if _has(folder, commit):
+        return "this clone"
+    failures = []
+    for name in git_line("remote").splitlines() if inside else []:
+        address = _address(name)
+        for refs in ["+refs/heads/*:refs/remotes/origin/*", *([f"+{ref}:{ref}"] if ref else [])]:
+            try:
+                git("fetch", "--quiet", "--tags", address, refs, folder=folder)
+            except LineageError as error:
+                failures.append(f"{name}: {error}")
+            if _has(folder, commit):
+                return f"git remote {name}"
+    with TemporaryDirectory() as temporary:
+        path = Path(temporary) / "commit.bundle"
+        if bundle(path):
+            git("fetch", "--quiet", str(path), "HEAD", folder=folder)
+            if _has(folder, commit):
+                return "the bundle of the record"
+    said = "".join(f"\n{failure}" for failure in failures)
+    raise LineageError(
+        f"commit {commit} is neither in this clone, nor on its git remotes, nor in a bundle of the record; "
+        f"run this in a clone whose remote has it{said}"
+    )
+
+
+def _address(remote: str) -> str:
+    """A remote's address; one that is a relative path is seen from the root of the user's clone."""
+    address = git_line("remote", "get-url", remote)
+    local = Path(git_line("rev-parse", "--show-toplevel")) / address
+    return str(local) if local.exists() else address
+
+
+def _has(folder: Path, commit: str) -> bool:
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}", folder=folder)
+    except LineageError:
+        return False
+    return True
+
+
+def apply_diff(folder: Path, diff: bytes) -> None:
+    """Bring the recorded uncommitted changes into the clone."""
+    if diff:
+        git("apply", "--binary", "--whitespace=nowarn", "-", folder=folder, stdin=diff)
+
+
+def share_dvc(folder: Path) -> None:
+    """Give another DVC project the cache and remotes of the working folder's, by its `.dvc/config.local`."""
+    values = dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
+    values["cache.dir"] = str(Path(dvc("cache", "dir").strip()).resolve())
+    config = configparser.RawConfigParser()
+    for key, value in values.items():
+        if key.startswith(COPIED):
+            section, option = key.rsplit(".", 1)
+            kind, _, name = section.partition(".")
+            title = f"'{kind} \"{name}\"'" if name else kind
+            if not config.has_section(title):
+                config.add_section(title)
+            config.set(title, option, value)
+    path = folder / ".dvc" / "config.local"
+    path.parent.mkdir(exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        config.write(file)  # a remote's section may hold a password
+
+
+def restore(folder: Path, targets: Sequence[str]) -> None:
+    """Have data and outs as recorded, from DVC's cache or remote, and check them.
+
+    Raises:
+        LineageError: something is in neither, or what came is not what is named.
+    """
+    dvc("pull", *targets, folder=folder)
+    with TemporaryDirectory() as empty:  # digests are computed from the files, not remembered
+        env = {"DVC_SITE_CACHE_DIR": empty}
+        changed = dvc("status", "--json", *targets, folder=folder, env=env).strip()
+    if changed and changed.splitlines()[-1] != "{}":
+        raise LineageError(
+            f"what DVC restored is not what the record names: {changed}; if a file in DVC's cache is "
+            "damaged, delete it there, so that the remote's is fetched"
+        )
+
+
+def restore_files(data_dvc: Path, names: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Fetch single files of a version of the data, from DVC's cache or remote.
+
+    Args:
+        data_dvc: the recorded data.dvc.
+        names: paths below the data folder.
+        folder: an empty one, where they are put.
+
+    Returns:
+        Name to file, of those that could be had.
+    """
+    dvc("init", "--quiet", "--no-scm", folder=folder)
+    share_dvc(folder)
+    shutil.copyfile(data_dvc, folder / "data.dvc")
+    root = folder / read_yaml(data_dvc)["outs"][0]["path"]
+    for start in range(0, len(names), AT_ONCE):
+        targets = [f"{root.name}/{name}" for name in names[start : start + AT_ONCE]]
+        try:
+            dvc("pull", "--allow-missing", *targets, folder=folder)
+        except LineageError:  # one that is gone does not hide the others
+            for target in targets:
+                _pull_one(folder, target)
+    return {name: root / name for name in names if (root / name).is_file()}
+
+
+def _pull_one(folder: Path, target: str) -> None:
+    try:
+        dvc("pull", target, folder=folder)
+    except LineageError:
+        return
+
+
+def write_files(folder: Path, files: Mapping[str, Path]) -> None:
+    """Put recorded files at their places in the clone."""
+    for name, source in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)

@@ -1,0 +1,260 @@
+"""Bring new, changed and removed images of a source, a folder or a URL that fsspec knows, into `data/`."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from PIL import Image
+
+from headstart.errors import DataError, SourceUnreachable
+from headstart.ground.files import write_json
+from headstart.ground.paths import cache_folder
+from headstart.pipeline.data.folders import NOT_IMAGES
+
+ARRIVING = ".arriving"  # below the data folder, while images are brought: no image, no class
+UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
+PATIENCE_SECONDS = 24 * 3600  # a file that cannot be decoded is taken for unfinished as long
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was done, by path below the data folder; `waiting` are files that are still being written."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.new or self.changed or self.removed)
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        waiting = f"; {len(self.waiting)} still arriving, left for next time" if self.waiting else ""
+        return f"{len(self.new)} new, {len(self.changed)} changed, {len(self.removed)} removed{waiting}"
+
+
+def bring(source: str, data: Path, settle_seconds: float, max_removed: float) -> Brought:
+    """Make `data` hold what the source holds.
+
+    A file whose size and time are those of the last look is not read again. One that changed in the last
+    `settle_seconds`, has the name of a download, changes while it is copied, or is young and cannot be
+    decoded is left for next time.
+
+    Args:
+        source: a folder, or a URL such as `s3://bucket/images`.
+        max_removed: share of the files in `data` that may be missing in the source.
+
+    Raises:
+        DataError: the source is empty, lists what cannot be brought, or lacks more than `max_removed`:
+            nothing was changed.
+        SourceUnreachable: it does not answer now.
+    """
+    _check_apart(source, data)
+    there = _list(source)
+    shutil.rmtree(data / ARRIVING, ignore_errors=True)  # of a run that was killed
+    files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
+    here = {name for name in files if _is_image_name(name)}
+    removed = sorted(here - there.keys())
+    if here and len(removed) > max_removed * len(here):
+        raise DataError(
+            f"data.source {source} lacks {len(removed)} of the {len(here)} images in {data} (first: "
+            f"{removed[0]}); data.max_removed allows {max_removed:g} of them. Is it complete? Nothing was "
+            "changed"
+        )
+    known = _known(source, data)
+    new, changed, waiting = [], [], []
+    for name in removed:  # first: what was a file may be a folder now
+        _remove(data / name, data)
+        known.pop(name, None)
+    for name, file in sorted(there.items()):
+        mark = [file.size, file.modified]
+        last = known.get(name)
+        before = _digest_here(data / name, last) if name in here else None
+        if last is not None and last["source"] == mark and last["digest"] == before:
+            last["here"] = _stat(data / name)
+            continue
+        if file.is_young(settle_seconds) or not _copy(file, data, name):
+            waiting.append(name)
+            continue
+        after = _digest(data / name)
+        if before is None:
+            new.append(name)
+        elif before != after:
+            changed.append(name)
+        known[name] = {"source": mark, "here": _stat(data / name), "digest": after}
+    write_json(_state(source, data), known)
+    return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting))
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of the source; `modified` in seconds since 1970, None where the source does not say."""
+
+    system: Any
+    path: str
+    size: int
+    modified: float | None
+
+    def is_young(self, seconds: float) -> bool:
+        return self.modified is not None and abs(time.time() - self.modified) < seconds
+
+
+def _list(source: str) -> dict[str, _File]:
+    try:
+        system, root = fsspec.core.url_to_fs(source)
+        system.invalidate_cache()
+        found = system.find(root, detail=True)
+    except ImportError as error:
+        raise DataError(f"data.source {source}: {error}; install it (docs/data.md, DVC remotes)") from error
+    except Exception as error:  # each kind of source has errors of its own
+        may_pass = isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
+        kind = SourceUnreachable if may_pass else DataError
+        raise kind(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
+    root = root.rstrip("/")
+    files = {}
+    for path, info in found.items():
+        name = path[len(root) :].lstrip("/")
+        if not path.startswith(root) or ".." in name.split("/"):
+            raise DataError(
+                f"data.source {source} lists {path!r}, which lies outside of it; nothing was changed"
+            )
+        if name and _is_image_name(name):
+            _check_entry(source, name, info)
+            files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
+    if not files:
+        raise DataError(
+            f"data.source {source} holds no files; expected one subfolder a class. Nothing was changed"
+        )
+    return files
+
+
+def _check_entry(source: str, name: str, info: Mapping[str, Any]) -> None:
+    if info.get("islink") and Path(info["name"]).is_dir():
+        raise DataError(
+            f"data.source {source}: {name} is a link to a folder, and such links are not followed; put the "
+            "folder itself there. Nothing was changed"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"data.source {source}: the name of {os.fsencode(name)!r} is not UTF-8; rename the file "
+            "(`convmv` renames many). Nothing was changed"
+        ) from error
+
+
+def _is_image_name(name: str) -> bool:
+    """Whether a file counts: no hidden one, nothing that systems leave behind, no unfinished download."""
+    parts = name.lower().split("/")
+    hidden = any(part.startswith(".") for part in parts)
+    return not hidden and parts[-1] not in NOT_IMAGES and not parts[-1].endswith(UNFINISHED)
+
+
+def _modified(info: Mapping[str, Any]) -> float | None:
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modified", "created"):
+        value = info.get(key)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def _copy(file: _File, data: Path, name: str) -> bool:
+    """Copy a file into `data`; False where it is not whole yet, and then what is there stays as it was."""
+    try:
+        with _arriving(data) as new:
+            with file.system.open(file.path, "rb") as source, new.open("wb") as written:
+                shutil.copyfileobj(source, written, 1 << 20)
+            file.system.invalidate_cache()
+            now = file.system.info(file.path)
+            if not new.stat().st_size == file.size == now["size"] or _modified(now) != file.modified:
+                return False
+            if file.is_young(PATIENCE_SECONDS) and not _decodes(new):
+                return False
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
+            new.replace(data / name)
+    except FileNotFoundError:  # it went while it was read
+        return False
+    except OSError as error:
+        raise SourceUnreachable(f"{file.path} cannot be brought to {data / name}: {error}") from error
+    return True
+
+
+@contextmanager
+def _arriving(data: Path) -> Iterator[Path]:
+    """A place for one file on the disk of `data`, to be renamed from: no link of DVC is written into."""
+    folder = data / ARRIVING
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder / "file"
+    finally:
+        shutil.rmtree(folder)
+
+
+def _check_apart(source: str, data: Path) -> None:
+    """Refuse a folder that is `data`, lies in it or holds it: what is brought would be brought again."""
+    if "://" in source and not source.startswith("file://"):
+        return
+    theirs, ours = Path(source.removeprefix("file://")).resolve(), data.resolve()
+    if theirs.is_relative_to(ours) or ours.is_relative_to(theirs):
+        raise DataError(f"data.source {source} and {data} overlap; name a folder apart from {ours}")
+
+
+def _remove(path: Path, data: Path) -> None:
+    """Remove a file, and the folders that are empty without it: an empty one would be a class."""
+    path.unlink()
+    for folder in path.parents:
+        if folder == data or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _stat(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _digest_here(path: Path, known: Mapping[str, Any] | None) -> str:
+    """The digest of a file in `data`; one that has not changed since the last look is not read again."""
+    if known is not None and known["here"] == _stat(path):
+        return str(known["digest"])
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception:  # decoders raise whatever a damaged file makes them raise
+        return False
+    return True
+
+
+def _state(source: str, data: Path) -> Path:
+    key = hashlib.sha256(f"{source}\n{data.resolve()}".encode()).hexdigest()[:16]
+    folder: Path = cache_folder() / "sources"
+    return folder / f"{key}.json"
+
+
+def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
+    """What the last look found, by name: the file there, the file here, and the digest of both."""
+    path = _state(source, data)
+    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return known

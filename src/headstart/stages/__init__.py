@@ -1,1 +1,0 @@
-"""One file a stage of dvc.yaml; each is a plain function of paths and parameters."""

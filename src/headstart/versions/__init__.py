@@ -1,0 +1,1 @@
+"""Everything that happens to a registered version; only this imports MLflow."""

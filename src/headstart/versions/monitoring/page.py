@@ -1,0 +1,150 @@
+"""The monitoring page: verdict, checks, distributions, the least familiar images; no network, no script."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import DataError
+from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.evaluation.report import Figure, render, thumbnail_jpeg
+from headstart.versions.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
+from headstart.versions.monitoring.observing import Observed
+from headstart.versions.monitoring.plots import shares_png, values_png
+from headstart.versions.monitoring.unusual import unusualness
+
+PICTURED = 24
+FAILURES_SHOWN = 200
+THUMBNAIL = 160  # pixels
+AXES = {
+    "confidence": "probability of the predicted class",
+    "brightness": "mean luma, 0 is black, 1 is white",
+    "contrast": "deviation of the luma",
+    "sharpness": "deviation of the Laplacian over that of the luma",
+    "size": "root of the area, pixels",
+}
+
+
+def as_html(model: str, source: str, found: Drift, reference: Reference, new: Observed) -> str:
+    """The page; the same bytes for the same comparison."""
+    return render(
+        "headstart.versions.monitoring",
+        "drift.html.j2",
+        {"p_value": p_value},
+        model=model,
+        source=source,
+        found=found,
+        figures=_figures(found, reference, new) if len(new) else [],
+        unusual=[(each, _thumbnail(Path(each.path))) for each in found.unusual[:PICTURED]],
+        failures=found.failures[:FAILURES_SHOWN],
+    )
+
+
+def as_json(model: str, source: str, found: Drift) -> str:
+    return json.dumps({"model": model, "source": source, **found.to_dict()}, indent=2, ensure_ascii=False)
+
+
+def as_text(model: str, source: str, found: Drift) -> str:
+    """For a terminal."""
+    lines = [f"{source} against {model}", found.sentence(), ""]
+    lines += [_line(check) for check in found.checks]
+    lines += ["", counts(found)]
+    if found.failures:
+        named = "; ".join(f"{path}: {reason}" for path, reason in found.failures[:5])
+        more = f"; and {len(found.failures) - 5} more" if len(found.failures) > 5 else ""
+        lines.append(f"{len(found.failures)} cannot be read: {named}{more}")
+    if found.unusual:
+        lines.append("least familiar: " + ", ".join(each.path for each in found.unusual[:5]))
+    return "\n".join(lines)
+
+
+def as_markdown(model: str, source: str, found: Drift) -> str:
+    """For a flow run's page and a notification."""
+    rows = [
+        f"| {check.title} | {check.figure or check.skipped} | {check.against} | {p_value(check.adjusted)} "
+        f"| {'**drift**' if check.drifted else '-' if check.skipped else 'ok'} |"
+        for check in found.checks
+    ]
+    least = [
+        f"- `{each.path}`: {each.label}, {each.confidence:.0%}; further from training than "
+        f"{each.further_than:.0%} of its images"
+        for each in found.unusual[:10]
+    ]
+    table = ["| check | figure | against | adjusted p | verdict |", "|---|---|---|---|---|", *rows]
+    parts = [
+        f"# {found.verdict.capitalize()}",
+        found.sentence(),
+        f"`{source}` against `{model}`. {counts(found)}",
+    ]
+    return "\n\n".join(
+        [*parts, "\n".join(table), *(["Least familiar:\n\n" + "\n".join(least)] if least else [])]
+    )
+
+
+def counts(found: Drift) -> str:
+    """How many files are behind the figures."""
+    said = f"{found.files} files"
+    if found.looked_at < found.files:
+        said += f", {found.looked_at} drawn from them"
+    said += f"; {found.readable} readable"
+    if found.distinct < found.readable:
+        said += f", {found.readable - found.distinct} of them copies of another"
+    if found.seen:
+        said += f"; {found.seen} known from training, left out of the checks of answers"
+    return said
+
+
+def p_value(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _line(check: Check) -> str:
+    if check.skipped:
+        return f"  {check.title:<20}not checked: {check.skipped}"
+    verdict = "DRIFT" if check.drifted else "ok"
+    return (
+        f"  {check.title:<20}{verdict:<7}{check.figure:<34}adjusted p {p_value(check.adjusted)}, "
+        f"{check.new_images} against {check.reference_images} {check.against}"
+    )
+
+
+def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
+    """A plot a check, those that drifted first."""
+    checks = {check.name: check for check in found.checks}
+    pairs = sides(reference, new)
+    order = sorted(SUBJECTS, key=lambda subject: not checks[subject.name].drifted)
+    return [
+        Figure(subject.title, _caption(checks[subject.name]), png)
+        for subject in order
+        if (png := _png(subject, *pairs[subject.against])) is not None
+    ]
+
+
+def _png(subject: Subject, side: Observed, new: Observed) -> bytes | None:
+    """None where there is nothing to show on one side."""
+    if len(side) < 2 or not len(new):
+        return None
+    if subject.kind == "rows":
+        found = unusualness(side.features, new.features)
+        axis = "distance to the 5 nearest training images"
+        return values_png(found.reference, found.new, subject.against, axis)
+    left, right = side.table[subject.column], new.table[subject.column]
+    if subject.kind == "shares":
+        return shares_png(left.tolist(), right.tolist(), subject.against, "")
+    numbers = [each.to_numpy(dtype=np.float64) for each in (left, right)]
+    return values_png(numbers[0], numbers[1], subject.against, AXES[subject.column])
+
+
+def _caption(check: Check) -> str:
+    if check.skipped:
+        return f"Not checked: {check.skipped}."
+    verdict = "Drift" if check.drifted else "No drift"
+    return f"{verdict}: {check.figure}, adjusted p {p_value(check.adjusted)}."
+
+
+def _thumbnail(path: Path) -> bytes:
+    """JPEG bytes; empty where the file has gone meanwhile."""
+    try:
+        return thumbnail_jpeg(np.asarray(decode(path.read_bytes())), THUMBNAIL)
+    except (OSError, DataError):
+        return b""

@@ -1,0 +1,139 @@
+"""`headstart monitor`: new images against the images that a registered version was made of."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from headstart.errors import ParamsError
+from headstart.ground.files import write_text
+from headstart.ground.paths import cache_folder
+from headstart.pipeline.data.manifest import read_manifest
+from headstart.pipeline.store.rows import recipe_digest
+from headstart.pipeline.store.store import Store
+from headstart.progress import bar
+from headstart.sources.finding import find_images
+from headstart.versions.monitoring import page
+from headstart.versions.monitoring.drift import Drift, Reference, Rules, compare
+from headstart.versions.monitoring.observing import Observed, Observer
+from headstart.versions.monitoring.reference import kept
+from headstart.versions.registry import stored_model
+from headstart.versions.registry.record import MANIFEST, Record, open_record
+from headstart.versions.registry.recorded_images import files_of
+
+if TYPE_CHECKING:
+    from headstart.versions.monitoring.settings import Monitor
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A comparison with what its page shows.
+
+    Attributes:
+        model: `models:/NAME/VERSION`.
+        source: what was looked at, as it was named.
+    """
+
+    model: str
+    source: str
+    found: Drift
+    reference: Reference
+    new: Observed
+
+    def as_text(self) -> str:
+        return page.as_text(self.model, self.source, self.found)
+
+    def as_markdown(self) -> str:
+        return page.as_markdown(self.model, self.source, self.found)
+
+    def write(self, html: Path) -> None:
+        """Write the page."""
+        write_text(html, page.as_html(self.model, self.source, self.found, self.reference, self.new))
+
+    def as_json(self) -> str:
+        """The result for programs."""
+        return page.as_json(self.model, self.source, self.found)
+
+
+def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
+    """What is looked at: what was given, else `monitor.source`.
+
+    Raises:
+        ParamsError: neither is there.
+    """
+    if not given and configured is None:
+        raise ParamsError(
+            "nothing to look at: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
+        )
+    return list(given) or [str(configured)]
+
+
+def rules_of(settings: "Monitor") -> Rules:
+    """Section `monitor` of params.yaml, less the source."""
+    return Rules(**settings.model_dump(exclude={"source"}))
+
+
+def monitor(
+    sources: Sequence[str], model: str, rules: Rules, tell: Callable[[str], object] = lambda text: None
+) -> Monitored:
+    """Compare the images in folders, files or glob patterns with those of a version.
+
+    Args:
+        model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+
+    Raises:
+        DataError: a source without any file.
+        LineageError: the images of the version cannot be had.
+        TrackingError: MLflow is out of reach or has no such version.
+    """
+    files = find_images(sources)
+    looked_at = _drawn(files, rules)
+    stored = stored_model.fetch(model)
+    observer = Observer(stored.head, stored.backbone())
+    with TemporaryDirectory() as folder, Store(cache_folder()) as store:
+        record = open_record(stored.name, Path(folder))
+        tell(f"{record.name}: {len(files)} files, {len(looked_at)} of them are looked at")
+        reference = _reference(record, observer, store, rules)
+        with bar(len(looked_at), "new images") as progress:
+            named = [(str(path), path) for path in looked_at]
+            new = observer.observe(named, store, progress.update)
+    found = compare(reference, new, len(files), len(looked_at), rules)
+    return Monitored(record.name, " ".join(sources), found, reference, new)
+
+
+def _drawn(files: list[Path], rules: Rules) -> list[Path]:
+    """At most `max_rows` files, the same ones each time, in the order given."""
+    if len(files) <= rules.max_rows:
+        return files
+    chosen = random.Random(rules.seed).sample(range(len(files)), rules.max_rows)
+    return [files[index] for index in sorted(chosen)]
+
+
+def _reference(record: Record, observer: Observer, store: Store, rules: Rules) -> Reference:
+    manifest = read_manifest(record.file(MANIFEST))
+    images = manifest.drop_duplicates("pixels")
+    known = images.loc[images["split"] != "test", "pixels"]
+    train, held_out = (
+        _kept(record, images[images["split"] == split].head(rules.max_rows), observer, store, split)
+        for split in ("train", "test")
+    )
+    return Reference(train, held_out, frozenset(known.tolist()))
+
+
+def _kept(record: Record, images: pd.DataFrame, observer: Observer, store: Store, split: str) -> Observed:
+    """Rows are in the order of their pictures' digests, so that the first ones are drawn at random."""
+    values = {"recipe": observer.recipe, "sha256": images["sha256"].tolist(), "images": split}
+    key = recipe_digest(values, Observer.__module__)
+
+    def make() -> Observed:
+        with TemporaryDirectory() as folder:
+            files = files_of(record, images, Path(folder))
+            found = list(zip(images["path"], files, strict=True))
+            with bar(len(found), f"{split} images of {record.name}") as progress:
+                return observer.observe(found, store, progress.update)
+
+    return kept(key, make)

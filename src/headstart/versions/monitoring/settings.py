@@ -1,0 +1,31 @@
+"""Section `monitor` of params.yaml."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from headstart.ground.settings import Count, Level, Section, Seed
+
+MONITOR_CHECKS = 8  # of a comparison: the smallest p-value must survive Holm's correction over them
+
+
+class Monitor(Section):
+    source: str | None
+    alpha: Level
+    min_images: Annotated[int, Field(ge=2)]
+    max_rows: Count
+    permutations: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _can_find_something(self) -> "Monitor":
+        if self.min_images > self.max_rows:
+            raise ValueError(f"min_images must be at most max_rows ({self.max_rows})")
+        if (self.permutations + 1) * self.alpha < MONITOR_CHECKS:
+            least = math.ceil(MONITOR_CHECKS / self.alpha)
+            raise ValueError(
+                f"{self.permutations} permutations cannot show drift at alpha {self.alpha:g} in "
+                f"{MONITOR_CHECKS} checks; expected at least {least}"
+            )
+        return self

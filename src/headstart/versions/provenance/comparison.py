@@ -1,0 +1,336 @@
+"""`headstart compare`: what changed between two versions."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from headstart.errors import LineageError
+from headstart.ground import paths
+from headstart.repository import fresh_clone
+from headstart.repository.environments import pinned
+from headstart.repository.programs import git_line
+from headstart.versions.provenance.source_changes import source_changes
+from headstart.versions.registry.record import MANIFEST, Record
+
+SHOWN = 200  # pictures on a page
+NAMED = 20  # images in a terminal
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the data: its path, and its class in each version ("" where it is in one alone)."""
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A test metric with its confidence interval in each version."""
+
+    name: str
+    before: float | None
+    after: float | None
+    before_interval: tuple[float, float] | None
+    after_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A picture in both test splits that the versions take for different classes.
+
+    `sha256` is that of its file; `thumbnail` holds JPEG bytes, empty where the file could not be had.
+    """
+
+    path: str
+    label: str
+    before: str
+    after: str
+    before_confidence: float
+    after_confidence: float
+    sha256: str
+    thumbnail: bytes = b""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that differs. Mappings are name to (before, after), None where a side lacks it."""
+
+    before: str
+    after: str
+    added: tuple[Image, ...]
+    removed: tuple[Image, ...]
+    relabelled: tuple[Image, ...]
+    counts: Mapping[str, tuple[int, int]]
+    params: Mapping[str, tuple[Any, Any]]
+    code: Mapping[str, str]
+    commits: tuple[str, ...]
+    environment: Mapping[str, tuple[Any, Any]]
+    metrics: tuple[Metric, ...]
+    common_test_images: int
+    flips: tuple[Flip, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        def listed(images: Sequence[Image]) -> list[dict[str, str]]:
+            return [dict(vars(image)) for image in images]
+
+        return {
+            "before": self.before,
+            "after": self.after,
+            "images": {
+                "added": listed(self.added),
+                "removed": listed(self.removed),
+                "relabelled": listed(self.relabelled),
+                "counts": {name: list(counts) for name, counts in self.counts.items()},
+            },
+            "params": {name: list(values) for name, values in self.params.items()},
+            "code": dict(self.code),
+            "commits": list(self.commits),
+            "environment": {name: list(values) for name, values in self.environment.items()},
+            "metrics": [dict(vars(metric)) for metric in self.metrics],
+            "common_test_images": self.common_test_images,
+            "predictions": [
+                {name: value for name, value in vars(flip).items() if name != "thumbnail"}
+                for flip in self.flips
+            ],
+        }
+
+
+def compare(before: Record, after: Record) -> Comparison:
+    """Compare two records; pictures are not fetched (`with_thumbnails`)."""
+    left, right = _images(before), _images(after)
+    added, removed, relabelled = _image_changes(left, right)
+    common, flips = _flips(before, after, right)
+    return Comparison(
+        before=before.name,
+        after=after.name,
+        added=added,
+        removed=removed,
+        relabelled=relabelled,
+        counts=_counts(left, right),
+        params=_changes(_flat(before.params), _flat(after.params)),
+        code=source_changes(before, after),
+        commits=_commits(before, after),
+        environment=_changes(_environment(before), _environment(after)),
+        metrics=_metrics(before.metrics, after.metrics),
+        common_test_images=common,
+        flips=flips,
+    )
+
+
+def with_thumbnails(comparison: Comparison, after: Record) -> Comparison:
+    """Fetch the pictures whose prediction changed: from the tree's data, else from DVC's cache or remote."""
+    from headstart.pipeline.data.decoding import to_rgb
+    from headstart.pipeline.evaluation.report import thumbnail_jpeg
+
+    shown = comparison.flips[:SHOWN]
+    with TemporaryDirectory() as folder:
+        found = _fetch([flip for flip in shown if not _in_tree(flip)], after, Path(folder))
+        pictures = []
+        for flip in shown:
+            path = found.get(flip.path) or (paths.DATA / flip.path if _in_tree(flip) else None)
+            thumbnail = b"" if path is None else _thumbnail(path, to_rgb, thumbnail_jpeg)
+            pictures.append(replace(flip, thumbnail=thumbnail))
+    return replace(comparison, flips=(*pictures, *comparison.flips[SHOWN:]))
+
+
+def as_text(found: Comparison) -> str:
+    """For a terminal."""
+    parts = [f"{found.before} -> {found.after}"]
+    parts += _section("Metrics", [_metric_line(metric) for metric in found.metrics])
+    images = [
+        f"{title} {len(group)}: {_named(group)}"
+        for title, group in (
+            ("added", found.added),
+            ("removed", found.removed),
+            ("relabelled", found.relabelled),
+        )
+        if group
+    ]
+    images += [f"{name}: {was} -> {now}" for name, (was, now) in found.counts.items() if was != now]
+    parts += _section("Images", images)
+    parts += _section("Parameters", _pairs(found.params))
+    parts += _section("Code", [f"{state} {path}" for path, state in found.code.items()])
+    parts += _section("Commits", found.commits)
+    parts += _section("Environment", _pairs(found.environment))
+    flips = [f"{len(found.flips)} of {found.common_test_images} common test images changed class"]
+    flips += [
+        f"{flip.path} ({flip.label}): {flip.before} {flip.before_confidence:.2f} -> "
+        f"{flip.after} {flip.after_confidence:.2f}"
+        for flip in found.flips[:NAMED]
+    ]
+    return "\n".join([*parts, *_section("Predictions", flips)])
+
+
+def as_html(found: Comparison) -> str:
+    """One page without network or script."""
+    from headstart.pipeline.evaluation.report import render
+
+    return render("headstart.versions.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
+
+
+def as_json(found: Comparison) -> str:
+    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+
+
+def _images(record: Record) -> pd.DataFrame:
+    """The files that the version used: path, label, split, pixels, sha256."""
+    manifest = pd.read_parquet(record.file(MANIFEST))
+    return manifest[manifest["excluded"] == ""]
+
+
+def _image_changes(
+    left: pd.DataFrame, right: pd.DataFrame
+) -> tuple[tuple[Image, ...], tuple[Image, ...], tuple[Image, ...]]:
+    """By picture: one that was renamed is neither added nor removed."""
+    before, after = (table.drop_duplicates("pixels").set_index("pixels") for table in (left, right))
+    new = after.loc[after.index.difference(before.index)].sort_values("path")
+    gone = before.loc[before.index.difference(after.index)].sort_values("path")
+    both = after.join(before["label"], how="inner", rsuffix=" before").sort_values("path")
+    moved = both[both["label"] != both["label before"]]
+    return (
+        tuple(Image(row.path, "", row.label) for row in new.itertuples()),
+        tuple(Image(row.path, row.label, "") for row in gone.itertuples()),
+        tuple(
+            Image(path, was, now)
+            for path, was, now in zip(moved["path"], moved["label before"], moved["label"], strict=True)
+        ),
+    )
+
+
+def _counts(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    before, after = Counter(left["label"]), Counter(right["label"])
+    return {name: (before[name], after[name]) for name in sorted({*before, *after})}
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    names = sorted({*before, *after})
+    return {
+        name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+    }
+
+
+def _commits(before: Record, after: Record) -> tuple[str, ...]:
+    """The subjects of the commits between both, newest first, where this clone has them."""
+    said = [] if before.commit != after.commit else [f"both of commit {before.commit[:12]}"]
+    for record in (before, after):
+        if record.diff:
+            said.append(f"{record.name} has uncommitted changes (record/uncommitted.diff of its run)")
+    if before.commit != after.commit:
+        try:
+            log = git_line("log", "--format=%h %s", f"{before.commit}..{after.commit}")
+        except LineageError:
+            return (f"{before.commit[:12]} -> {after.commit[:12]} (not in this clone)", *said)
+        said += log.splitlines() or [f"{before.commit[:12]} -> {after.commit[:12]}"]
+    return tuple(said)
+
+
+def _environment(record: Record) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for stage, environment in record.environments.items():
+        values = {**environment, **environment.get("versions", {})}
+        found |= {
+            f"{stage}: {name}": value for name, value in values.items() if name not in ("versions", "lock")
+        }
+    with TemporaryDirectory() as folder:
+        lock = Path(folder) / paths.LOCK.name
+        if record.shared_file(paths.LOCK.name, lock):
+            found |= {f"package {name}": version for name, version in pinned(lock).items()}
+    return found
+
+
+def _metrics(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Metric, ...]:
+    names = [name for name, value in after.items() if isinstance(value, int | float)]
+    return tuple(
+        Metric(name, before.get(name), after.get(name), _interval(before, name), _interval(after, name))
+        for name in names
+    )
+
+
+def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    bounds = metrics["intervals"].get(name)
+    return None if bounds is None else (bounds["low"], bounds["high"])
+
+
+def _flips(before: Record, after: Record, images: pd.DataFrame) -> tuple[int, tuple[Flip, ...]]:
+    """How many pictures both tested, and those of them that changed class, the surest first."""
+    left, right = (
+        pd.read_parquet(record.predictions).drop_duplicates("pixels").set_index("pixels")
+        for record in (before, after)
+    )
+    both = right.join(left[["predicted", "confidence"]], how="inner", rsuffix=" before")
+    moved = both[both["predicted"] != both["predicted before"]].sort_values(
+        ["confidence", "path"], ascending=[False, True]
+    )
+    files_of = images.set_index("path")["sha256"]
+    return len(both), tuple(
+        Flip(
+            path=str(row["path"]),
+            label=str(row["label"]),
+            before=str(row["predicted before"]),
+            after=str(row["predicted"]),
+            before_confidence=float(row["confidence before"]),
+            after_confidence=float(row["confidence"]),
+            sha256=str(files_of[row["path"]]),
+        )
+        for row in moved.to_dict(orient="records")
+    )
+
+
+def _in_tree(flip: Flip) -> bool:
+    import hashlib
+
+    path = paths.DATA / flip.path
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == flip.sha256
+
+
+def _fetch(flips: Sequence[Flip], record: Record, folder: Path) -> dict[str, Path]:
+    if not flips:
+        return {}
+    return fresh_clone.restore_files(record.file("data.dvc"), [flip.path for flip in flips], folder)
+
+
+def _thumbnail(path: Path, to_rgb: Any, thumbnail_jpeg: Any) -> bytes:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    with Pillow.open(path) as image:
+        return bytes(thumbnail_jpeg(np.asarray(to_rgb(image)), 160))
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return ["", title, *(f"  {line}" for line in lines or ["nothing changed"])]
+
+
+def _pairs(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{name}: {_told(was)} -> {_told(now)}" for name, (was, now) in changes.items()]
+
+
+def _told(value: Any) -> str:
+    return "absent" if value is None else str(value)
+
+
+def _named(images: Sequence[Image]) -> str:
+    names = [f"{image.path} ({' -> '.join(filter(None, (image.before, image.after)))})" for image in images]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _metric_line(metric: Metric) -> str:
+    def side(value: float | None, interval: tuple[float, float] | None) -> str:
+        told = "n/a" if value is None else f"{value:.4g}"
+        return told if interval is None else f"{told} ({interval[0]:.4g} to {interval[1]:.4g})"
+
+    before = side(metric.before, metric.before_interval)
+    return f"{metric.name}: {before} -> {side(metric.after, metric.after_interval)}"

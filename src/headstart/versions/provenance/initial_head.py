@@ -1,0 +1,75 @@
+"""`headstart init-from`: an earlier head becomes the starting values of the next training."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from headstart import repository
+from headstart.errors import HeadstartError
+from headstart.ground import paths
+from headstart.ground.files import replacing
+from headstart.pipeline.network import checkpoint
+
+
+def init_from(source: str) -> str:
+    """Write `artifacts/init.safetensors`, version it with DVC, and put its digest in `train.init`.
+
+    Args:
+        source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/RUN/model`, or the path of a head file.
+
+    Returns:
+        A line that says what was done.
+
+    Raises:
+        HeadstartError: there is no such head.
+    """
+    name, head = _resolve(source)
+    metadata = checkpoint.metadata(head)
+    tensors = checkpoint.load(head)
+    digest = checkpoint.digest(tensors)
+    if "classes" not in metadata or "head" not in metadata:
+        raise HeadstartError(f"{source} is no head file: it does not name its classes")
+    paths.INIT.parent.mkdir(exist_ok=True)
+    with replacing(paths.INIT) as new:
+        shutil.copyfile(head, new)
+    repository.add(paths.INIT)
+    set_init(digest)
+    return (
+        f"{paths.INIT} holds the head of {name} ({', '.join(metadata['classes'][:5])}); train.init is "
+        f"{digest[:12]}..., and {paths.INIT}.dvc has its version: the next training starts from it"
+    )
+
+
+def set_init(digest: str | None) -> None:
+    """Set `train.init` in params.yaml; comments and order stay."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10**6
+    document = yaml.load(paths.PARAMS)
+    if document["train"].get("init") == digest:
+        return
+    document["train"]["init"] = digest
+    yaml.representer.add_representer(type(None), _null)
+    with replacing(paths.PARAMS) as new:
+        yaml.dump(document, new)
+
+
+def _null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _resolve(source: str) -> tuple[str, Path]:
+    from headstart.versions.registry import stored_model
+    from headstart.versions.registry.uri import ModelUri
+
+    path = Path(source)
+    if not path.exists() and ModelUri.is_meant(source):
+        stored = stored_model.fetch(source)
+        return stored.name, stored.head
+    if not path.is_file():
+        raise HeadstartError(
+            f"there is no head file {source}; name one, or a version such as models:/headstart@champion"
+        )
+    return str(path), path

@@ -1,0 +1,32 @@
+"""A run's dvc.lock outlives the clone it was made in: a git ref of its own, here and on the git remote."""
+
+from headstart import repository
+from headstart.errors import LineageError
+from headstart.versions.registry import tracking, versions
+from headstart.versions.registry.record import REF_TAG
+
+
+def keep_run(run_id: str) -> str:
+    """Commit the project, dvc.lock included, under `refs/runs/RUN`, push it, and name it on the MLflow run.
+
+    If the run made a version, `refs/versions/MODEL/VERSION` is the same commit, so that DVC finds what
+    belongs to the version: `dvc get . artifacts/head.safetensors --rev refs/versions/MODEL/VERSION`. It is
+    pushed only if a server numbers the versions: a number from this clone's own database means nothing to
+    others.
+
+    Returns:
+        A line that says where each ref is. An unreachable git remote is reported there: MLflow has the lock
+        too.
+    """
+    ref = repository.keep_run(run_id)
+    named = [repository.name_version(ref, name, number) for name, number in versions.of_run(run_id)]
+    tracking.set_tags(run_id, {REF_TAG: ref})
+    sent, here = ([ref, *named], []) if tracking.is_shared() else ([ref], named)
+    try:
+        remote = repository.push_refs(sent)
+    except LineageError as error:
+        return f"{' and '.join([ref, *named])} kept in this clone alone: {error}"
+    if remote is None:
+        return f"{' and '.join([ref, *named])} kept in this clone; there is no git remote"
+    alone = f"; {' and '.join(here)} kept in this clone" if here else ""
+    return f"{' and '.join(sent)} sent to git remote {remote}{alone}"

@@ -1,0 +1,1 @@
+"""The record on the tracking server: runs, stored models, shared layers."""

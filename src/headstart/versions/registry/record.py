@@ -1,0 +1,250 @@
+"""What MLflow holds of one run: the record by which its results can be made again."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Run, ViewType
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from headstart import repository
+from headstart.errors import TrackingError
+from headstart.ground import paths
+from headstart.repository.results import read_yaml
+from headstart.versions.registry import shared, tracking, versions
+from headstart.versions.registry.uri import ModelUri
+
+RECORD, RESULTS, REPORTS = "record", "results", "reports"
+MANIFEST = "manifest.parquet"
+DIFF = "uncommitted.diff"
+NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
+REF_TAG = "headstart.ref"
+INIT_TAG = "headstart.init"  # digest of the head that it was trained further from, or `none`
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run's record on this machine.
+
+    Attributes:
+        name: `models:/NAME/VERSION`, or `runs:/ID` where no version is asked for.
+        version: the registered version, if one was named.
+        aliases: of the version, now.
+        folder: with `record/`, `results/` and `reports/` as they are on the server.
+    """
+
+    name: str
+    run: Run
+    version: ModelVersion | None
+    aliases: tuple[str, ...]
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        return str(self.run.info.run_id)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.run.data.tags)
+
+    @property
+    def commit(self) -> str:
+        return self.tags["mlflow.source.git.commit"]
+
+    @property
+    def lock(self) -> dict[str, Any]:
+        return read_yaml(self.file("dvc.lock"))
+
+    @property
+    def stages(self) -> list[str]:
+        """In the order they ran."""
+        return list(read_yaml(self.file("dvc.yaml"))["stages"])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return read_yaml(self.file("params.yaml"))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = json.loads((self.folder / REPORTS / paths.METRICS.name).read_text())
+        return metrics
+
+    @property
+    def validation(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / REPORTS / paths.VALIDATION.name).read_text())
+        return found
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / RESULTS / paths.PREDICTIONS.name
+
+    @property
+    def diff(self) -> bytes:
+        path = self.file(DIFF)
+        return path.read_bytes() if path.exists() else b""
+
+    @property
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """Stage to what it ran on."""
+        files = sorted(self.file("environment").glob("*.json"))
+        return {path.stem: json.loads(path.read_text()) for path in files}
+
+    def file(self, name: str) -> Path:
+        """A file of the record."""
+        return self.folder / RECORD / name
+
+    def tree_files(self) -> dict[str, Path]:
+        """The recorded files that stand in a tree, by their place there."""
+        return tree_files(self.folder / RECORD)
+
+    def shared_file(self, name: str, path: Path) -> bool:
+        """Fetch what versions share, `requirements.lock` or `commit.bundle`; False where this run has none.
+
+        Raises:
+            TrackingError: the server lost it, or what it has is not what was recorded.
+        """
+        kept = json.loads(self.file("shared.json").read_text()).get(name)
+        if kept is None:
+            return False
+        with tracking.translated(f"fetch {name} ({kept['key']})"):
+            shared.fetch(MlflowClient().get_run(kept["run_id"]), [name], path.parent)
+        (path.parent / name).replace(path)
+        kind, _, digest = kept["key"].partition(" ")
+        if kind == "lock" and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise TrackingError(f"{name} on {tracking.server_name()} is not the one that was recorded")
+        return True
+
+    def check(self) -> None:
+        """Compare the record with its own digests.
+
+        Raises:
+            TrackingError: it was changed after it was made.
+        """
+        if (found := repository.digest_of(self.lock)) != self.tags.get(versions.LOCK_TAG):
+            raise TrackingError(
+                f"{self.name}: record/dvc.lock has digest {found[:12]}, not the one of its tag "
+                f"{versions.LOCK_TAG}: the record was changed after it was made"
+            )
+        outs = recorded_outs(self.lock)
+        stored = {str(paths.PREDICTIONS): self.predictions} | {
+            str(path): self.folder / REPORTS / path.name for path in (paths.METRICS, paths.HISTORY)
+        }
+        for name, path in stored.items():
+            if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != outs[name]:
+                raise TrackingError(
+                    f"{self.name}: the stored {path.relative_to(self.folder)} is not what its dvc.lock "
+                    "names: it was changed after it was recorded"
+                )
+
+
+def recorded_outs(lock: Mapping[str, Any]) -> dict[str, str]:
+    """Path to md5 of every out in a dvc.lock."""
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
+
+
+def tree_files(folder: Path) -> dict[str, Path]:
+    """Of a folder `record/`, what stands in a tree: dvc.lock, dvc.yaml, params.yaml and the .dvc files."""
+    names = ("dvc.lock", "dvc.yaml", "params.yaml")
+    files = [*(folder / name for name in names), *folder.rglob("*.dvc")]
+    return {path.relative_to(folder).as_posix(): path for path in files if path.exists()}
+
+
+def open_record(source: str, folder: Path) -> Record:
+    """Download the record of a version or run.
+
+    Args:
+        source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/ID` or a run's id.
+        folder: where its files are put.
+
+    Raises:
+        TrackingError: MLflow is out of reach, has no such version or run, or the run has no record.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"fetch the record of {source}"):
+        version = None
+        aliases: tuple[str, ...] = ()
+        uri = ModelUri.parse(source)
+        if uri.run_id is not None:
+            run_id, name = uri.run_id, f"runs:/{uri.run_id}"
+        else:
+            version = uri.version(client)
+            run_id, name = str(version.run_id), str(ModelUri.of(version))
+            aliases = versions.aliases_of(client, version.name, version)
+        run = client.get_run(run_id)
+        for part in (RECORD, RESULTS, REPORTS):
+            if client.list_artifacts(run_id, part):
+                mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=part, dst_path=str(folder))
+    record = Record(name, run, version, aliases, folder)
+    if lacking := missing(folder):
+        raise TrackingError(
+            f"{name}: its record lacks {', '.join(lacking)}: it was not registered, or by another program"
+        )
+    return record
+
+
+def missing(folder: Path) -> list[str]:
+    """What a downloaded record lacks to make the results again."""
+    needed = [
+        *(f"{RECORD}/{name}" for name in NEEDED),
+        f"{RESULTS}/{paths.PREDICTIONS.name}",
+        f"{REPORTS}/{paths.METRICS.name}",
+        f"{REPORTS}/{paths.HISTORY.name}",
+    ]
+    return [name for name in needed if not (folder / name).is_file()]
+
+
+def all_versions(client: MlflowClient) -> Iterator[ModelVersion]:
+    """Every version on the server that Headstart registered, of any model."""
+    token = None
+    while True:
+        found = client.search_model_versions(max_results=1000, page_token=token)
+        yield from (version for version in found if versions.LOCK_TAG in version.tags)
+        token = found.token
+        if not token:
+            return
+
+
+def head_of_version(digest: str) -> ModelVersion | None:
+    """The first version whose head has this digest; the parent of one that was trained further."""
+    for version in sorted(all_versions(tracking.connect()), key=lambda found: int(found.creation_timestamp)):
+        if version.tags.get("head") == digest:
+            return version
+    return None
+
+
+def download_tree_files(run_id: str, folder: Path) -> dict[str, Path]:
+    """The recorded files of a run that stand in a tree."""
+    folder.mkdir()
+    mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=RECORD, dst_path=str(folder))
+    return tree_files(folder / RECORD)
+
+
+def runs_to_keep() -> dict[str, str]:
+    """Run to name, of all versions, and of runs whose version was once champion and is gone."""
+    client = tracking.connect()
+    found = list(all_versions(client))
+    runs = {str(version.run_id): f"models:/{version.name}/{version.version}" for version in found}
+    experiments = [
+        experiment.experiment_id for experiment in client.search_experiments(view_type=ViewType.ALL)
+    ]
+    query = f"tags.`headstart.{versions.CHAMPION_TAG}` = 'yes'"
+    token = None
+    while True:
+        page = client.search_runs(experiments, query, run_view_type=ViewType.ALL, page_token=token)
+        for run in page:
+            runs.setdefault(str(run.info.run_id), f"runs:/{run.info.run_id} (once champion)")
+        token = page.token
+        if not token:
+            return runs
+
+
+def mark_champions() -> None:
+    """Tag the runs of all present champions: they are kept although their versions may be removed later."""
+    client = tracking.connect()
+    for name in {version.name for version in all_versions(client)}:
+        versions.mark_champion(client, name)

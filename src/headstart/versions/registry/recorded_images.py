@@ -1,0 +1,121 @@
+"""The images of a version's record, as files of this machine, and which of them another version saw."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from headstart.errors import LineageError
+from headstart.ground import paths
+from headstart.pipeline.data.manifest import read_manifest
+from headstart.repository import fresh_clone
+from headstart.versions.registry.record import INIT_TAG, MANIFEST, Record, head_of_version, open_record
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Row by row: the file, its class, and the digest of the decoded picture."""
+
+    files: list[Path]
+    labels: list[str]
+    pixels: list[str]
+
+    def without(self, pixels: set[str]) -> "TestImages":
+        """Those whose picture is none of these."""
+        kept = [index for index, own in enumerate(self.pixels) if own not in pixels]
+        columns = (self.files, self.labels, self.pixels)
+        return TestImages(*([column[index] for index in kept] for column in columns))  # type: ignore[arg-type]
+
+
+def test_images(record: Record, folder: Path) -> TestImages:
+    """The test split of a record.
+
+    Args:
+        folder: an empty one, for what is fetched.
+
+    Raises:
+        LineageError: an image is neither here, nor in DVC's cache or remote, or is another one.
+    """
+    manifest = read_manifest(record.file(MANIFEST))
+    test = manifest[manifest["split"] == "test"]
+    return TestImages(files_of(record, test, folder), list(test["label"]), list(test["pixels"]))
+
+
+def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
+    """The files of some rows of a manifest: of this tree's data/ where it has the same bytes, else from DVC.
+
+    Args:
+        folder: an empty one, for what is fetched.
+
+    Raises:
+        LineageError: an image is neither here, nor in DVC's cache or remote, or is another one.
+    """
+    wanted = dict(zip(rows["path"], rows["sha256"], strict=True))
+    files = {name: paths.DATA / name for name in wanted if _is(paths.DATA / name, wanted[name])}
+    lacking = [name for name in wanted if name not in files]
+    for number, part in enumerate((lacking[:1], lacking[1:])):  # where the first is not to be had, none is
+        if not part:
+            break
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        fetched = fresh_clone.restore_files(record.file("data.dvc"), part, place)
+        files |= {name: path for name, path in fetched.items() if _is(path, wanted[name])}
+        if not fetched:
+            break
+    if gone := [name for name in lacking if name not in files]:
+        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        raise LineageError(
+            f"{record.name}: of its {len(wanted)} images {', '.join(gone[:5])}{more} are neither in "
+            f"{paths.DATA}/ nor in DVC's cache or remote as they were recorded; run this where `dvc pull` "
+            "reaches its remote"
+        )
+    return [files[name] for name in wanted]
+
+
+def seen_by(record: Record) -> set[str]:
+    """Digests of the pictures that a version was trained or selected on: its splits train and val."""
+    manifest = read_manifest(record.file(MANIFEST))
+    return set(manifest.loc[manifest["split"] != "test", "pixels"])
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the heads that a version was trained further from were trained or selected on.
+
+    Attributes:
+        heads: how many there are.
+        pixels: digests of the pictures that those in the registry saw.
+        unknown: digest of the one that no version holds, "" where all are known.
+    """
+
+    heads: int
+    pixels: set[str]
+    unknown: str
+
+
+def earlier_heads(record: Record, folder: Path) -> Earlier:
+    """Follow `train.init` from version to version, back to a head that began from nothing.
+
+    Args:
+        folder: an empty one, for their records.
+    """
+    pixels: set[str] = set()
+    heads = 0
+    while (init := record.tags.get(INIT_TAG, "none")) != "none":
+        heads += 1
+        parent = head_of_version(init)
+        if parent is None:
+            return Earlier(heads, pixels, init)
+        own = folder / str(heads)
+        own.mkdir(parents=True)
+        record = open_record(f"models:/{parent.name}/{parent.version}", own)
+        pixels |= seen_by(record)
+    return Earlier(heads, pixels, "")
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    except OSError:
+        return False

@@ -1,0 +1,219 @@
+"""The tracking server: where it is, that it answers, and the run that a flow opens there."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import sqlalchemy
+from filelock import FileLock
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from headstart.errors import TrackingError, TrackingUnreachable
+from headstart.ground.files import replacing
+
+FOLDER = Path("mlflow")
+CONNECT_SECONDS = 5
+FAILURE_TAG = "headstart.failure"
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else the SQLite database in this tree's folder `mlflow/`."""
+    local = (FOLDER / "mlflow.db").resolve()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local}"
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking server, which answers.
+
+    Raises:
+        TrackingError: it is out of reach.
+    """
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        _check_reachable(uri)
+    elif uri.startswith("sqlite:///"):
+        _make_database(Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith("postgresql"):
+        _make_tables(uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+def is_shared() -> bool:
+    """Whether versions are numbered by a server, for all who use it, and not by a file of this machine."""
+    return tracking_uri().startswith("http")
+
+
+def server_name() -> str:
+    """The tracking server of this process, without a password that its address may hold."""
+    return without_password(mlflow.get_tracking_uri())
+
+
+def page(place: str) -> str:
+    """The address of one of the server's pages, such as `models/NAME/versions/1`."""
+    return f"{server_name().rstrip('/')}/#/{place}"
+
+
+def without_password(uri: str) -> str:
+    """An address as it may be shown."""
+    return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The experiment's id; it is made where it does not exist.
+
+    Raises:
+        TrackingError: it was deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_location()))
+        except MlflowException as error:  # another process was first
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            assert found is not None
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"register.experiment: {name!r} is deleted in MLflow; restore it there or use another name"
+        )
+    return str(found.experiment_id)
+
+
+def open_run(experiment: str, tags: Mapping[str, str]) -> str:
+    """Start a run and return its id.
+
+    Raises:
+        TrackingError: MLflow is out of reach or refuses.
+    """
+    client = connect()
+    with translated("open a run"):
+        run = client.create_run(experiment_id(client, experiment), tags=dict(tags))
+    return str(run.info.run_id)
+
+
+def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> None:
+    """End a run as FINISHED, or FAILED with the reason as a tag, and what it left: `files`, under record/."""
+    client = connect()
+    with translated("end the run"):
+        if failed is not None:
+            client.set_tag(run_id, FAILURE_TAG, failed[:5000])
+            for path in files:
+                client.log_artifact(run_id, str(path), "record")
+        status = RunStatus.FAILED if failed is not None else RunStatus.FINISHED
+        client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+def forget_failure(run_id: str) -> None:
+    """A run that failed and has its version after all is FINISHED, and loses the tag with the reason."""
+    client = connect()
+    with translated("end the run"):
+        if FAILURE_TAG in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, FAILURE_TAG)
+            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    client = connect()
+    with translated("set tags"):
+        for name, value in tags.items():
+            client.set_tag(run_id, name, value)
+
+
+def keep_text(run_id: str, text: str, name: str) -> None:
+    """Put a text file among the artifacts of a run."""
+    client = connect()
+    with translated(f"keep {name}"):
+        client.log_text(run_id, text, name)
+
+
+class translated:
+    """A context in which MLflow's errors become ours, with what was being done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
+            kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
+            said = f"cannot {self._what} at {without_password(tracking_uri())}: {error}"
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                said += ". `headstart run` makes versions; MLFLOW_TRACKING_URI names another server"
+            raise kind(said) from error
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether a connection is at the bottom of an error; MLflow wraps those of its HTTP client."""
+    while error is not None:
+        if isinstance(error, OSError | sqlalchemy.exc.OperationalError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _check_reachable(uri: str) -> None:
+    address = urlsplit(uri)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise TrackingUnreachable(
+            f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
+            "MLFLOW_TRACKING_URI, then run `headstart register`: what the stages made is kept"
+        ) from error
+
+
+def _make_database(path: Path) -> None:
+    """Make a new SQLite database under a lock: two processes that did it at once would break it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")), translated("open the database"):
+        if path.exists():
+            return
+        with replacing(path) as new:
+            command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{new}"]
+            made = subprocess.run(command, capture_output=True, text=True)
+            if made.returncode:
+                raise TrackingError(f"cannot make {path}: {made.stderr.strip()[-2000:]}")
+
+
+def _make_tables(uri: str) -> None:
+    """Make the tables of an empty PostgreSQL database, while no one else does.
+
+    An older schema is left alone: a backup comes before `mlflow db upgrade`, which the server asks for.
+    """
+    if not uri.startswith("postgresql+psycopg2://"):
+        raise TrackingError(
+            f"{without_password(uri)}: write postgresql+psycopg2://, which names the driver that is installed"
+        )
+    from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls where none are
+
+    with translated("open the database"):
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            with engine.connect() as alone:  # the lock goes with the connection
+                alone.execute(sqlalchemy.text("SELECT pg_advisory_lock(7244219)"))
+                if not sqlalchemy.inspect(alone).has_table("alembic_version"):
+                    _initialize_tables(engine)
+        finally:
+            engine.dispose()
+
+
+def _artifact_location() -> str | None:
+    """Files of runs lie beside the database; a server decides for itself."""
+    if tracking_uri().startswith("sqlite:"):
+        return (FOLDER / "artifacts").resolve().as_uri()
+    return None

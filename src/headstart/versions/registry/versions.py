@@ -1,0 +1,137 @@
+"""Versions in the registry by the results they hold. Needs no torch, so that an unchanged run is quick."""
+
+from dataclasses import dataclass
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.tracking import MlflowClient
+
+from headstart import repository
+from headstart.errors import TrackingError
+from headstart.versions.registry import tracking
+from headstart.versions.registry.uri import ModelUri
+
+LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
+COMPLETE = "complete"
+CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version that stands in the registry.
+
+    Attributes:
+        is_settled: the gate judged it and its aliases were set, now or before.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    run_id: str
+    is_new: bool
+    is_settled: bool
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        aliases = ", ".join(self.aliases) or "none"
+        how = "registered" if self.is_new else "was registered before"
+        return f"{self.name} version {self.version} {how} (alias: {aliases})"
+
+
+def registered(name: str) -> Registered | None:
+    """The version that holds the results in the tree, aliases set; None where there is none.
+
+    Raises:
+        TrackingError: MLflow is out of reach.
+    """
+    client = tracking.connect()
+    with tracking.translated("look up the version"):
+        found = find(client, name, repository.lock_digest())
+        if found is None or found.tags.get(STATE_TAG) != COMPLETE:
+            return None
+        aliases = aliases_of(client, name, found)
+    return Registered(name, str(found.version), aliases, str(found.run_id), False, True)
+
+
+def find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
+    """The version made from a state of dvc.lock, complete or not."""
+    versions = client.search_model_versions(f"name = '{name}' and tags.`{LOCK_TAG}` = '{digest}'")
+    return max(versions, key=lambda found: int(found.version), default=None)
+
+
+def aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[str, ...]:
+    """The aliases of a version, sorted."""
+    aliases = client.get_registered_model(name).aliases
+    return tuple(sorted(a for a, number in aliases.items() if str(number) == str(found.version)))
+
+
+def champion(client: MlflowClient, name: str) -> str | None:
+    """Number of the version that is `champion` now."""
+    number = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if number is None else str(number)
+
+
+def any_champion(client: MlflowClient, name: str) -> bool:
+    """Whether a version of this name is `champion`; there may be no such name yet."""
+    found = client.search_registered_models(f"name = '{name}'")
+    return any(CHAMPION in model.aliases for model in found)
+
+
+def mark_champion(client: MlflowClient, name: str) -> None:
+    """Tag the version that is `champion` now, and its run: `headstart gc` keeps it for good."""
+    number = champion(client, name)
+    if number is None:
+        return
+    version = client.get_model_version(name, number)
+    if CHAMPION_TAG not in version.tags:
+        client.set_model_version_tag(name, number, CHAMPION_TAG, "yes")
+        client.set_tag(str(version.run_id), f"headstart.{CHAMPION_TAG}", "yes")
+
+
+def named(source: str | None, model: str) -> tuple[str, str]:
+    """Name and number of `models:/NAME/VERSION` or `models:/NAME@ALIAS`; of the tree's results without one.
+
+    Raises:
+        TrackingError: it is no such name, or there is no such version.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"look up {source or 'the version'}"):
+        if source is None:
+            found = find(client, model, repository.lock_digest())
+            if found is None:
+                raise TrackingError(
+                    f"no version of {model} holds the results of this tree; run `headstart register`, or "
+                    "name a version"
+                )
+            return model, str(found.version)
+        version = ModelUri.parse(source).version(client)
+        return str(version.name), str(version.version)
+
+
+def resolve(source: str) -> str:
+    """A model in full notation, its alias resolved now.
+
+    Raises:
+        TrackingError: there is no such model, or MLflow is out of reach.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"look up {source}"):
+        return str(ModelUri.parse(source).resolved(client))
+
+
+def of_run(run_id: str) -> list[tuple[str, str]]:
+    """Name and number of the versions that a run made."""
+    client = tracking.connect()
+    with tracking.translated(f"look up versions of run {run_id}"):
+        found = client.search_model_versions(f"run_id = '{run_id}'")
+    return [(version.name, str(version.version)) for version in found]
+
+
+def tag(uri: str, key: str, value: str) -> None:
+    """Set a tag of `models:/NAME/VERSION`, or of the run that `runs:/ID` names."""
+    client = tracking.connect()
+    found = ModelUri.parse(uri)
+    with tracking.translated(f"tag {uri}"):
+        if found.run_id is not None:
+            client.set_tag(found.run_id, f"headstart.{key}", value)
+        else:
+            client.set_model_version_tag(str(found.name), str(found.number), key, value)

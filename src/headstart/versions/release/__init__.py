@@ -1,0 +1,1 @@
+"""Publishing a version: registration, gate, aliases, champion, journal, card."""

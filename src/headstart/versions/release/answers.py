@@ -1,0 +1,68 @@
+"""Answers of a registered version to the gate's image files, how long one takes, and its size."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from headstart.errors import TrackingError
+from headstart.versions.registry import stored_model
+from headstart.versions.serving.model_process import Answer, ModelProcess
+
+BATCH = 16
+AT_ONCE = 64  # images in a request to the process
+WARM_UP, TIMED = 3, 20
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a version answered.
+
+    Attributes:
+        labels: one a file.
+        classes: all that it knows.
+        milliseconds: median of a batch of one; None where it was not timed.
+        megabytes: of the version's own files; a backbone that versions share is not counted.
+    """
+
+    labels: list[str]
+    classes: tuple[str, ...]
+    milliseconds: float | None
+    megabytes: float
+
+
+def score(uri: str, files: Sequence[Path], *, is_timed: bool = False) -> Scores:
+    """Ask a version, `models:/NAME/VERSION`, about image files.
+
+    Raises:
+        TrackingError: it does not load or answer, cannot read one of them, or code of this tree answered.
+    """
+    stored = stored_model.fetch(uri)
+    paths = [str(path.resolve()) for path in files]
+    with ModelProcess(stored, BATCH) as process:
+        answers: list[Answer] = []
+        for start in range(0, len(paths), AT_ONCE):
+            answers += process.ask(paths[start : start + AT_ONCE])
+        milliseconds = _time(process, paths[0]) if is_timed else None
+    labels = []
+    for path, answer in zip(paths, answers, strict=True):
+        if answer.label is None:
+            raise TrackingError(f"{uri} does not answer for {path}: {answer.error}")
+        labels.append(answer.label)
+    return Scores(
+        labels=labels,
+        classes=tuple(sorted(answers[0].probabilities or {})),
+        milliseconds=milliseconds,
+        megabytes=sum(path.stat().st_size for path in stored.folder.rglob("*") if path.is_file()) / 1e6,
+    )
+
+
+def _time(process: ModelProcess, path: str) -> float:
+    """Median milliseconds of a batch of one."""
+    taken = []
+    for _ in range(WARM_UP + TIMED):
+        started = time.perf_counter()
+        process.ask([path])
+        taken.append(1000 * (time.perf_counter() - started))
+    return median(taken[WARM_UP:])

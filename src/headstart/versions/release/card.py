@@ -1,0 +1,135 @@
+"""The model card: a version's description, Markdown that MLflow's pages show."""
+
+import re
+
+import pandas as pd
+
+from headstart.versions.provenance.origin import LINEAGE_PAGE
+from headstart.versions.registry import tracking
+from headstart.versions.registry.record import Record
+from headstart.versions.release.decision import Decision
+
+LIMIT = 5000  # characters that MLflow's database takes
+SHOWN = 5
+MARKS = re.compile(r"[\\`*_\[\]<>|~#]")
+HOW_TO = (
+    "To put this version into production, press the **pencil beside Aliases** on this page and add the alias "
+    "`champion`. The big *Promote model* button only copies the version to another registered model: it "
+    "changes nothing here."
+)
+
+
+def as_markdown(record: Record, decision: Decision) -> str:
+    """What a promoter must know; the first line, all that a list of versions shows, is the verdict."""
+    parts = [
+        decision.sentence(),
+        HOW_TO,
+        *_warning(record),
+        _checks(decision),
+        _weak(record),
+        _what(record),
+        _links(record),
+    ]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    if len(text) <= LIMIT:
+        return text
+    note = "\n\nThe card is cut here; `gate/gate.json` of the run has every check.\n"
+    return text[: LIMIT - len(note)].rpartition("\n")[0] + note
+
+
+def _warning(record: Record) -> list[str]:
+    if not record.tags["headstart.backbone_source"].startswith("random"):
+        return []
+    return ["**Backbone weights: random**, never trained on anything."]
+
+
+def _checks(decision: Decision) -> str:
+    against = (
+        f"champion is version {decision.champion}" if decision.champion else "no other version is champion"
+    )
+    rows = [
+        f"| {check.name.replace('_', ' ')} | {_shown(check.verdict)} | {check.told()} "
+        f"| {_cell(check.wanted)} | {_cell(check.note)} |"
+        for check in decision.checks
+    ]
+    return "\n".join(
+        [
+            f"### Checks ({against})",
+            "",
+            "| check | verdict | found | wanted | |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _shown(verdict: str) -> str:
+    return verdict if verdict == "passed" else f"**{verdict}**"
+
+
+def _weak(record: Record) -> str:
+    classes = record.metrics["classes"]
+    seen = [name for name in classes if classes[name]["support"]]
+    worst = sorted(seen, key=lambda name: classes[name]["recall"])[:SHOWN]
+    told = [
+        f"{_cell(name)} ({classes[name]['recall']:.3f} of {classes[name]['support']} found)" for name in worst
+    ]
+    lines = [f"### Where it is weak\n\nLowest recall: {', '.join(told)}."]
+    predictions = pd.read_parquet(record.predictions, columns=["label", "predicted"])
+    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")[:SHOWN]
+    confused = [
+        f"{_cell(label)} taken for {_cell(predicted)}: {count}" for (label, predicted), count in pairs.items()
+    ]
+    lines.append(f"Most confused: {', '.join(confused) or 'nothing, every test image is right'}.")
+    return " ".join(lines)
+
+
+def _what(record: Record) -> str:
+    params, counts = record.params, record.validation["classes"]
+    images = {split: sum(own.get(split, 0) for own in counts.values()) for split in ("train", "val", "test")}
+    names = sorted(counts)
+    classes = ", ".join(map(_cell, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    changed = ", with uncommitted changes (record/uncommitted.diff)" if record.diff else ""
+    return "\n".join(
+        [
+            "### What it is",
+            "",
+            f"- Network: {params['backbone']['arch']}, head `{params['model']['head']}`, "
+            f"{params['features']['precision']}",
+            f"- Backbone: {record.tags['headstart.backbone_source']}",
+            f"- Classes: {classes}",
+            f"- Images: {', '.join(f'{split} {count}' for split, count in images.items())}",
+            f"- Data: DVC `{record.tags['headstart.data']}`",
+            f"- Commit: `{record.commit[:12]}`{changed}",
+        ]
+    )
+
+
+def _links(record: Record) -> str:
+    """To MLflow's pages where it is a server; the commands that say more, everywhere."""
+    files = {
+        "report": "reports/report.html",
+        "lineage": LINEAGE_PAGE,
+        "validation": "reports/validation.json",
+        "every check": "gate/gate.json",
+    }
+    if tracking.is_shared():
+        run = tracking.page(f"experiments/{record.run.info.experiment_id}/runs/{record.run_id}")
+        shown = ", ".join(f"[{title}]({run}/artifacts/{path})" for title, path in files.items())
+    else:
+        shown = ", ".join(f"{title} `{path}`" for title, path in files.items())
+        shown += f" among the artifacts of run `{record.run_id}`"
+    return "\n".join(
+        [
+            f"- Pages: {shown}",
+            f"- What made it: `headstart lineage {record.name}`",
+            f"- Make it again and compare: `headstart reproduce {record.name}`",
+            f"- Judge it again: `headstart gate {record.name}`",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    """Text that does not end a cell of a table or start a format."""
+    return MARKS.sub(r"\\\g<0>", text.replace("\n", " "))

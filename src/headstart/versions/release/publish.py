@@ -1,0 +1,86 @@
+"""The one way to publish results: push, register, judge, set the aliases."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headstart import repository
+from headstart.versions.provenance import keeping
+from headstart.versions.registry import tracking
+from headstart.versions.registry.versions import Registered
+from headstart.versions.release import gate, promotion, registration
+from headstart.versions.release.decision import Decision
+from headstart.versions.release.settings import Gate, Register
+
+Say = Callable[[str], object]
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version in the registry, and the gate's decision if it was judged now."""
+
+    registered: Registered
+    decision: Decision | None
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        said = self.registered.sentence()
+        return f"{said}; {self.decision.sentence()}" if self.decision else said
+
+
+def publish(
+    register: Register,
+    judged_by: Gate,
+    params: Mapping[str, Any],
+    say: Say,
+    *,
+    run_id: str | None = None,
+    step: Wrap = lambda function: function,
+) -> Published:
+    """Publish the results that stand in the project; what an earlier try has done is not done again.
+
+    Args:
+        params: the whole of params.yaml, for the record.
+        say: takes a line of progress.
+        run_id: the MLflow run to record in; without it one is opened, and FAILED with the reason if no
+            version comes of it.
+        step: wraps each step, as a Prefect task say.
+
+    Raises:
+        LineageError: the results are out of date, or the DVC remote lacks some of them.
+        TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
+    """
+    step(push_results)(say)
+    registered = step(register_model)(register, params, run_id)
+    if run_id is None and registered.is_new:
+        say(keeping.keep_run(registered.run_id))
+    decision = None
+    if not registered.is_settled:
+        decision = step(judge_version)(registered, judged_by, register, say)
+        registered = step(set_aliases)(registered, decision)
+        tracking.forget_failure(registered.run_id)
+    return Published(registered, decision)
+
+
+def push_results(say: Say) -> None:
+    """Send data, outs and the run-cache to the DVC remote: a version must be made again without this host."""
+    if not repository.stale():  # else registration reports what is out of date
+        say(f"dvc push: {repository.push()}")
+
+
+def register_model(register: Register, params: Mapping[str, Any], run_id: str | None) -> Registered:
+    """Register the results; the same results are registered once."""
+    return registration.register(
+        register.model, register.experiment, params, register.package, register.dirty, run_id=run_id
+    )
+
+
+def judge_version(registered: Registered, judged_by: Gate, register: Register, say: Say) -> Decision:
+    """The gate: a new version against thresholds, the champion, changed pictures and limits."""
+    return gate.judge(registered.name, registered.version, judged_by, register.thresholds, say)
+
+
+def set_aliases(registered: Registered, decision: Decision) -> Registered:
+    """`challenger` for a version that passed; `champion` too if there is none."""
+    return promotion.settle(registered, decision)

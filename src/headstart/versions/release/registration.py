@@ -1,0 +1,386 @@
+"""Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
+
+import csv
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric, Param
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models.model import ModelInfo
+from mlflow.tracking import MlflowClient
+
+from headstart import repository
+from headstart.errors import LineageError, TrackingError
+from headstart.ground import paths
+from headstart.ground.import_closure import import_closure
+from headstart.ground.paths import PACKAGE
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.modules import head_of, prefix_of
+from headstart.pipeline.network.network import plan, spec_of
+from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
+from headstart.versions.registry.dataset import DvcSource, ImageFolder
+from headstart.versions.registry.versions import Registered
+from headstart.versions.release import overview
+from headstart.versions.serving import served_model
+from headstart.versions.serving.model_process import Answer, ModelProcess
+from headstart.versions.serving.signature import signature
+
+PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors", "fsspec", "aiohttp")
+TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
+TRIAL_SCORES = ("val_accuracy", "val_loss")
+PROBED = 4
+TOLERANCE = 1e-3
+FULL = "full"
+REFUSE = "refuse"
+
+
+def register(
+    name: str,
+    experiment: str,
+    params: Mapping[str, Any],
+    package: str = "shared",
+    dirty: str = "record",
+    run_id: str | None = None,
+) -> Registered:
+    """Record the results that stand in the tree and register the model; the same results once.
+
+    The gate judges the version afterwards, and `promotion.settle` sets its aliases.
+
+    Args:
+        name: of the registered model.
+        params: the whole of params.yaml, for the record.
+        package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
+        dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
+        run_id: the run that the flow opened; without it one is opened here, and ends as FAILED with its
+            reason if no version comes of it.
+
+    Raises:
+        LineageError: the results are not those of the tree's code, data and params; the DVC remote lacks some
+            of them; or there are uncommitted changes and `dirty` refuses them.
+        TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
+    """
+    commit = repository.current_commit()
+    if dirty == REFUSE and commit.dirty:
+        raise LineageError(
+            "the tree has uncommitted changes, and register.dirty is refuse: commit them, or set it to "
+            "record, which keeps the changes with the version"
+        )
+    if changed := repository.stale():
+        raise LineageError(
+            f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
+            "what is registered is what this code, data and params make"
+        )
+    client = tracking.connect()
+    digest = repository.lock_digest()
+    with tracking.translated("register"):
+        found = versions.find(client, name, digest)
+        is_new = found is None
+        if found is None:
+            _check_remote()
+            with _run(client, experiment, run_id) as opened:
+                found = _record(client, name, opened, digest, commit, params, package)
+        elif run_id is not None:
+            client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
+        versions.mark_champion(client, name)
+        aliases = versions.aliases_of(client, name, found)
+    is_settled = found.tags.get(versions.STATE_TAG) == versions.COMPLETE
+    return Registered(name, str(found.version), aliases, str(found.run_id), is_new, is_settled)
+
+
+@contextmanager
+def _run(client: MlflowClient, experiment: str, given: str | None) -> Iterator[str]:
+    """The run that is given, or one that is opened here and ends with this block."""
+    if given is not None:
+        yield given
+        return
+    opened = str(client.create_run(tracking.experiment_id(client, experiment)).info.run_id)
+    try:
+        yield opened
+    except BaseException as error:
+        with suppress(TrackingError):  # a server that went away hides no other error
+            tracking.end_run(opened, failed=f"{type(error).__name__}: {error}")
+        raise
+    client.set_terminated(opened, "FINISHED")
+
+
+def _check_remote() -> None:
+    if lacking := repository.missing_on_remote():
+        raise LineageError(
+            f"the version could not be made again elsewhere: {repository.describe_missing(lacking)}"
+        )
+
+
+def _record(
+    client: MlflowClient,
+    name: str,
+    run_id: str,
+    digest: str,
+    commit: repository.Commit,
+    params: Mapping[str, Any],
+    package: str,
+) -> ModelVersion:
+    metrics = json.loads(paths.METRICS.read_text())
+    head = checkpoint.metadata(paths.HEAD)
+    _log_params(client, run_id, params)
+    _log_metrics(client, run_id, metrics)
+    _log_tags(client, run_id, commit, digest, head)
+    _log_files(client, run_id, commit)
+    _log_trials(client, run_id)
+    _log_dataset(client, run_id, commit)
+    _check_record(client, run_id)
+    model, is_stored_now = _log_model(client, run_id, package)
+    _probe(model.model_uri, is_stored_now)
+    tags = {
+        versions.LOCK_TAG: digest,
+        "head": head["digest"],
+        "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
+        "gate": "pending",
+    }
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=_model_description())
+    return client.create_model_version(
+        name,
+        model.model_uri,
+        run_id=run_id,
+        model_id=model.model_id,  # a server refuses a source without it
+        tags=tags,
+        description=f"NOT JUDGED yet: `headstart register` or `headstart gate models:/{name}/...` does it",
+    )
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    flat = {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
+    client.log_batch(run_id, params=[Param(key, _told(value)) for key, value in flat.items()])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> None:
+    """Test metrics, and the history by epoch; MLflow wants a time, which is that of the record."""
+    test = {f"test/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+    for name, bounds in metrics["intervals"].items():
+        test |= {f"test/{name}_{end}": value for end, value in bounds.items()}
+    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in test.items()])
+    with paths.HISTORY.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    points = [
+        Metric(key, float(value), 0, int(row["epoch"]))
+        for row in rows
+        for key, value in row.items()
+        if key != "epoch"
+    ]
+    for start in range(0, len(points), 1000):
+        client.log_batch(run_id, metrics=points[start : start + 1000])
+
+
+def _told(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def _log_trials(client: MlflowClient, run_id: str) -> None:
+    """A nested run a trial, and on the run a link to the page that compares them by parallel coordinates.
+
+    Their metrics are those of validation alone: the page colours by the first one.
+    """
+    table = pd.read_csv(paths.TRIALS)
+    if len(table) < 2:
+        return
+    experiment = client.get_run(run_id).info.experiment_id
+    opened = [_log_trial(client, run_id, experiment, row) for row in table.to_dict(orient="records")]
+    page = f"#/compare-runs?runs={quote(json.dumps(opened))}&experiments={quote(json.dumps([experiment]))}"
+    note = f"A sweep of {len(table)} trials: [compare them by parallel coordinates]({page}).\n"
+    client.set_tag(run_id, "mlflow.note.content", note)
+
+
+def _log_trial(client: MlflowClient, parent: str, experiment: str, row: dict[str, Any]) -> str:
+    tags = {
+        "mlflow.parentRunId": parent,
+        "mlflow.runName": f"trial {row['trial']}",
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
+        "headstart.epochs": str(row["epochs"]),
+    }
+    run_id = str(client.create_run(experiment, tags=tags).info.run_id)
+    diverged = bool(pd.isna(row["val_loss"]))
+    scores = [] if diverged else [Metric(name, float(row[name]), 0, 0) for name in TRIAL_SCORES]
+    params = [Param(name, _told(row[name])) for name in TRIAL_SETTINGS if not pd.isna(row[name])]
+    client.log_batch(run_id, scores, params)
+    client.set_terminated(run_id, "FAILED" if diverged else "FINISHED")
+    return run_id
+
+
+def _log_tags(
+    client: MlflowClient,
+    run_id: str,
+    commit: repository.Commit,
+    digest: str,
+    head: dict[str, Any],
+) -> None:
+    tags = {
+        "mlflow.source.git.commit": commit.commit,
+        "mlflow.source.git.branch": commit.branch,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.name": "dvc.yaml",
+        "headstart.dirty": str(commit.dirty).lower(),
+        "headstart.commit_on_remote": str(commit.on_remote).lower(),
+        "headstart.data": repository.data_version(),
+        versions.LOCK_TAG: digest,
+        "headstart.head": head["digest"],
+        "headstart.backbone": head["backbone"]["digest"],
+        record.INIT_TAG: head["init"] or "none",
+        "headstart.backbone_source": head["backbone"]["source"],
+    }
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+
+
+def _log_files(client: MlflowClient, run_id: str, commit: repository.Commit) -> None:
+    for path in (repository.LOCK, repository.PIPELINE, paths.PARAMS, paths.MANIFEST):
+        client.log_artifact(run_id, str(path), record.RECORD)
+    for path in repository.versioned_files():  # at their places
+        client.log_artifact(run_id, str(path), (Path(record.RECORD) / path.parent).as_posix())
+    for path in sorted(paths.ENVIRONMENTS.glob("*.json")):
+        client.log_artifact(run_id, str(path), f"{record.RECORD}/environment")
+    client.log_artifact(run_id, str(paths.PREDICTIONS), record.RESULTS)
+    for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
+        client.log_artifact(run_id, str(path), record.REPORTS)
+    if overview.has_current_pages():
+        client.log_artifacts(run_id, str(paths.DATA_DOCS), f"{record.REPORTS}/{paths.DATA_DOCS.name}")
+    if commit.diff:
+        with tempfile.TemporaryDirectory() as folder:  # as bytes: a patch holds any
+            (Path(folder) / record.DIFF).write_bytes(commit.diff)
+            client.log_artifact(run_id, f"{folder}/{record.DIFF}", record.RECORD)
+    client.log_dict(run_id, _shared_files(client, commit), f"{record.RECORD}/shared.json")
+
+
+def _check_record(client: MlflowClient, run_id: str) -> None:
+    """Read the record back from the server.
+
+    Raises:
+        TrackingError: it lacks something without which the version could not be made again.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = record.open_record(f"runs:/{run_id}", Path(folder))
+        found.check()
+        for name in json.loads(found.file("shared.json").read_text()):
+            found.shared_file(name, Path(folder) / name)
+
+
+def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, dict[str, str]]:
+    """Store what versions of one environment and one commit have in common; where each file is kept."""
+    lock = hashlib.sha256(paths.LOCK.read_bytes()).hexdigest()
+    kept = {
+        paths.LOCK.name: (f"lock {lock}", lambda path: shutil.copyfile(paths.LOCK, path)),
+    }
+    if not commit.on_remote:
+        kept["commit.bundle"] = (f"commit {commit.commit}", repository.bundle)
+    return {
+        name: {"key": key, "run_id": shared.keep(client, key, key[:19], {name: write}).run_id}
+        for name, (key, write) in kept.items()
+    }
+
+
+def _log_dataset(client: MlflowClient, run_id: str, commit: repository.Commit) -> None:
+    validation = json.loads(paths.VALIDATION.read_text())
+    source = DvcSource(path="data", md5=repository.data_version(), commit=commit.commit)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
+
+
+def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelInfo, bool]:
+    """Store the package: the code, the trained tensors, and the frozen ones or what refers to them.
+
+    Returns:
+        The logged model, and whether frozen tensors were sent to the server now.
+    """
+    sent = False
+    with tempfile.TemporaryDirectory() as folder:
+        artifacts = {"head": str(paths.HEAD)}
+        if package == FULL:
+            artifacts["backbone"] = f"{folder}/backbone.safetensors"
+            tensors = checkpoint.load(paths.BACKBONE, _frozen_names())
+            checkpoint.save(Path(artifacts["backbone"]), tensors, checkpoint.metadata(paths.BACKBONE))
+        else:
+            artifacts["frozen"] = f"{folder}/frozen.json"
+            sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
+        code = Path(folder) / "headstart"
+        _copy_served_code(code)
+        # MLflow's own check of an input example would load the model here, with this tree's code.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=served_model.__file__,
+                artifacts=artifacts,
+                code_paths=[str(code)],
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+                signature=signature(),
+            )
+    return logged, sent
+
+
+def _copy_served_code(folder: Path) -> None:
+    """The part of the package that an answer needs, and no more: it is stored with every version."""
+    source = PACKAGE.parent
+    for name in import_closure(source, f"{PACKAGE.name}.versions.serving.served_model"):
+        path = source.parent / name
+        within = path.relative_to(PACKAGE)
+        for parent in within.parents:  # every package on the way is one there too
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(PACKAGE / parent / "__init__.py", folder / parent / "__init__.py")
+        shutil.copyfile(path, folder / within)
+
+
+def _frozen_names() -> list[str]:
+    """Names of the tensors that the network runs and did not train."""
+    network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
+    own = set(network.head_names())
+    return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
+
+
+def _probe(uri: str, is_stored_now: bool) -> None:
+    """Load the stored model in a fresh process and compare its answers with what evaluate wrote.
+
+    Frozen tensors that were sent now are fetched from the server again, past this machine's cache.
+
+    Raises:
+        TrackingError: it does not load, runs other code, or answers otherwise.
+    """
+    expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
+    files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
+    stored = stored_model.fetch(uri)
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        ModelProcess(stored, cache=Path(empty) if is_stored_now else None) as process,
+    ):
+        _compare(expected, process.ask(files))
+
+
+def _compare(expected: pd.DataFrame, answers: Sequence[Answer]) -> None:
+    for row, answer in zip(expected.to_dict(orient="records"), answers, strict=True):
+        found = answer.probabilities
+        if found is None:
+            raise TrackingError(f"the stored model does not answer for {row['path']}: {answer.error}")
+        gap = max(abs(found[name] - row[f"probability:{name}"]) for name in found)
+        if gap > TOLERANCE:
+            raise TrackingError(
+                f"the stored model and evaluate differ on {row['path']}: probabilities by {gap:.2g}, "
+                f"expected at most {TOLERANCE:g}; it was not registered"
+            )
+
+
+def _model_description() -> str:
+    return (
+        "A new head on a frozen VGG, made by Headstart. Aliases decide what is used: `challenger` is the "
+        "last version that passed the gate, `champion` is the one in production. To promote a version, "
+        "open it and set its alias with the small pencil beside *Aliases*; the big button only copies it."
+    )

@@ -1,0 +1,56 @@
+"""The pretrained network as it is: 1000 ImageNet classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchvision.models import get_model_weights
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.ground import runtime
+from headstart.pipeline.features.frozen import run_frozen
+from headstart.pipeline.network.backbone import load_backbone
+from headstart.pipeline.network.modules import Chain
+from headstart.pipeline.network.settings import Backbone
+from headstart.pipeline.network.vgg import vgg_layers
+from headstart.pipeline.pixels.transforms import normalise, transform_of
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """All layers with their pretrained weights, in eval mode.
+
+    Attributes:
+        source: where the weights come from.
+        categories: names of the 1000 outputs.
+    """
+
+    network: Chain
+    transform: ImageClassification
+    categories: tuple[str, ...]
+    source: str
+
+    @classmethod
+    def load(cls, source: Backbone, weights: str) -> "Classifier":
+        """The backbone that params.yaml names, whole.
+
+        Args:
+            weights: the torchvision weights whose transform and category names are used.
+
+        Raises:
+            BackboneError: the weights are out of reach or damaged.
+        """
+        backbone = load_backbone(source)
+        chain = Chain(vgg_layers(source.arch, source.width))
+        chain.load(backbone.tensors)
+        chain.eval().requires_grad_(False).to(runtime.device()).to(memory_format=torch.channels_last)
+        transform = transform_of(source.arch, weights)
+        categories = tuple(get_model_weights(source.arch)[weights].meta["categories"])
+        return cls(chain, transform, categories, backbone.source)
+
+    @torch.inference_mode()
+    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, 1000]."""
+        batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
+        logits = run_frozen(self.network, batch)
+        return logits.double().softmax(1).cpu().numpy()

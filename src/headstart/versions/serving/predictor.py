@@ -1,0 +1,69 @@
+"""A trained model as served: image bytes in, class probabilities out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.ground import runtime
+from headstart.ground.settings import Precision
+from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.features.frozen import frozen_prefix, run_frozen
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import trained_head
+from headstart.pipeline.network.modules import Chain
+from headstart.pipeline.network.network import plan, spec_of
+from headstart.pipeline.pixels.transforms import normalise, pack, transform_of
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The whole network of one head, ready to answer."""
+
+    prefix: Chain
+    head: Chain
+    classes: tuple[str, ...]
+    transform: ImageClassification
+    precision: Precision
+    metadata: dict[str, Any]
+
+    @classmethod
+    def load(cls, head: Path, backbone: Path) -> "Predictor":
+        """From the files of the train and backbone stages, or their copies in a package.
+
+        Raises:
+            ModelError: a file is missing or does not fit the other.
+        """
+        metadata = checkpoint.metadata(head)
+        spec = spec_of(metadata)
+        network = plan(spec)
+        dtype = runtime.dtype_of(metadata["precision"])
+        prefix = frozen_prefix(network, backbone)
+        return cls(
+            prefix=prefix.to(runtime.device(), dtype).to(memory_format=torch.channels_last),
+            head=trained_head(network, head, backbone).to(runtime.device()),
+            classes=spec.classes,
+            transform=transform_of(spec.arch, metadata["transform"]),
+            precision=metadata["precision"],
+            metadata=metadata,
+        )
+
+    def predict(self, images: Sequence[bytes]) -> np.ndarray:
+        """Probabilities of image files, as one batch: float64 [N, C].
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        return self.predict_pixels(np.stack([pack(decode(i), self.transform) for i in images]))
+
+    @torch.inference_mode()
+    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, C]."""
+        batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
+        features = run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision)))
+        logits: torch.Tensor = self.head(features.float())
+        return logits.double().softmax(1).cpu().numpy()

@@ -1,0 +1,66 @@
+"""Predictions of image files, in batches, with memory bounded; a file that cannot be read stops nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from torchvision.transforms._presets import ImageClassification
+
+from headstart.errors import DataError
+from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.pixels.transforms import pack
+
+BATCH = 16
+WORKERS = 4
+
+Item = TypeVar("Item")
+
+
+def score(
+    files: Sequence[Path],
+    transform: ImageClassification,
+    predict: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+    """The scores of each file, or why there are none, in the order given; see `score_items`."""
+    return score_items(files, Path.read_bytes, transform, predict)
+
+
+def score_items(
+    items: Sequence[Item],
+    read: Callable[[Item], bytes],
+    transform: ImageClassification,
+    predict: Callable[[np.ndarray], np.ndarray],
+    batch: int = BATCH,
+) -> Iterator[tuple[Item, np.ndarray | DataError]]:
+    """The scores of each item, or why there are none, in the order given.
+
+    The next batch is read and decoded while the network has this one.
+
+    Args:
+        read: the bytes of an item's image file; may raise DataError or OSError.
+        predict: from uint8 [n, H, W, 3] to float64 [n, C].
+    """
+
+    def pixels_of(item: Item) -> np.ndarray | DataError:
+        try:
+            return pack(decode(read(item)), transform)
+        except DataError as error:
+            return error
+        except OSError as error:
+            return DataError(error.strerror or str(error))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+
+        def start_reading(start: int) -> list[Future[np.ndarray | DataError]]:
+            return [pool.submit(pixels_of, item) for item in items[start : start + batch]]
+
+        ahead = start_reading(0)
+        for start in range(0, len(items), batch):
+            read_ones = [future.result() for future in ahead]
+            ahead = start_reading(start + batch)
+            good = [pixels for pixels in read_ones if isinstance(pixels, np.ndarray)]
+            rows = iter(predict(np.stack(good))) if good else iter(())
+            for item, pixels in zip(items[start : start + batch], read_ones, strict=True):
+                yield item, next(rows) if isinstance(pixels, np.ndarray) else pixels

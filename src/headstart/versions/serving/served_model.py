@@ -1,0 +1,119 @@
+"""The model that MLflow stores as code and serves: images in, label and probabilities out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml  # type: ignore[import-untyped]
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
+
+COLUMNS = ("label", "probabilities", "model_version", "error")
+LOADED_FROM = "registered_model_meta"  # MLflow writes it beside a model that it loads by version or alias
+
+
+class ServedModel(PythonModel):
+    """One row a picture: a column `image` holds the bytes of image files, or a column `path` names them."""
+
+    def load_context(self, context: Any) -> None:
+        from headstart.versions.registry.frozen import fetch_frozen
+        from headstart.versions.serving.path_access import PathAccess
+        from headstart.versions.serving.predictor import Predictor
+
+        files = context.artifacts
+        backbone = Path(files["backbone"]) if "backbone" in files else fetch_frozen(Path(files["frozen"]))
+        self.predictor = Predictor.load(Path(files["head"]), backbone)
+        self.version = version_of(Path(files["head"]), self.predictor.metadata["digest"])
+        self.access = PathAccess.from_environment()
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """A row a picture, in the order given; one that cannot be read has no label, and `error` says why.
+
+        Args:
+            params: `batch`: images in one forward pass, at most 256; beside the request memory does not grow.
+
+        Raises:
+            MlflowException: the request has both columns or none, or paths that nobody allowed.
+        """
+        from headstart.versions.serving.scoring import score_items
+        from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
+
+        items, read = self._items(model_input)
+        batch = int((params or {"batch": BATCH})["batch"])
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise _refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
+        predictor = self.predictor
+        scored = score_items(items, read, predictor.transform, predictor.predict_pixels, batch)
+        return pd.DataFrame([self._row(found) for _, found in scored], columns=COLUMNS, dtype=object)
+
+    def _items(self, given: pd.DataFrame) -> tuple[list[Any], Callable[[Any], bytes]]:
+        from headstart.versions.serving.path_access import SETTING
+
+        columns = [name for name in ("image", "path") if name in given]
+        if len(columns) != 1:
+            raise _refused(
+                "give one of the columns `image` (bytes of image files, base64 in JSON) and `path`; "
+                f"this request has {' and '.join(columns) or 'neither'}"
+            )
+        if columns == ["image"]:
+            return given["image"].tolist(), _bytes_of
+        if self.access.nothing:
+            raise _refused(
+                "paths are not read here: send the column `image`, or start the server (or set it before "
+                f"load_model) with {SETTING}=/folder,s3://bucket/prefix, or {SETTING}=* for all it may read"
+            )
+        return given["path"].tolist(), self._read_path
+
+    def _read_path(self, path: object) -> bytes:
+        from headstart.errors import DataError
+
+        if not isinstance(path, str) or not path:
+            raise DataError("no path")
+        return self.access.read(path)
+
+    def _row(self, found: "np.ndarray | Exception") -> tuple[object, ...]:
+        if isinstance(found, Exception):
+            return None, None, self.version, str(found)
+        classes = self.predictor.classes
+        probabilities = dict(zip(classes, map(float, found), strict=True))
+        return classes[found.argmax()], probabilities, self.version, None
+
+
+def version_of(head: Path, digest: str) -> str:
+    """`models:/NAME/VERSION` of a model that was loaded by a version or an alias, else `head DIGEST`.
+
+    MLflow notes beside the model which version it was asked for, or had found for an alias, as it loads it;
+    a model loaded by its run or its id has none, and the head's digest is always true.
+
+    Args:
+        head: the head's file in the loaded model.
+    """
+    for folder in head.parents:
+        if (folder / "MLmodel").exists():
+            note = folder / LOADED_FROM
+            found = (yaml.safe_load(note.read_text(encoding="utf-8")) or {}) if note.exists() else {}
+            if found.get("model_name") and found.get("model_version"):
+                return f"models:/{found['model_name']}/{found['model_version']}"
+            break
+    return f"head {digest}"
+
+
+def _bytes_of(image: object) -> bytes:
+    from headstart.errors import DataError
+
+    if not isinstance(image, bytes):
+        raise DataError("no image: expected the bytes of an image file")
+    return image
+
+
+def _refused(text: str) -> MlflowException:
+    return MlflowException(text, INVALID_PARAMETER_VALUE)
+
+
+set_model(ServedModel())

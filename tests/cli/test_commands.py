@@ -1,0 +1,212 @@
+"""What a person does with a network: describe, classify, predict, train further."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from projects import commit, draw_images, edit_params, make_repository, make_tree, repro, run
+
+from headstart.cli.main import main
+from headstart.params import load_params
+
+Said = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a trained head of three classes."""
+    folder = tmp_path_factory.mktemp("trained")
+    root = folder / "project"
+    make_tree(root)
+    draw_images(root / "data", {"dark": 24, "light": 24, "white": 24})
+    make_repository(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
+        patch.setenv("HEADSTART_PYTHON", sys.executable)
+        repro(root)
+    return root
+
+
+@pytest.fixture
+def say(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Run a command in the trained project (or a folder in it): what it prints, and its errors."""
+
+    def call(*arguments: str, folder: str = ".") -> Said:
+        monkeypatch.chdir(trained / folder)
+        try:
+            main(list(arguments))
+        except SystemExit as stopped:
+            return capsys.readouterr().out, str(stopped)
+        said = capsys.readouterr()
+        return said.out, said.err
+
+    return call
+
+
+def test_describe_shows_layers_cut_and_totals(say: Callable[..., Said]) -> None:
+    out, _ = say("describe")
+    assert "vgg16, head pooled, 3 classes" in out
+    assert "cut: 32 numbers an image" in out
+    found = json.loads(say("describe", "--json", "--classes", "7")[0])
+    assert found["layers"][-1]["output"] == [7]
+    assert found["cut"] == {"after": "flatten", "shape": [32]}
+    assert found["totals"]["parameters_trained"] == 32 * 7 + 7
+
+
+def test_describe_imports_no_tensor_library(trained: Path) -> None:
+    code = "from headstart.cli.main import main; main(['describe']); import sys; "
+    code += "assert 'torch' not in sys.modules"
+    assert "classifier.1" in run(trained, sys.executable, "-c", code).stdout
+
+
+def test_predict_reads_files_folders_and_patterns(trained: Path, say: Callable[..., Said]) -> None:
+    out, err = say("predict", "data/dark", "data/light/00*.png", "params.yaml", "missing.png")
+    lines = out.splitlines()
+    assert len(lines) == 24 + 10 + 2
+    assert lines[0].split()[:2] == ["data/dark/000.png", "dark"]
+    assert "params.yaml         cannot be read: cannot be decoded: no image format" in lines[-2]
+    assert "missing.png         cannot be read: No such file" in lines[-1]
+    assert "model: artifacts/head.safetensors, head " in err
+
+
+def test_predict_answers_as_evaluate_did(trained: Path, say: Callable[..., Said]) -> None:
+    import pandas as pd
+
+    expected = pd.read_parquet(trained / "artifacts/predictions.parquet")
+    out, _ = say("predict", "--json", *(f"data/{path}" for path in expected["path"]))
+    for line, row in zip(out.splitlines(), expected.to_dict(orient="records"), strict=True):
+        found = json.loads(line)
+        assert found["path"] == f"data/{row['path']}"
+        assert found["label"] == row["predicted"]
+        for name, probability in found["probabilities"].items():
+            assert probability == pytest.approx(row[f"probability:{name}"], abs=1e-3)
+
+
+def test_paths_are_those_of_the_folder_where_it_was_typed(say: Callable[..., Said]) -> None:
+    out, _ = say("predict", "000.png", folder="data/dark")
+    assert out.startswith("data/dark/000.png  dark")
+
+
+def test_nothing_to_predict_is_an_error(say: Callable[..., Said]) -> None:
+    assert "none of 1 files could be read" in say("predict", "params.yaml")[1]
+    assert "nothing/*.jpg matches no file" in say("predict", "nothing/*.jpg")[1]
+    assert "there is no head file nothing" in say("predict", "--model", "nothing", "data")[1]
+
+
+def test_classify_names_categories_and_says_that_weights_are_random(
+    say: Callable[..., Said],
+) -> None:
+    out, err = say("classify", "data/dark/000.png", "--top", "3")
+    assert len(out.splitlines()) == 4
+    assert "backbone.weights is random" in err
+    found = json.loads(say("classify", "data/dark/000.png", "--json")[0])
+    assert len(found["top"]) == 5
+    scores = [entry["probability"] for entry in found["top"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(entry["category"] for entry in found["top"])
+
+
+def test_a_network_that_does_not_fit_is_an_error_before_any_work(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_images(tree / "data", {"a": 1, "b": 1, "c": 1})
+    for replace, message in [
+        ({"classifier.9": "relu"}, "there is no layer 'classifier.9'; did you mean"),
+        ({"classifier.1": {"linear": 2}}, "expected 3, one a class (a, b, c)"),
+    ]:
+        edit_params(tree, **{"model.replace": replace})
+        with pytest.raises(SystemExit) as stopped:
+            main(["backbone"])
+        assert message in str(stopped.value)
+    assert not (tree / "artifacts").exists()
+
+
+def test_training_goes_further_from_a_head_and_a_class_may_be_added(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    root = Path(shutil.copytree(trained, tmp_path / "p", symlinks=True))
+    headstart = str(root / "bin" / "headstart")
+    assert "train.init is" in run(root, headstart, "init-from", "artifacts/head.safetensors").stdout
+    params = (root / "params.yaml").read_text()
+    digest = load_params(root / "params.yaml").train.init
+    assert digest is not None
+    before = load_params(trained / "params.yaml").model_dump()
+    before["train"]["init"] = digest
+    assert load_params(root / "params.yaml").model_dump() == before
+    assert params.count("#") == (trained / "params.yaml").read_text().count("#")
+    assert "artifacts/init.safetensors.dvc" in run(root, "git", "status", "--short", "-uall").stdout
+    assert "started from classifier.0, classifier.1 of the earlier head" in repro(root).stdout
+    draw_images(root / "data", {"other": 24}, seed=7)
+    out = repro(root).stdout
+    assert "new: class other" in out
+    again = run(root, headstart, "init-from", "artifacts/init.safetensors", check=False).stdout
+    assert load_params(root / "params.yaml").train.init == digest, again
+    commit(root)
+    (root / "artifacts/init.safetensors").unlink()
+    edit_params(root, **{"train.lr": 0.01})
+    assert "dvc pull artifacts/init.safetensors.dvc" in repro(root, check=False).stdout
+
+
+def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(
+    trained: Path, tmp_path: Path
+) -> None:
+    import os
+    import shutil
+    import subprocess
+    import time
+
+    root = Path(shutil.copytree(trained, tmp_path / "p", symlinks=True))
+    edit_params(root, **{"train.epochs": 400, "train.patience": 400, "model.head": "pooled"})
+    command = [str(root / "bin" / "headstart"), "train"]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    states = tmp_path / "store" / "checkpoints"
+    until = time.monotonic() + 60
+    while not list(states.glob("*-0.safetensors")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -9
+    assert len(list(states.glob("*-0.safetensors"))) == 1
+    unfinished = states / ".state.safetensors.0123"  # as a kill in the middle of a write leaves one
+    unfinished.touch()
+    for left in states.glob(".*"):
+        os.utime(left, (0, 0))
+    assert "train: resumes where it was stopped" in run(root, *command).stdout
+    resumed = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
+    assert list(states.iterdir()) == []
+    assert "resumes" not in run(root, *command).stdout
+    straight = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
+    assert resumed == straight
+
+
+def test_everything_trained_copies_nothing(tree: Path, repository: Path) -> None:
+    edit_params(tree, **{
+        "model.head": "linear", "model.train": ["features", "classifier"], "train.epochs": 1,
+        "train.batch_size": 16, "features.views": 2,
+    })  # fmt: skip
+    out = repro(repository).stdout
+    assert "the cut is the input: 48 images are read as they are" in out
+    assert (repository / "artifacts/features.safetensors").stat().st_size < 5000
+    assert "train: 1 epochs" in out
+    assert "test images: accuracy" in out
+
+
+def test_a_sweep_writes_every_trial(repository: Path) -> None:
+    trials = {
+        "count": 4,
+        "seed": 1,
+        "lr": {"low": 0.001, "high": 0.1, "log": True},
+        "weight_decay": [0.0, 0.1],
+    }
+    edit_params(repository, **{"train.trials": trials, "train.epochs": 3, "features.views": 2})
+    out = repro(repository).stdout
+    assert "2 views of each of" in out
+    assert "train: 4 trials, the best of 3 epochs" in out
+    rows = (repository / "reports/trials.csv").read_text().splitlines()
+    assert len(rows) == 5
+    assert rows[0].startswith("trial,lr,momentum,weight_decay,label_smoothing,dropout,epochs,best_epoch")

@@ -1,0 +1,30 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from headstart.cli.entering import enter_with
+
+
+def test_paths_typed_in_a_subfolder_are_seen_from_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").touch()
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "me@home.png").touch()
+    absolute = folder / "answers.parquet"
+    absolute.touch()
+    monkeypatch.chdir(folder)
+
+    seen = enter_with("a.png", "me@home.png", str(absolute), "models:/headstart/1", "headstart@champion")
+
+    assert Path.cwd() == tmp_path
+    assert seen == [
+        os.path.join("photos", "a.png"),
+        os.path.join("photos", "me@home.png"),
+        str(absolute),
+        "models:/headstart/1",
+        "headstart@champion",
+    ]

@@ -1,0 +1,106 @@
+"""The command line as a whole: groups, suggestions, completion, and pipes and ports that are not there."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from projects import ROOT
+
+from headstart.cli import stages
+from headstart.cli.commands import GROUPS
+from headstart.cli.main import main, make_parser
+
+COMMANDS = make_parser().commands()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "headstart", *arguments]
+
+
+def test_help_lists_every_command_in_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"{group}:" in shown for group in GROUPS)
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    usage, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert usage.startswith(f"usage: headstart {name}")
+    assert len(rest.split("\n\n")[0].split()) > 3
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("tarin", "train"), ("gaet", "gate"), ("evalute", "evaluate")])
+def test_a_mistyped_command_gets_a_suggestion(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([typed])
+    assert ended.value.code == 2
+    assert f"there is no command '{typed}'; did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_another_word_gets_the_way_to_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["xyzzy"])
+    assert "`headstart --help` lists the commands" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["completion", shell])
+    script = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in script] == []
+
+
+def test_stages_are_commands_in_their_order() -> None:
+    names = [stage.name for stage in stages.STAGES]
+    assert [name for name in COMMANDS if name in names] == names
+
+
+def test_a_reader_that_has_enough_is_no_error(tree: Path) -> None:
+    """`headstart describe | head -1`: far more than a pipe holds is written to a closed one."""
+    script = f"{sys.executable} -m headstart describe | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=tree, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed = subprocess.run(command("describe"), cwd=tree, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (closed.returncode, closed.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(("script", "setting"), [("serve-ui", "PORT"), ("serve-model", "SERVE_PORT")])
+def test_a_port_that_is_taken_is_named_before_anything_starts(script: str, setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            ["sh", str(ROOT / "mlflow" / script), "models:/headstart@champion"],
+            env={**os.environ, setting: port, "HEADSTART_PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 cannot be used" in done.stderr
+    assert f"set {setting} (environment, or mlflow/server.env) to another port" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("target", ["ui", "serve", "services", "services-stop"])
+def test_what_only_starts_installs_nothing(target: str, tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    done = subprocess.run(["make", target], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "there is no .venv/bin: run `make install` first" in done.stderr
+    assert not (tmp_path / ".tools").exists()

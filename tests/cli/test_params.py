@@ -1,0 +1,110 @@
+"""params.yaml: every key must be there, and no other."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from headstart.errors import ParamsError
+from headstart.params import load_params
+
+TEXT = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
+
+
+def write(folder: Path, old: str, new: str) -> Path:
+    assert old in TEXT
+    path = folder / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return path
+
+
+def test_the_committed_file_is_valid(tmp_path: Path) -> None:
+    params = load_params(write(tmp_path, "", ""))
+    assert params.train.optimizer == "adamw"
+    assert params.model_dump(by_alias=True) == YAML(typ="safe").load(TEXT)
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    assert load_params(write(tmp_path, "lr: 0.003", "lr: 1e-3")).train.lr == 0.001
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 60", "epoch: 60", r"train.epochs is missing.*train.epoch is unknown; did you mean epochs"),
+        ("epochs: 60", "epochs: ten", r"train.epochs: .*integer.*found 'ten'"),
+        ("epochs: 60", "epochs: 0", r"train.epochs: .*greater than or equal to 1.*found 0"),
+        ("epochs: 60", "epochs: 2.5", r"train.epochs: .*found 2.5"),
+        ("trials: null", "trials: [{lrr: 1}]", r"train.trials.0.lrr is unknown; did you mean lr\?"),
+        ("trials: null", "trials: []", r"train: trials must name at least one"),
+        ("alpha: 0.01 ", "alpha: 0.001 ", r"monitor: 2000 permutations cannot show drift.*at least 8000"),
+        ("min_images: 30", "min_images: 1", r"monitor.min_images: .*greater than or equal to 2"),
+        ("trials: null", "trials: 3", r"train.trials: .*dictionary.*found 3"),
+        (
+            "trials: null",
+            "trials: {count: 2, seed: 0, lr: {low: 1, high: 0.1, log: true}}",
+            r"low must be at most",
+        ),
+        ("trials: null", "trials: {count: 2, seed: 0, lr: [-1]}", r"train.trials.lr.0: .*greater than 0"),
+        (
+            "trials: null",
+            "trials: {count: 2, seed: 0, dropuot: [0]}",
+            r"trials.dropuot is unknown; did you mean dropout",
+        ),
+        ("trials: null", "trials: {seed: 0}", r"train.trials.count is missing"),
+        ("warmup_epochs: 0 ", "warmup_epochs: 60 ", r"warmup_epochs must be less than epochs \(60\)"),
+        ("class_weights: null", "class_weights: even", r"train.class_weights: .*'balanced'.*found 'even'"),
+        ("init: null", "init: abc", r"train.init: .*found 'abc'"),
+        ("train: []", "train: classifier", r"model.train: .*list.*found 'classifier'"),
+        ("hidden: [256]", "hidden: [0]", r"model.hidden.0: .*greater than or equal to 1"),
+        ("lr: 0.003", "lr: -1", r"train.lr: .*greater than 0.*found -1"),
+        ("lr: 0.003", "lr: .nan", r"train.lr: .*finite"),
+        ("optimizer: adamw", "optimizer: lion", r"train.optimizer: .*'adamw' or 'sgd'.*found 'lion'"),
+        ("  test: 0.2", "  test: 0.3", r"split: train, val and test must sum to 1"),
+        ("backbone:", "backbon:", r"backbone is missing.*backbon is unknown; did you mean backbone"),
+        ("accuracy: 0.85", "acuracy: 0.85", r"register.thresholds.acuracy is unknown; did you mean accuracy"),
+        ("model: headstart", "model: a/b", r"register.model"),
+        (
+            "weights: random",
+            "weights: IMAGENET1K_FEATURES",
+            r"must be fed what preprocess.weights IMAGENET1K_F",
+        ),
+        ("backbone:\n", "backbone: 3\nx:\n", r"backbone: .*found 3"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_params(write(tmp_path, old, new))
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2\n", "", "- 1\n", "\x00"])
+def test_what_is_no_mapping_of_sections_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_says_how_to_have_it_back(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="git checkout"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_every_list_and_mapping_can_be_edited_by_a_program(tmp_path: Path) -> None:
+    """`dvc exp run -S` and `headstart init-from` edit the file with ruamel, which keeps comments."""
+    path = write(tmp_path, "", "")
+    for section, key, value in [
+        ("model", "train", ["features.28", "classifier"]),
+        ("model", "train", []),
+        ("model", "replace", {"classifier.3": {"linear": 64}}),
+        ("model", "replace", {}),
+        ("model", "hidden", [64, 32]),
+        ("train", "trials", [{"lr": 0.1}, {"lr": 0.2}]),
+        ("train", "trials", None),
+        ("train", "class_weights", {"ok": 2.0}),
+    ]:
+        yaml = YAML()
+        document = yaml.load(path)
+        document[section][key] = value
+        yaml.dump(document, path)
+        assert load_params(path).model_dump(by_alias=True, exclude_unset=True)[section][key] == value

@@ -1,0 +1,181 @@
+"""`make services` as a team uses it: servers, a worker with a clone of its own, stages on another worker."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from processes import wait_for
+from projects import commit, edit_params, headstart, run
+from servers import free_port
+
+from headstart.host import owner
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def project(repository: Path) -> Path:
+    """A project whose data is on the DVC remote."""
+    (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
+    commit(repository)
+    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    return repository
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What people are told: the texts that a webhook of theirs is sent."""
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HEADSTART_NOTIFY", f"http://127.0.0.1:{server.server_port}/secret-part")
+    yield texts
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    """Running services with a worker for placement; a client of their Prefect server."""
+    monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
+    prefect, mlflow, guard = free_port(), free_port(), free_port()
+    ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow), "--guard-port", str(guard)]
+    try:
+        said = headstart(project, "services", "start", "--gpu", "cpu", *ports)
+        assert f"http://127.0.0.1:{prefect}" in said
+        assert "cpu, gpu-none" in said
+        assert "127.0.0.1" in said.partition("Notifications")[2]
+        assert "secret-part" not in said
+        processes = (project / ".services/processes.json").read_text()
+        headstart(project, "services", "start", "--gpu", "cpu", *ports)  # all of it runs: nothing is started
+        assert (project / ".services/processes.json").read_text() == processes
+        other = ["--prefect-port", str(free_port())]
+        assert f"prefect runs at http://127.0.0.1:{prefect}" in headstart(
+            project, "services", "start", *other, status=1
+        )
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mlflow}")
+        with (
+            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}),
+            get_client(sync_client=True) as client,
+        ):
+            yield client
+    finally:
+        left = json.loads((project / ".services/processes.json").read_text())
+        said = headstart(project, "services", "stop")
+        assert "worker cpu, mlflow, prefect" in said
+        assert not [entry for entry in left if owner.started(entry["pid"]) == entry["started"]]
+        assert "nothing was running" in headstart(project, "services", "stop")
+
+
+def train(**settings: Any) -> FlowRun:
+    """Run the deployment that people start, to its end."""
+    done = run_deployment("training/on-demand", as_subflow=False, timeout=600, poll_interval=1, **settings)
+    assert isinstance(done, FlowRun)
+    assert done.state is not None
+    return done
+
+
+def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
+    """Flow runs of stages that another worker took, by stage."""
+    found = [each for each in client.read_flow_runs() if each.parent_task_run_id is not None]
+    assert done.start_time is not None
+    mine = [each for each in found if each.expected_start_time and each.expected_start_time > done.start_time]
+    return {each.parameters["stage"]: each for each in mine}
+
+
+def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothing_to_do(
+    project: Path, services: SyncPrefectClient, told: list[str]
+) -> None:
+    first = train()
+    assert first.state is not None
+    assert first.state.name == "Completed", first.state.message
+    assert "version 1 registered (alias: challenger, champion)" in str(first.state.message)
+    placed = children(services, first)
+    assert set(placed) == {"features", "train"}
+    assert all(child.state and child.state.is_completed() for child in placed.values())
+    texts = placed["train"].parameters["texts"]
+    assert set(texts) == {"params.yaml", "data.dvc", "dvc.lock"}
+    [report] = [found for found in artifacts(services, first) if found.key == "training-report"]
+    assert "This version is the champion." in str(report.data)
+    assert "/#/models/headstart/versions/1" in str(report.data)
+    clone = project / ".services" / "clones"
+    head = "artifacts/head.safetensors"
+    assert (clone / "cpu" / head).read_bytes() == (clone / "gpu-none" / head).read_bytes()
+    assert "up to date" in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
+
+    started = time.monotonic()
+    second = train()
+    assert second.state is not None
+    assert second.state.name == "Unchanged"
+    assert "version 1 was registered before" in str(second.state.message)
+    assert time.monotonic() - started < 60
+
+    edit_params(project, **{"train.lr": 0.01, "register.thresholds.accuracy": 1.0, "train.epochs": 1})
+    edit_params(project, **{"train.lr": 1e-9, "register.thresholds.balanced_accuracy": 1.0})
+    commit(project)
+    third = train()
+    assert third.state is not None
+    assert third.state.is_completed()
+    assert third.state.name == "Rejected", third.state.message
+    assert set(children(services, third)) == {"train"}
+    tracking = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    aliases = tracking.get_registered_model("headstart").aliases
+    assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "1"}
+
+    edit_params(project, **{"train.precision": "fp32", "train.class_weights": {"none such": 2}})
+    commit(project)
+    fourth = train()
+    assert fourth.state is not None
+    assert fourth.state.is_failed()
+    assert "stage train on another worker ended as Failed" in str(fourth.state.message)
+    assert "none such" in str(fourth.state.message)
+    assert len(tracking.search_model_versions("name = 'headstart'")) == 2
+
+    _end_worker(project, "worker gpu-none")
+    edit_params(project, **{"train.class_weights": None, "train.lr": 0.02})
+    commit(project)
+    fifth = train()
+    assert fifth.state is not None
+    assert "stage train: no worker took stage/gpu in 15 s" in str(fifth.state.message)
+    [child] = children(services, fifth).values()
+    assert child.state is not None
+    assert child.state.is_cancelled()
+    wait_for(lambda: "stage train: no worker took stage/gpu" in " ".join(told), 60)
+    assert any("headstart.challenger" in text and "version 1 registered" in text for text in told)
+    assert "/runs/flow-run/" in told[-1]
+
+
+def _end_worker(project: Path, name: str) -> None:
+    listed = json.loads((project / ".services/processes.json").read_text())
+    [pid] = [entry["pid"] for entry in listed if entry["name"] == name]
+    os.killpg(pid, signal.SIGKILL)
+
+
+def artifacts(client: SyncPrefectClient, done: FlowRun) -> list[Any]:
+    return client.read_artifacts(
+        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[done.id]))
+    )

@@ -1,0 +1,118 @@
+"""The manifest: a row a file, remembered by the file's digest."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from headstart.errors import DataError
+from headstart.pipeline.data import manifest
+from headstart.pipeline.data.folders import find_files
+from headstart.pipeline.data.manifest import (
+    assign_splits,
+    build_manifest,
+    inspect,
+    read_checked,
+    read_manifest,
+)
+from headstart.pipeline.store.store import Store
+
+FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
+RECIPE = "cd" * 32
+
+
+def save(path: Path, colour: tuple[int, int, int] = (1, 2, 3), **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 50), colour).save(path, **options)
+
+
+def build(data: Path) -> pd.DataFrame:
+    with Store(data.parent / "store") as store:
+        return build_manifest(data, find_files(data), store, RECIPE)
+
+
+def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
+    save(tmp_path / "data/a/1.png")
+    save(tmp_path / "data/a/same.bmp")
+    (tmp_path / "data/a/text.jpg").write_text("no image")
+    table = build(tmp_path / "data").set_index("path")
+    png = table.loc["a/1.png"]
+    assert (png.label, png.format, png["mode"], png.width, png.height, png.frames, png.error) == (
+        "a", "PNG", "RGB", 40, 50, 1, "",
+    )  # fmt: skip
+    assert png.pixels == table.loc["a/same.bmp"].pixels != ""
+    assert png.sha256 != table.loc["a/same.bmp"].sha256
+    assert table.loc["a/text.jpg"].error == "no image format that Pillow knows"
+    assert table.loc["a/text.jpg"].pixels == ""
+
+
+def test_a_broken_link_is_a_row_with_its_error(tmp_path: Path) -> None:
+    save(tmp_path / "data/a/1.png")
+    (tmp_path / "data/a/link.png").symlink_to(tmp_path / "gone.png")
+    assert "No such file" in build(tmp_path / "data").set_index("path").loc["a/link.png"].error
+
+
+def test_a_file_is_decoded_once_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "data/a/1.png")
+    first = build(tmp_path / "data")
+    monkeypatch.setattr(manifest, "inspect", lambda data: pytest.fail("decoded again"))
+    pd.testing.assert_frame_equal(build(tmp_path / "data"), first)
+
+
+def test_frames_of_an_animation_are_counted() -> None:
+    import io
+
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (9, 9), (shade, 0, 0)) for shade in (0, 90, 200)]
+    frames[0].save(file, "TIFF", save_all=True, append_images=frames[1:])
+    assert inspect(file.getvalue()).frames == 3
+
+
+def table(splits: list[str], excluded: list[str] | None = None) -> pd.DataFrame:
+    digests = [f"{number:064x}" for number in range(len(splits))]
+    return pd.DataFrame({"pixels": digests, "split": splits, "excluded": excluded or [""] * len(splits)})
+
+
+def test_splits_follow_the_pixels() -> None:
+    splits = assign_splits(table([""] * 1000), FRACTIONS, 0)
+    assert 520 < (splits == "train").sum() < 680
+    more = assign_splits(table([""] * 1500), FRACTIONS, 0)
+    assert more[:1000].tolist() == splits.tolist()
+
+
+def test_a_missing_test_folder_is_drawn_from_train_and_val_stays(tmp_path: Path) -> None:
+    splits = assign_splits(table(["train"] * 800 + ["val"] * 200), FRACTIONS, 0)
+    assert set(splits[800:]) == {"val"}
+    assert set(splits[:800]) == {"train", "test"}
+    assert 150 < (splits[:800] == "test").sum() < 250
+
+
+def test_whole_split_folders_stay_as_they_are() -> None:
+    names = ["train"] * 3 + ["val"] * 2 + ["test"] * 2
+    assert assign_splits(table(names), FRACTIONS, 0).tolist() == names
+
+
+def test_an_excluded_file_is_in_no_split() -> None:
+    assert assign_splits(table(["", ""], ["", "is a GIF"]), FRACTIONS, 0)[1] == ""
+
+
+def test_rows_are_packed_by_split_then_pixels(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "path": ["d", "c", "b", "a", "x"],
+            "pixels": ["2", "9", "1", "2", "0"],
+            "split": ["train", "test", "val", "train", ""],
+            "excluded": ["", "", "", "", "bad"],
+        }
+    )
+    frame.to_parquet(tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet")["path"].tolist() == ["a", "d", "b", "c"]
+
+
+def test_a_file_that_changed_after_validation_is_an_error(tmp_path: Path) -> None:
+    save(tmp_path / "1.png")
+    with pytest.raises(DataError, match=r"1\.png changed after it was validated"):
+        read_checked(tmp_path / "1.png", "0" * 64)
+    with pytest.raises(DataError, match=r"cannot read .*gone\.png"):
+        read_checked(tmp_path / "gone.png", "0" * 64)

@@ -1,0 +1,180 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn import metrics as oracle
+
+from headstart.errors import DataError, HeadstartError
+from headstart.pipeline.evaluation import intervals
+from headstart.pipeline.evaluation.metrics import Metrics, classification_metrics, confusion_matrix, roc_curve
+
+Sample = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+def draw(seed: int, classes: int, images: int = 120, steps: int = 12) -> Sample:
+    """Labels and probabilities in multiples of 1/steps, so that many scores tie."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, images)
+    odds = np.full((images, classes), 1.0)
+    odds[np.arange(images), labels] += 2
+    return labels, rng.multinomial(steps, odds / odds.sum(axis=1, keepdims=True)) / steps
+
+
+def measure(sample: Sample, resamples: int = 200, seed: int = 0) -> Metrics:
+    labels, probabilities = sample
+    names = [f"class {i}" for i in range(probabilities.shape[1])]
+    return classification_metrics(
+        labels, probabilities, names, confidence=0.9, resamples=resamples, seed=seed
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_agrees_with_scikit_learn(seed: int, classes: int) -> None:
+    labels, probabilities = draw(seed, classes)
+    predicted = probabilities.argmax(axis=1)
+    ours = measure((labels, probabilities))
+    scores = probabilities[:, 1] if classes == 2 else probabilities
+    assert ours.accuracy == oracle.accuracy_score(labels, predicted)
+    assert ours.balanced_accuracy == pytest.approx(oracle.balanced_accuracy_score(labels, predicted))
+    assert ours.macro_f1 == pytest.approx(oracle.f1_score(labels, predicted, average="macro"))
+    assert ours.log_loss == pytest.approx(oracle.log_loss(labels, probabilities))
+    assert ours.roc_auc == pytest.approx(oracle.roc_auc_score(labels, scores, multi_class="ovr"))
+    assert ours.images == len(labels)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_classes_agree_with_scikit_learn(classes: int) -> None:
+    labels, probabilities = draw(11, classes)
+    theirs = oracle.precision_recall_fscore_support(labels, probabilities.argmax(axis=1))
+    for index, ours in enumerate(measure((labels, probabilities)).per_class.values()):
+        expected = [column[index] for column in theirs]
+        assert [ours.precision, ours.recall, ours.f1, ours.support] == pytest.approx(expected)
+        auc = oracle.roc_auc_score(labels == index, probabilities[:, index])
+        assert ours.roc_auc == pytest.approx(auc)
+
+
+@pytest.mark.parametrize("predict_it", [True, False])
+def test_class_without_images(predict_it: bool) -> None:
+    labels, probabilities = draw(3, 4)
+    labels[labels == 2] = 0
+    if not predict_it:
+        probabilities[:, 3] += probabilities[:, 2]
+        probabilities[:, 2] = 0
+    predicted = probabilities.argmax(axis=1)
+    ours = measure((labels, probabilities))
+    absent = ours.per_class["class 2"]
+    assert (absent.precision, absent.recall, absent.f1, absent.support) == (0, 0, 0, 0)
+    assert absent.roc_auc is None
+    present = [oracle.roc_auc_score(labels == index, probabilities[:, index]) for index in (0, 1, 3)]
+    assert ours.roc_auc == pytest.approx(np.mean(present))
+    assert ours.macro_f1 == pytest.approx(
+        oracle.f1_score(labels, predicted, average="macro", zero_division=0)
+    )
+    assert ours.balanced_accuracy == pytest.approx(
+        oracle.recall_score(labels, predicted, labels=[0, 1, 3], average="macro")
+    )
+
+
+def test_one_class_alone_has_no_auc() -> None:
+    ours = measure((np.zeros(8, np.int64), np.tile([0.75, 0.25], (8, 1))))
+    assert ours.roc_auc is None
+    assert set(ours.intervals) == {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"}
+    assert ours.log_loss == pytest.approx(-math.log(0.75))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_certainty_is_clipped(label: int) -> None:
+    labels, probabilities = np.array([label, label]), np.array([[0.0, 1.0], [0.0, 1.0]])
+    theirs = oracle.log_loss(labels, probabilities, labels=[0, 1])
+    assert measure((labels, probabilities)).log_loss == pytest.approx(theirs, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(("hits", "images"), [(0, 7), (7, 7), (40, 50), (3, 1000)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_wilson_agrees_with_scipy(hits: int, images: int, confidence: float) -> None:
+    theirs = binomtest(hits, images).proportion_ci(confidence, method="wilson")
+    ours = intervals.wilson(hits, images, confidence)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_bootstrap_is_that_of_resampled_rows() -> None:
+    labels, probabilities = draw(5, 3, images=40)
+    rng = np.random.default_rng(9)
+    loss, recall, auc = [], [], []
+    for _ in range(50):
+        rows = rng.integers(0, 40, 40)
+        drawn, scores = labels[rows], probabilities[rows]
+        loss.append(oracle.log_loss(drawn, scores))
+        recall.append(oracle.balanced_accuracy_score(drawn, scores.argmax(axis=1)))
+        auc.append(oracle.roc_auc_score(drawn, scores, multi_class="ovr"))
+    ours = measure((labels, probabilities), resamples=50, seed=9).intervals
+    for name, values in [("log_loss", loss), ("balanced_accuracy", recall), ("roc_auc", auc)]:
+        expected = np.quantile(values, [0.05, 0.95])
+        assert [ours[name].low, ours[name].high] == pytest.approx(expected), name
+
+
+def test_same_bits_and_another_seed_other_bits() -> None:
+    sample = draw(1, 5)
+    assert measure(sample) == measure(sample)
+    assert measure(sample, seed=1).intervals["log_loss"] != measure(sample).intervals["log_loss"]
+
+
+def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.concatenate(list(intervals.weights_of(30, 20, 4)), axis=1)
+    monkeypatch.setattr(intervals, "BLOCK", 100)
+    blocks = list(intervals.weights_of(30, 20, 4))
+    assert max(block.size for block in blocks) <= 100
+    assert np.array_equal(np.concatenate(blocks, axis=1), whole)
+
+
+def test_to_dict_survives_json() -> None:
+    written = measure(draw(2, 2)).to_dict()
+    result = json.loads(json.dumps(written))
+    assert result == written
+    scores = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"}
+    assert set(result) == {*scores, "images", "classes", "intervals"}
+    assert set(result["classes"]["class 1"]) == {"precision", "recall", "f1", "roc_auc", "support"}
+    assert set(result["intervals"]) == scores
+    assert set(result["intervals"]["roc_auc"]) == {"low", "high"}
+
+
+def test_confusion_agrees_with_scikit_learn() -> None:
+    labels, probabilities = draw(6, 5)
+    predicted = np.minimum(probabilities.argmax(axis=1), 3)
+    theirs = oracle.confusion_matrix(labels, predicted, labels=range(5))
+    assert np.array_equal(confusion_matrix(labels, predicted, 5), theirs)
+
+
+@pytest.mark.parametrize("steps", [2, 12, 100_000])
+def test_roc_curve_agrees_with_scikit_learn(steps: int) -> None:
+    labels, probabilities = draw(7, 2, steps=steps)
+    ours = roc_curve(probabilities[:, 1], labels == 1)
+    theirs = oracle.roc_curve(labels, probabilities[:, 1], drop_intermediate=True)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other)
+
+
+def test_roc_curve_of_one_score_is_the_diagonal() -> None:
+    curve = roc_curve(np.full(6, 0.5), np.arange(6) < 2)
+    assert curve.false_positive_rate.tolist() == curve.true_positive_rate.tolist() == [0, 1]
+    assert np.isnan(roc_curve(np.arange(3.0), np.zeros(3, np.bool_)).true_positive_rate).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "error"),
+    [
+        ([], [], DataError),
+        ([0, 1], [[0.5, 0.5]], ValueError),
+        ([2], [[0.5, 0.5]], ValueError),
+        ([0], [[float("nan"), 0.5]], HeadstartError),
+        ([0], [[1.5, -0.5]], HeadstartError),
+        ([0], [[0.2, 0.2]], HeadstartError),
+    ],
+)
+def test_refuses(labels: list[int], rows: list[list[float]], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        measure((np.array(labels, np.int64), np.array(rows, np.float64).reshape(-1, 2)))

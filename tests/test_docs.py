@@ -1,0 +1,187 @@
+"""The documents name only what exists: commands, options, make targets, files, settings, links."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import ROOT
+from ruamel.yaml import YAML
+
+from headstart.cli.main import make_parser
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+README_LINES = 130
+WITH_CODE = ("src", "flows", "bin", "mlflow", "prefect.yaml", "Makefile")
+BASES = ("", "src/headstart", "src/headstart/pipeline", "src/headstart/versions", "docs")
+GENERATED = (  # made by stages, flows, servers or an installation
+    "data",
+    "data/*",
+    "artifacts/*",
+    "reports/*",
+    "mlflow/mlflow.db*",
+    "mlflow/artifacts*",
+    "mlflow/basic_auth.*",
+    "gate/gate.json",
+    ".venv*",
+    ".services*",
+    ".dvc/config.local",
+    "OUT.parts",
+    "refs/*",
+    "HEADSTART_CACHE/*",
+    "bench/results/*",
+)
+FILE = re.compile(
+    r"\.?[\w-]+(?:/[\w.*-]+)*/?(?:\.(?:py|md|yaml|toml|json|csv|lock|dvc|html|parquet|npy|sh|j2))?"
+)
+SUFFIX = re.compile(r"\.(py|md|yaml|toml|csv|html|npy|sh|j2)$")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def code_of(page: Path) -> list[str]:
+    """Lines of code blocks and texts in backticks, comments left out."""
+    text = text_of(page)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    plain = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("#")[0] for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return lines + [found.replace("\n", " ") for found in re.findall(r"`([^`]+)`", plain)]
+
+
+def spans_of(page: Path) -> list[str]:
+    plain = re.sub(r"^```\w*\n.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", plain)
+
+
+@cache
+def commands() -> dict[str, argparse.ArgumentParser]:
+    actions = make_parser()._actions
+    found = next(action for action in actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def calls_of(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every `headstart COMMAND` of a page, with its options."""
+    for line in code_of(page):
+        for call in re.finditer(r"(?:^|bin/|run )headstart ([a-z][\w-]*)([^|;)]*)", line):
+            yield call[1], re.findall(r"(?<![\w-])--[a-z][\w-]*", call[2])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    wrong = []
+    for command, options in calls_of(page):
+        parser = commands().get(command)
+        known = parser._option_string_actions if parser else {}
+        wrong += (
+            [command] if parser is None else [f"{command} {name}" for name in options if name not in known]
+        )
+    assert wrong == []
+
+
+def test_every_command_is_in_the_documents() -> None:
+    said = " ".join(span for page in PAGES for span in code_of(page))
+    assert [name for name in commands() if not re.search(rf"\b{name}\b", said)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", text_of(ROOT / "Makefile"), flags=re.MULTILINE))
+    named = {
+        name
+        for line in code_of(page)
+        if "apt install" not in line
+        for name in re.findall(r"(?:^|[ =])make (?!-)([a-z][\w-]*)", line)
+    }
+    assert named - targets == set()
+
+
+def looks_like_a_path(span: str) -> bool:
+    if not FILE.fullmatch(span) or re.fullmatch(r"[a-z]+/[a-z-]+", span):
+        return False  # a deployment, such as training/nightly, is no path
+    return "/" in span or (not span.startswith(".") and bool(SUFFIX.search(span)))
+
+
+def exists(path: str) -> bool:
+    if any(fnmatch(path.rstrip("/"), pattern) for pattern in GENERATED):
+        return True
+    if "/" in path:
+        return any((ROOT / base / path).exists() for base in BASES)
+    return (ROOT / path).exists() or any((ROOT / "src").rglob(path)) or any((ROOT / "mlflow").glob(path))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_exist(page: Path) -> None:
+    assert [span for span in spans_of(page) if looks_like_a_path(span) and not exists(span)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_keys_of_params_exist(page: Path) -> None:
+    params: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "params.yaml")
+    sections = "|".join(params)
+    named = {
+        key for span in spans_of(page) for key in re.findall(rf"^((?:{sections})\.[a-z_]+)(?::|$)", span)
+    }
+    keys = [key.split(".") for key in named if not SUFFIX.search(key) and not key.endswith(".dvc")]
+    assert [".".join(key) for key in keys if key[1] not in params[key[0]]] == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text_of(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for link in re.findall(r"\]\(([^)]+)\)", text_of(page)):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+def test_environment_variables_are_those_of_the_code() -> None:
+    pattern = re.compile(r"\bHEADSTART_[A-Z]+(?:_[A-Z]+)*\b")
+    files = [
+        file
+        for name in WITH_CODE
+        for file in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))
+    ]
+    texts = [
+        file.read_text(encoding="utf-8")
+        for file in files
+        if file.is_file() and "__pycache__" not in file.parts
+    ]
+    used = {name for text in texts for name in pattern.findall(text)}
+    documented = {name for page in PAGES for name in pattern.findall(text_of(page))}
+    assert documented == used
+
+
+def test_the_readme_is_a_first_screen_and_a_map() -> None:
+    lines = text_of(README).splitlines()
+    assert len(lines) <= README_LINES
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", text_of(README)))
+    assert linked == {page.name for page in PAGES if page != README}
+
+
+def test_messages_refer_to_pages_that_exist() -> None:
+    files = [
+        ROOT / "params.yaml",
+        ROOT / "dvc.yaml",
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "flows").glob("*.py"),
+    ]
+    named = {name for file in files for name in re.findall(r"\bdocs/[\w-]+\.md", text_of(file))}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert [file.name for file in files if re.search(r"README (?:shows|says)|\(README,", text_of(file))] == []

@@ -1,0 +1,79 @@
+"""The gate with real versions of a narrow network: what it compares, on which images, and what it records."""
+
+import json
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+from PIL import Image
+from projects import commit, draw_images, edit_params, headstart, repro, run
+
+pytestmark = pytest.mark.server
+
+
+def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: Path) -> None:
+    repro(repository)
+    assert "version 1 registered (alias: challenger, champion)" in headstart(repository, "register")
+    uri = f"sqlite:///{repository}/mlflow/mlflow.db"
+    client = MlflowClient(uri, uri)
+    first = client.get_model_version("headstart", "1")
+    assert first.tags["gate"] == "passed"
+    assert first.tags["compared_with"] == "none"
+    assert first.description.startswith("PASS: accuracy ")
+    assert "pencil beside Aliases" in first.description
+
+    # Another class, and another draw of the splits: most test images of version 2 trained version 1.
+    draw_images(repository / "data", {"a": 1, "b": 1, "white": 24}, seed=7)
+    for name in ("a", "b"):
+        (repository / "data" / name / "000.png").unlink()
+        (repository / "data" / name).rmdir()
+    run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    commit(repository)
+    edit_params(repository, **{"split.seed": 1, "register.thresholds.accuracy": 0.0})
+    edit_params(repository, **{"register.thresholds.balanced_accuracy": 0.0})
+    repro(repository)
+    headstart(repository, "register")
+    second = client.get_model_version("headstart", "2")
+    mlflow.set_tracking_uri(uri)
+    decided = json.loads(mlflow.artifacts.load_text(f"runs:/{second.run_id}/gate/gate.json"))
+    checks = {check["name"]: check for check in decided["checks"]}
+    assert decided["champion"] == "1"
+    assert second.tags["gate"] == decided["verdict"] == "inconclusive"
+    assert "images that the champion did not see, 5 are needed" in checks["accuracy_difference"]["note"]
+    assert "challenger" not in second.aliases
+
+    edit_params(repository, **{"gate.min_images": 1, "gate.max_latency_ms": 0.01, "gate.margin": 0.9})
+    said = headstart(repository, "gate", "models:/headstart/2", status=4)
+    assert "FAIL: " in said
+    assert "latency ms failed" in said
+    again = client.get_model_version("headstart", "2")
+    assert again.tags["gate"] == "failed"
+    assert "; latency_ms failed " in again.tags["gate.checks"]
+    assert "; new_classes passed " in again.tags["gate.checks"]
+    [found] = client.search_model_versions("tags.`gate.checks` LIKE '%latency_ms failed%'")
+    assert str(found.version) == "2"
+    assert client.get_run(second.run_id).data.metrics["gate/latency_ms"] > 0.01
+    assert "names no model" in headstart(repository, "gate", "champion", status=1)
+
+
+def test_a_head_that_looks_at_brightness_alone_fails_though_it_is_right(repository: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, level in (("dark", 116), ("light", 140)):
+        for path in sorted((repository / "data" / name).iterdir()):
+            pixels = random.integers(level - 3, level + 4, (60, 60, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(path)
+    run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    edit_params(repository, **{"gate.brightness": 0.85, "gate.mirror": 0.85})
+    repro(repository)
+    said = headstart(repository, "register")
+    assert "FAIL: accuracy " in said
+    assert "brightness failed: " in said
+    assert "(alias: none)" in said
+    uri = f"sqlite:///{repository}/mlflow/mlflow.db"
+    checks = MlflowClient(uri, uri).get_model_version("headstart", "1").tags["gate.checks"]
+    assert checks.startswith("accuracy passed ")
+    assert "; mirror passed " in checks
+    assert "; brightness failed " in checks

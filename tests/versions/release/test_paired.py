@@ -1,0 +1,109 @@
+"""Known cases of a candidate against a champion, from arrays alone."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from headstart.pipeline.evaluation.intervals import wilson
+from headstart.versions.release.decision import Check, Decision
+from headstart.versions.release.paired import Flags, Margins, compare, difference
+
+MARGINS = Margins(overall=0.05, of_class=0.15, confidence=0.9, min_images=50, min_class_images=10)
+
+
+def right(images: int, wrong: range = range(0)) -> Flags:
+    flags = np.ones(images, np.bool_)
+    flags[list(wrong)] = False
+    return flags
+
+
+def judged(candidate: Flags, champion: Flags, labels: list[str] | None = None) -> dict[str, Check]:
+    labels = labels or ["ok", "scratch"] * (len(candidate) // 2)
+    return {check.name: check for check in compare(labels, candidate, champion, MARGINS)}
+
+
+def test_an_equal_model_passes() -> None:
+    found = judged(right(96, range(4)), right(96, range(4)))
+    assert {check.verdict for check in found.values()} == {"passed"}
+    assert found["accuracy_difference"].figure == 0
+
+
+def test_a_clearly_worse_model_fails() -> None:
+    found = judged(right(96, range(20)), right(96, range(2)))
+    check = found["accuracy_difference"]
+    assert check.verdict == "failed"
+    assert check.figure == pytest.approx(-18 / 96)
+    assert check.low is not None
+    assert check.high is not None
+    assert check.low < -18 / 96 < check.high < 0
+
+
+def test_a_model_that_a_few_images_cannot_tell_from_a_worse_one_is_inconclusive() -> None:
+    check = judged(right(60, range(10)), right(60, range(8, 17)))["accuracy_difference"]
+    assert check.figure == pytest.approx(-1 / 60)
+    assert check.verdict == "inconclusive"
+    assert "too few to show" in check.note
+
+
+def test_a_class_that_is_worse_fails_although_the_whole_is_better() -> None:
+    labels = ["common"] * 400 + ["rare"] * 20
+    found = judged(right(420, range(410, 416)), right(420, range(0, 40)), labels)
+    assert found["accuracy_difference"].verdict == "passed"
+    assert found["worst_class"].verdict == "failed"
+    assert found["worst_class"].note == "rare -0.300"
+
+
+def test_few_shared_images_say_nothing() -> None:
+    found = judged(right(48), right(48))
+    assert {check.verdict for check in found.values()} == {"inconclusive"}
+    assert not Decision.of(tuple(found.values()), "1", "").passed
+    assert "48 images that the champion did not see, 50 are needed" in found["accuracy_difference"].note
+
+
+def test_a_class_with_few_images_is_named_and_not_compared() -> None:
+    labels = ["a"] * 60 + ["b"] * 3
+    check = judged(right(63, range(60, 63)), right(63), labels)["worst_class"]
+    assert check.verdict == "passed"
+    assert "too few images to judge b (3)" in check.note
+
+
+def test_the_score_of_no_difference_is_that_of_mcnemar() -> None:
+    candidate, champion = right(200, range(30)), right(200, range(28, 40))  # 28 lost, 10 gained
+    z = 18 / math.sqrt(38)
+    level = 2 * NormalDist().cdf(z) - 1  # the interval of this level ends at 0
+    assert difference(candidate, champion, level)[1].high == pytest.approx(0, abs=1e-9)
+
+
+def test_where_no_image_differs_the_interval_is_wilsons() -> None:
+    _, interval = difference(right(96), right(96), 0.9)
+    wilsons = wilson(0, 96, 0.9).high
+    assert (interval.low, interval.high) == (pytest.approx(-wilsons), pytest.approx(wilsons))
+
+
+def test_a_worse_model_passes_in_at_most_one_of_twenty_cases() -> None:
+    """Candidates that are worse by exactly the margin: the rate at which they pass is the stated one."""
+    random = np.random.default_rng(3)
+    passed = 0
+    for _ in range(1000):
+        drawn = random.random(400)
+        champion = drawn > 0.10
+        _, interval = difference(champion & (drawn < 0.95), champion, 0.9)
+        passed += interval.low >= -MARGINS.overall
+    assert passed / 1000 < 0.065
+
+
+def test_one_failed_check_decides_and_the_line_names_it() -> None:
+    checks = (
+        Check("accuracy", "passed", 0.9, "at least 0.85"),
+        Check("mirror", "inconclusive", None, "at least 0.9", "no picture"),
+        Check("latency_ms", "failed", 300.0, "at most 100"),
+    )
+    decision = Decision.of(checks, None, "accuracy 0.9")
+    assert decision.verdict == "failed"
+    assert decision.sentence() == (
+        "FAIL: accuracy 0.9; mirror inconclusive: no picture; latency ms failed: 300, wanted at most 100"
+    )
+    assert Decision.of(checks[:2], None, "").verdict == "inconclusive"
+    assert Decision.of(checks[:1], "3", "x").sentence() == "PASS: x; all 1 checks passed"

@@ -1,0 +1,144 @@
+"""Changes of champion: judged, recorded, put back. Versions of the same images, good and bad."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from projects import edit_params, headstart, repro, run
+
+from headstart.errors import HeadstartError
+from headstart.params import load_params
+from headstart.versions.registry import tracking, versions
+from headstart.versions.release import gate, journal, promotion
+from headstart.versions.release.promotion import Outcome
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Registry:
+    """A project with versions 1 (champion) and 2, which are good, and 3, which is not."""
+
+    root: Path
+    client: MlflowClient
+
+    def headstart(self, *arguments: str, status: int = 0) -> str:
+        return headstart(self.root, *arguments, status=status)
+
+    def set_by_hand(self, number: str, alias: str = "champion") -> None:
+        self.client.set_registered_model_alias("headstart", alias, number)
+
+    def champion(self) -> str | None:
+        return versions.champion(self.client, "headstart")
+
+    def reconcile(self, say: promotion.Say = print) -> Outcome:
+        return promotion.reconcile("headstart", settings(), say)
+
+    def changes(self) -> list[journal.Change]:
+        found = journal.read(self.client, "headstart")
+        assert found.faults == ()
+        return [entry.change for entry in found.entries]
+
+    def tags(self, number: str) -> dict[str, str]:
+        return dict(self.client.get_model_version("headstart", number).tags)
+
+
+def settings() -> gate.GateSettings:
+    params = load_params(Path("params.yaml"))
+    return gate.GateSettings.of(params.gate, params.register_.thresholds)
+
+
+@pytest.fixture
+def registry(repository: Path) -> Registry:
+    edit_params(repository, **{"gate.min_images": 4, "gate.min_class_images": 2, "gate.confidence": 0.5})
+    edit_params(
+        repository, **{f"gate.{name}": None for name in ("mirror", "brightness", "shift", "encoding")}
+    )
+    edit_params(
+        repository, **{"register.thresholds.accuracy": 0.7, "register.thresholds.balanced_accuracy": 0.7}
+    )
+    for change in ({}, {"train.lr": 0.02}, {"train.lr": 1e-9, "train.epochs": 1, "train.seed": 3}):
+        edit_params(repository, **change)
+        repro(repository)
+        run(repository, str(repository / "bin" / "headstart"), "register")
+    found = Registry(repository, tracking.connect())
+    assert found.champion() == "1"
+    return found
+
+
+def test_promotions_by_hand_and_by_command(registry: Registry) -> None:
+    assert [(each.before, each.after, each.who) for each in registry.changes()] == [(None, "1", "training")]
+    assert registry.reconcile().change is None
+
+    registry.set_by_hand("3", "Champion")  # another alias
+    assert registry.reconcile().change is None
+
+    registry.set_by_hand("3")
+    refused = registry.reconcile()
+    assert refused.is_refusal
+    assert registry.champion() == "1"
+    assert registry.changes()[-1].refused == "3"
+    assert registry.changes()[-1].who == "by hand, unknown"
+    assert "FAIL" in registry.tags("3")["promotion.refused"]
+    page = registry.client.get_model_version("headstart", "3").description
+    assert page.startswith("FAIL: ")
+    assert "Promotion refused" in page
+    assert registry.reconcile().change is None  # its own change starts nothing
+
+    registry.client.set_model_version_tag("headstart", "2", "promotion.why", "sees more")
+    registry.set_by_hand("2")
+    kept = registry.reconcile().change
+    assert kept is not None
+    assert (kept.kind, kept.before, kept.after, kept.why, kept.verdict) == (
+        "promotion",
+        "1",
+        "2",
+        "sees more",
+        "passed",
+    )
+    assert "promotion.why" not in registry.tags("2")
+
+    assert "does not pass the gate" in registry.headstart("promote", "models:/headstart/3", status=1)
+    assert registry.champion() == "2"
+    registry.headstart("promote", "models:/headstart/3", "--why", "a trial", "--override", "we know")
+    assert registry.champion() == "3"
+    assert (registry.changes()[-1].override, registry.changes()[-1].verdict) == ("we know", "failed")
+    assert registry.reconcile().change is None
+
+    registry.client.set_model_version_tag("headstart", "2", "gate", "failed")
+    assert "is version 2" in registry.headstart("rollback", "--why", "a trial ended")
+    assert "is version 1" in registry.headstart("rollback")
+    assert "no champion before version 1" in registry.headstart("rollback", status=1)
+
+    registry.client.delete_registered_model_alias("headstart", "champion")
+    removed = registry.reconcile().change
+    assert removed is not None
+    assert (removed.kind, removed.before, removed.after) == ("removal", "1", None)
+    registry.set_by_hand("3")
+    assert registry.reconcile().champion is None
+    assert registry.champion() is None
+
+    shown = json.loads(registry.headstart("history", "--json"))["entries"]
+    assert [each["kind"] for each in shown] == [
+        *("promotion", "refusal", "promotion", "promotion", "rollback", "rollback", "removal", "refusal")
+    ]
+    assert "we know" in registry.headstart("history")
+    page = registry.client.get_registered_model("headstart").description
+    assert page.startswith("A new head on a frozen VGG")
+    assert page.count(journal.HEADING) == 1
+    assert "3 refused, none stays" in page
+
+    registry.headstart("promote", "models:/headstart/2")
+    registry.client.delete_model_version("headstart", "1")
+    assert "version 1, the champion before, was deleted" in registry.headstart("rollback", status=1)
+    assert registry.champion() == "2"
+    with pytest.raises(HeadstartError):
+        promotion.rollback("nothing of this name", "a person", "")
+
+
+def test_a_look_before_the_first_version_finds_nothing_to_do(repository: Path) -> None:
+    outcome = promotion.reconcile("headstart", settings(), print)
+    assert outcome.change is None
+    assert outcome.sentence == "headstart: no model of this name is registered"

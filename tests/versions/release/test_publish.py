@@ -1,0 +1,86 @@
+"""One sequence publishes, and a run without a version ends as FAILED, whoever started it."""
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from headstart.errors import TrackingError
+from headstart.ground import paths
+from headstart.params import load_params
+from headstart.versions.registry import tracking
+from headstart.versions.registry.versions import Registered
+from headstart.versions.release import publish as publishing
+from headstart.versions.release import registration
+from headstart.versions.release.decision import Decision
+
+NEW = Registered("headstart", "1", (), "run", is_new=True, is_settled=False)
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tracking.connect()
+
+
+def only_run(client: MlflowClient) -> tuple[str, str, dict[str, str]]:
+    [run] = client.search_runs([client.get_experiment_by_name("own").experiment_id])
+    return str(run.info.run_id), str(run.info.status), dict(run.data.tags)
+
+
+def test_a_run_without_a_version_is_failed_with_its_reason(client: MlflowClient) -> None:
+    with pytest.raises(TrackingError, match="does not answer"), registration._run(client, "own", None):
+        raise TrackingError("the stored model does not answer")
+    run_id, status, tags = only_run(client)
+    assert status == "FAILED"
+    assert tags["headstart.failure"] == "TrackingError: the stored model does not answer"
+
+    tracking.forget_failure(run_id)
+    _, status, tags = only_run(client)
+    assert status == "FINISHED"
+    assert "headstart.failure" not in tags
+
+
+def test_a_run_with_a_version_is_finished(client: MlflowClient) -> None:
+    with registration._run(client, "own", None):
+        pass
+    assert only_run(client)[1] == "FINISHED"
+
+
+def test_the_run_of_a_flow_is_left_to_the_flow(client: MlflowClient) -> None:
+    opened = tracking.open_run("own", {})
+    with registration._run(client, "own", opened) as given:
+        assert given == opened
+    assert only_run(client)[1] == "RUNNING"
+
+
+def test_each_step_is_wrapped_once_and_in_order(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    decision = Decision("passed", (), None, "figures")
+    settled = Registered("headstart", "1", ("champion",), "run", is_new=True, is_settled=True)
+    results = {"register_model": NEW, "judge_version": decision, "set_aliases": settled, "push_results": None}
+
+    def wrap(function: object) -> object:
+        name = function.__name__  # type: ignore[attr-defined]
+        return lambda *arguments: (steps.append(name), results[name])[1]
+
+    monkeypatch.setattr(publishing.tracking, "forget_failure", lambda run_id: None)
+    params = load_params(tree / paths.PARAMS)
+    published = publishing.publish(params.register_, params.gate, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
+    assert steps == ["push_results", "register_model", "judge_version", "set_aliases"]
+    assert published.registered.aliases == ("champion",)
+    assert published.decision is decision
+
+
+def test_what_was_settled_before_is_not_judged_again(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    settled = Registered("headstart", "1", (), "run", is_new=False, is_settled=True)
+
+    def wrap(function: object) -> object:
+        name = function.__name__  # type: ignore[attr-defined]
+        return lambda *arguments: (steps.append(name), settled)[1]
+
+    params = load_params(tree / paths.PARAMS)
+    published = publishing.publish(params.register_, params.gate, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
+    assert steps == ["push_results", "register_model"]
+    assert published.decision is None
