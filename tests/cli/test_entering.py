@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from headstart.cli.entering import enter_with
+from headstart.ground.paths import PACKAGE
 
 
 def test_paths_typed_in_a_subfolder_are_seen_from_the_project(
@@ -11,6 +12,8 @@ def test_paths_typed_in_a_subfolder_are_seen_from_the_project(
 ) -> None:
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").touch()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/headstart").symlink_to(PACKAGE)
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "me@home.png").touch()
