@@ -23,10 +23,11 @@ from headstart.pipeline.evaluation.intervals import wilson
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 from headstart.sources.sample import IMAGES_PER_CLASS, LABELS, draw_image, draw_sample
-from headstart.versions.monitoring.drift import Drift, Reference, Rules, compare
+from headstart.versions.monitoring.drift import Drift, Reference, compare
 from headstart.versions.monitoring.observing import Observed, Observer
+from headstart.versions.monitoring.settings import Monitor
 
-RULES = Rules(alpha=0.01, min_images=20, max_rows=1000, permutations=1000, seed=0)
+SETTINGS = Monitor(source=None, alpha=0.01, min_images=20, max_rows=1000, permutations=1000, seed=0)
 LEVELS = (0.01, 0.05)
 TRAIN, HELD_OUT = 288, 96  # as many as the sample has of each
 NEW = (30, 60, 100, 200)
@@ -60,8 +61,8 @@ def main() -> None:
         "pool": chosen.pool,
         "train": TRAIN,
         "held_out": HELD_OUT,
-        "permutations": RULES.permutations,
-        "alpha": RULES.alpha,
+        "permutations": SETTINGS.permutations,
+        "alpha": SETTINGS.alpha,
         "without_drift": without_drift(pool, chosen.draws),
         "with_drift": [with_drift(pool, sets[drift], drift, chosen.detections) for drift in sets],
     }
@@ -157,7 +158,7 @@ def with_drift(pool: Observed, drifted: Observed, name: str, draws: int) -> dict
 def compare_with(pool: Observed, order: np.ndarray, new: Observed, seed: int) -> Drift:
     train, held_out = pick(pool, order[:TRAIN]), pick(pool, order[TRAIN:][:HELD_OUT])
     return compare(
-        Reference(train, held_out, frozenset()), new, len(new), len(new), replace(RULES, seed=seed)
+        Reference(train, held_out, frozenset()), new, len(new), len(new), replace(SETTINGS, seed=seed)
     )
 
 

@@ -66,8 +66,8 @@ def look(sources: list[str], model: str) -> "Monitored":
     from headstart.params import load_params
     from headstart.versions.monitoring import run
 
-    rules = run.rules_of(load_params(paths.PARAMS).monitor)
-    compared = run.monitor(sources, model, rules, get_run_logger().info)
+    settings = load_params(paths.PARAMS).monitor
+    compared = run.monitor(sources, model, settings, get_run_logger().info)
     compared.write(paths.MONITORING)
     return compared
 

@@ -50,13 +50,12 @@ def judge() -> State[None]:
 def reconcile() -> "Outcome":
     """Alias and journal; the gate where they differ."""
     from headstart.params import load_params
-    from headstart.versions.release import gate, promotion
+    from headstart.versions.release import promotion
+    from headstart.versions.release.settings import Requirements
 
     params = load_params(paths.PARAMS)
-    settings = gate.GateSettings.of(params.gate, params.register_.thresholds)
-    return promotion.reconcile(
-        params.register_.model, settings, lambda text: get_run_logger().info("%s", text)
-    )
+    wanted = Requirements(params.register_.thresholds, params.gate)
+    return promotion.reconcile(params.register_.model, wanted, lambda text: get_run_logger().info("%s", text))
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,8 @@ def test_paths_typed_in_a_subfolder_are_seen_from_the_project(
 
     assert Path.cwd() == tmp_path
     assert seen == [
-        os.path.join("photos", "a.png"),
-        os.path.join("photos", "me@home.png"),
+        "photos/a.png",
+        "photos/me@home.png",
         str(absolute),
         "models:/headstart/1",
         "headstart@champion",

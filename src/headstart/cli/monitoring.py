@@ -35,7 +35,7 @@ def _monitor(chosen: argparse.Namespace) -> None:
     found = run.monitor(
         run.sources_of(given, params.monitor.source),
         model,
-        run.rules_of(params.monitor),
+        params.monitor,
         report,
     )
     page = Path(page_path) if chosen.html else paths.MONITORING

@@ -95,10 +95,11 @@ def _gate(chosen: argparse.Namespace) -> None:
 
     from headstart.versions.registry import versions
     from headstart.versions.release.gate import judge
+    from headstart.versions.release.settings import Requirements
 
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
-    decision = judge(name, number, params.gate, params.register_.thresholds, report)
+    decision = judge(name, number, Requirements(params.register_.thresholds, params.gate), report)
     print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
     sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
 
@@ -106,12 +107,13 @@ def _gate(chosen: argparse.Namespace) -> None:
 def _promote(chosen: argparse.Namespace) -> None:
     enter_tree()
     from headstart.versions.registry import versions
-    from headstart.versions.release import gate, promotion
+    from headstart.versions.release import promotion
+    from headstart.versions.release.settings import Requirements
 
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
-    settings = gate.GateSettings.of(params.gate, params.register_.thresholds)
-    done = promotion.promote(name, number, settings, _user(), chosen.why, chosen.override, report)
+    wanted = Requirements(params.register_.thresholds, params.gate)
+    done = promotion.promote(name, number, wanted, _user(), chosen.why, chosen.override, report)
     print(done.sentence)
 
 

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from headstart.ground.markdown import cell
+
 if TYPE_CHECKING:
     from headstart.versions.serving.batch_scoring import Scored
 
 SHOWN_ERRORS = 20
+LONGEST_ERROR = 300
 PROGRESS_SECONDS = 5.0
 
 
@@ -26,16 +29,18 @@ class ScoringProgress:
 
 
 def as_markdown(scored: "Scored") -> str:
-    """Counts by class, the commonest errors, and what scored."""
+    """Counts by class, the commonest errors, and the version."""
     from headstart.versions.release import overview
 
     version = scored.version
     lines = [f"## {scored.rows} images by {version.uri}", "", f"In `{scored.out}`.", ""]
     lines += ["| label | images |", "|---|---|"]
-    lines += [f"| {label} | {count} |" for label, count in sorted(scored.labels().items())]
+    lines += [f"| {cell(label)} | {count} |" for label, count in sorted(scored.labels().items())]
     errors = scored.errors()
     lines += ["", f"Without a label: {sum(errors.values())}.", ""]
-    lines += [f"- {count} x {_one_line(error)}" for error, count in errors.most_common(SHOWN_ERRORS)]
+    lines += [
+        f"- {count} x {cell(error, LONGEST_ERROR)}" for error, count in errors.most_common(SHOWN_ERRORS)
+    ]
     lines += [
         "",
         f"Head `{version.head[:12]}`, backbone `{version.backbone[:12]}`, run `{version.run_id}`.",
@@ -44,7 +49,3 @@ def as_markdown(scored: "Scored") -> str:
     if version.name is not None and version.number is not None:
         lines += overview.links(version.name, version.number)
     return "\n".join(lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:300]

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from sections import section
 
 from headstart.errors import HeadstartError, TrackingError, TrackingUnreachable
 from headstart.versions.registry import tracking
 from headstart.versions.release import journal, promotion
 from headstart.versions.release.decision import Check, Decision
-from headstart.versions.release.gate import GateSettings
-from headstart.versions.release.paired import Margins
 from headstart.versions.release.promotion import Outcome
+from headstart.versions.release.settings import Requirements
 
 NAME = "headstart"
-SETTINGS = GateSettings({}, Margins(0.05, 0.15, 0.9, 50, 10), {}, 10, 100, 100)
+WANTED = Requirements(section("register").thresholds, section("gate"))
 
 
 class Registry:
@@ -33,7 +33,7 @@ class Registry:
         self.on_gate: Callable[[], None] = lambda: None
 
     def check(
-        self, name: str, number: str, settings: GateSettings, champion: str | None, say: object
+        self, name: str, number: str, wanted: Requirements, champion: str | None, say: object
     ) -> Decision:
         self.judged.append((number, champion))
         self.on_gate()
@@ -43,10 +43,10 @@ class Registry:
         return Decision(verdict, (Check("accuracy", verdict, 0.5, "at least 0.8"),), champion, "figures")
 
     def reconcile(self) -> Outcome:
-        return promotion.reconcile(NAME, SETTINGS, print)
+        return promotion.reconcile(NAME, WANTED, print)
 
     def promote(self, number: str, override: str | None = None) -> Outcome:
-        return promotion.promote(NAME, number, SETTINGS, "ann", "because", override, print)
+        return promotion.promote(NAME, number, WANTED, "ann", "because", override, print)
 
     def set_by_hand(self, number: str) -> None:
         self.client.set_registered_model_alias(NAME, "champion", number)

@@ -5,12 +5,13 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from sections import section
 
 from headstart.pipeline.evaluation.intervals import wilson
 from headstart.versions.release.decision import Check, Decision
-from headstart.versions.release.paired import Flags, Margins, compare, difference
+from headstart.versions.release.paired import Flags, compare, difference
 
-MARGINS = Margins(overall=0.05, of_class=0.15, confidence=0.9, min_images=50, min_class_images=10)
+GATE = section("gate", margin=0.05, class_margin=0.15, confidence=0.9, min_images=50, min_class_images=10)
 
 
 def right(images: int, wrong: range = range(0)) -> Flags:
@@ -21,7 +22,7 @@ def right(images: int, wrong: range = range(0)) -> Flags:
 
 def judged(candidate: Flags, champion: Flags, labels: list[str] | None = None) -> dict[str, Check]:
     labels = labels or ["ok", "scratch"] * (len(candidate) // 2)
-    return {check.name: check for check in compare(labels, candidate, champion, MARGINS)}
+    return {check.name: check for check in compare(labels, candidate, champion, GATE)}
 
 
 def test_an_equal_model_passes() -> None:
@@ -45,6 +46,8 @@ def test_a_model_that_a_few_images_cannot_tell_from_a_worse_one_is_inconclusive(
     assert check.figure == pytest.approx(-1 / 60)
     assert check.verdict == "inconclusive"
     assert "too few to show" in check.note
+    assert check.measured() == "1.7 points worse (90 % interval: 10.5 points worse to 7.3 points better)"
+    assert check.wanted == "the whole interval above 5 points worse"
 
 
 def test_a_class_that_is_worse_fails_although_the_whole_is_better() -> None:
@@ -52,7 +55,7 @@ def test_a_class_that_is_worse_fails_although_the_whole_is_better() -> None:
     found = judged(right(420, range(410, 416)), right(420, range(0, 40)), labels)
     assert found["accuracy_difference"].verdict == "passed"
     assert found["worst_class"].verdict == "failed"
-    assert found["worst_class"].note == "rare -0.300"
+    assert found["worst_class"].found == "rare: 30.0 points worse"
 
 
 def test_few_shared_images_say_nothing() -> None:
@@ -90,7 +93,7 @@ def test_a_worse_model_passes_in_at_most_one_of_twenty_cases() -> None:
         drawn = random.random(400)
         champion = drawn > 0.10
         _, interval = difference(champion & (drawn < 0.95), champion, 0.9)
-        passed += interval.low >= -MARGINS.overall
+        passed += interval.low >= -GATE.margin
     assert passed / 1000 < 0.065
 
 
@@ -98,12 +101,13 @@ def test_one_failed_check_decides_and_the_line_names_it() -> None:
     checks = (
         Check("accuracy", "passed", 0.9, "at least 0.85"),
         Check("mirror", "inconclusive", None, "at least 0.9", "no picture"),
-        Check("latency_ms", "failed", 300.0, "at most 100"),
+        Check("latency_ms", "failed", 300.0, "at most 100 ms", found="300 ms"),
     )
     decision = Decision.of(checks, None, "accuracy 0.9")
     assert decision.verdict == "failed"
     assert decision.sentence() == (
-        "FAIL: accuracy 0.9; mirror inconclusive: no picture; latency ms failed: 300, wanted at most 100"
+        "FAIL: accuracy 0.9; mirror inconclusive: no picture; "
+        "latency ms failed: 300 ms, required: at most 100 ms"
     )
     assert Decision.of(checks[:2], None, "").verdict == "inconclusive"
     assert Decision.of(checks[:1], "3", "x").sentence() == "PASS: x; all 1 checks passed"

@@ -11,8 +11,9 @@ from projects import edit_params, headstart, repro, run
 from headstart.errors import HeadstartError
 from headstart.params import load_params
 from headstart.versions.registry import tracking, versions
-from headstart.versions.release import gate, journal, promotion
+from headstart.versions.release import journal, promotion
 from headstart.versions.release.promotion import Outcome
+from headstart.versions.release.settings import Requirements
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ class Registry:
         return versions.champion(self.client, "headstart")
 
     def reconcile(self, say: promotion.Say = print) -> Outcome:
-        return promotion.reconcile("headstart", settings(), say)
+        return promotion.reconcile("headstart", wanted(), say)
 
     def changes(self) -> list[journal.Change]:
         found = journal.read(self.client, "headstart")
@@ -45,9 +46,9 @@ class Registry:
         return dict(self.client.get_model_version("headstart", number).tags)
 
 
-def settings() -> gate.GateSettings:
+def wanted() -> Requirements:
     params = load_params(Path("params.yaml"))
-    return gate.GateSettings.of(params.gate, params.register_.thresholds)
+    return Requirements(params.register_.thresholds, params.gate)
 
 
 @pytest.fixture
@@ -139,6 +140,6 @@ def test_promotions_by_hand_and_by_command(registry: Registry) -> None:
 
 
 def test_a_look_before_the_first_version_finds_nothing_to_do(repository: Path) -> None:
-    outcome = promotion.reconcile("headstart", settings(), print)
+    outcome = promotion.reconcile("headstart", wanted(), print)
     assert outcome.change is None
     assert outcome.sentence == "headstart: no model of this name is registered"

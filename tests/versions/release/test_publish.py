@@ -80,7 +80,10 @@ def test_what_was_settled_before_is_not_judged_again(tree: Path, monkeypatch: py
         name = function.__name__  # type: ignore[attr-defined]
         return lambda *arguments: (steps.append(name), settled)[1]
 
+    monkeypatch.setattr(
+        publishing.tracking, "forget_failure", lambda run_id: steps.append(f"forget {run_id}")
+    )
     params = load_params(tree / paths.PARAMS)
     published = publishing.publish(params.register_, params.gate, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
-    assert steps == ["push_results", "register_model"]
+    assert steps == ["push_results", "register_model", "forget run"]
     assert published.decision is None

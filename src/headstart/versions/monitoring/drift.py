@@ -1,4 +1,4 @@
-"""The comparison: which check looks at what, against which images, and what follows from all of them."""
+"""The comparison: subjects of the checks, the images on either side, and the verdict over all checks."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headstart.versions.monitoring.observing import Observed
+from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.monitoring.two_sample import Outcome, energy_test, holm, largest_gap_test, shares_test
 from headstart.versions.monitoring.unusual import unusualness
 
@@ -22,7 +23,7 @@ LISTED = 200  # unusual images kept by name
 
 @dataclass(frozen=True)
 class Subject:
-    """What one check looks at; `against` says which images of the version it is compared with."""
+    """The subject of one check; `against` names the images of the version it is compared with."""
 
     name: str
     title: str
@@ -31,8 +32,8 @@ class Subject:
     against: str
 
 
-# Answers are compared with those for images that the version never saw, since it is surer of those that it
-# was trained on. All else does not depend on that, and is compared with the training images.
+# Answers are compared with those for images that the version never saw: it is more confident about images it
+# was trained on. Everything else does not depend on that, and is compared with the training images.
 SUBJECTS = (
     Subject("classes", "Predicted classes", "label", "shares", HELD_OUT),
     Subject("confidence", "Confidence", "confidence", "values", HELD_OUT),
@@ -46,30 +47,12 @@ SUBJECTS = (
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Section `monitor` of params.yaml, less the source.
-
-    Attributes:
-        alpha: the most that the rate of false alarms of a whole comparison may be.
-        min_images: distinct new or reference images below which a check is not made.
-        max_rows: images of each side that are looked at, drawn by `seed`.
-        permutations: of each test.
-    """
-
-    alpha: float
-    min_images: int
-    max_rows: int
-    permutations: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Reference:
-    """What a version's own images look like.
+    """A version's own images.
 
     Attributes:
-        train: of its training split.
-        held_out: of its test split.
+        train: its training split.
+        held_out: its test split.
         known: digests of all pictures that it was trained or selected on.
     """
 
@@ -80,7 +63,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison; where `skipped` says why it was not made, there are no figures.
+    """One comparison; if it was not made, `skipped` is the reason and there are no figures.
 
     Attributes:
         figure: in words, such as `median 0.52 -> 0.31`.
@@ -115,7 +98,7 @@ class Unusual:
 
 @dataclass(frozen=True)
 class Drift:
-    """What was found.
+    """Result of a comparison.
 
     Attributes:
         files: that the source holds; of them `looked_at`, of which `readable`, of which `distinct` pictures
@@ -155,10 +138,10 @@ class Drift:
         return {**asdict(self), "sentence": self.sentence()}
 
 
-def compare(reference: Reference, observed: Observed, files: int, looked_at: int, rules: Rules) -> Drift:
+def compare(reference: Reference, observed: Observed, files: int, looked_at: int, settings: Monitor) -> Drift:
     """Compare new images with a version's own.
 
-    Copies of one picture count once: they say nothing new, and tests take images for independent.
+    Copies of one picture count once, since the tests assume independent images.
 
     Args:
         files: how many the source holds.
@@ -166,13 +149,13 @@ def compare(reference: Reference, observed: Observed, files: int, looked_at: int
     """
     pairs = sides(reference, observed)
     distinct, unseen = pairs[TRAIN][1], pairs[HELD_OUT][1]
-    checks = _checks(pairs, rules)
-    enough = len(distinct) >= rules.min_images and any(not check.skipped for check in checks)
+    checks = _checks(pairs, settings)
+    enough = len(distinct) >= settings.min_images and any(not check.skipped for check in checks)
     drifted = any(check.drifted for check in checks)
     return Drift(
         verdict="inconclusive" if not enough else "drift" if drifted else "no drift",
-        alpha=rules.alpha,
-        min_images=rules.min_images,
+        alpha=settings.alpha,
+        min_images=settings.min_images,
         files=files,
         looked_at=looked_at,
         readable=len(observed),
@@ -185,15 +168,15 @@ def compare(reference: Reference, observed: Observed, files: int, looked_at: int
 
 
 def sides(reference: Reference, observed: Observed) -> dict[str, tuple[Observed, Observed]]:
-    """What is compared with images of each kind: every new picture once; for answers, unknown ones alone."""
+    """Both sides by kind of image: each new picture once; for answers, only those unknown to the version."""
     distinct = observed.where(~observed.table["pixels"].duplicated().to_numpy(dtype=bool))
     seen = distinct.table["pixels"].isin(reference.known).to_numpy(dtype=bool)
     return {TRAIN: (reference.train, distinct), HELD_OUT: (reference.held_out, distinct.where(~seen))}
 
 
-def _checks(pairs: Mapping[str, tuple[Observed, Observed]], rules: Rules) -> tuple[Check, ...]:
+def _checks(pairs: Mapping[str, tuple[Observed, Observed]], settings: Monitor) -> tuple[Check, ...]:
     """Every check with its p-value, then those that survive Holm's correction."""
-    raw = [_check(subject, *pairs[subject.against], rules) for subject in SUBJECTS]
+    raw = [_check(subject, *pairs[subject.against], settings) for subject in SUBJECTS]
     made = [check for check in raw if check.p_value is not None]
     adjusted = dict(
         zip(
@@ -207,24 +190,24 @@ def _checks(pairs: Mapping[str, tuple[Observed, Observed]], rules: Rules) -> tup
             **{
                 **vars(check),
                 "adjusted": adjusted.get(check.name),
-                "drifted": adjusted.get(check.name, 1.0) <= rules.alpha,
+                "drifted": adjusted.get(check.name, 1.0) <= settings.alpha,
             }
         )
         for check in raw
     )
 
 
-def _check(subject: Subject, reference: Observed, new: Observed, rules: Rules) -> Check:
+def _check(subject: Subject, reference: Observed, new: Observed, settings: Monitor) -> Check:
     skipped, figure, tested = "", "", None
     few = [
         f"{len(side)} {what}"
         for side, what in ((reference, subject.against), (new, "new images"))
-        if len(side) < rules.min_images
+        if len(side) < settings.min_images
     ]
     if few:
-        skipped = f"{' and '.join(few)}; at least {rules.min_images} are needed"
+        skipped = f"{' and '.join(few)}; at least {settings.min_images} are needed"
     else:
-        tested, figure = _tested(subject, reference, new, rules)
+        tested, figure = _tested(subject, reference, new, settings)
     return Check(
         name=subject.name,
         title=subject.title,
@@ -240,17 +223,17 @@ def _check(subject: Subject, reference: Observed, new: Observed, rules: Rules) -
     )
 
 
-def _tested(subject: Subject, reference: Observed, new: Observed, rules: Rules) -> tuple[Outcome, str]:
+def _tested(subject: Subject, reference: Observed, new: Observed, settings: Monitor) -> tuple[Outcome, str]:
     if subject.kind == "rows":
-        found = energy_test(reference.features, new.features, rules.permutations, rules.seed)
+        found = energy_test(reference.features, new.features, settings.permutations, settings.seed)
         return found, f"energy distance {found.statistic:.3f}"
     left, right = reference.table[subject.column], new.table[subject.column]
     if subject.kind == "shares":
         names = [side.tolist() for side in (left, right)]
-        found = shares_test(names[0], names[1], rules.permutations, rules.seed)
+        found = shares_test(names[0], names[1], settings.permutations, settings.seed)
         return found, _largest_change(names[0], names[1])
     numbers = [side.to_numpy(dtype=np.float64) for side in (left, right)]
-    found = largest_gap_test(numbers[0], numbers[1], rules.permutations, rules.seed)
+    found = largest_gap_test(numbers[0], numbers[1], settings.permutations, settings.seed)
     return found, f"median {_median(left)} -> {_median(right)}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import DataError
+from headstart.ground.markdown import cell
 from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.evaluation.report import Figure, render, thumbnail_jpeg
 from headstart.versions.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
@@ -61,12 +62,12 @@ def as_text(model: str, source: str, found: Drift) -> str:
 def as_markdown(model: str, source: str, found: Drift) -> str:
     """For a flow run's page and a notification."""
     rows = [
-        f"| {check.title} | {check.figure or check.skipped} | {check.against} | {p_value(check.adjusted)} "
-        f"| {'**drift**' if check.drifted else '-' if check.skipped else 'ok'} |"
+        f"| {check.title} | {cell(check.figure or check.skipped)} | {check.against} "
+        f"| {p_value(check.adjusted)} | {'**drift**' if check.drifted else '-' if check.skipped else 'ok'} |"
         for check in found.checks
     ]
     least = [
-        f"- `{each.path}`: {each.label}, {each.confidence:.0%}; further from training than "
+        f"- `{each.path}`: {cell(each.label)}, {each.confidence:.0%}; further from training than "
         f"{each.further_than:.0%} of its images"
         for each in found.unusual[:10]
     ]
@@ -82,16 +83,16 @@ def as_markdown(model: str, source: str, found: Drift) -> str:
 
 
 def counts(found: Drift) -> str:
-    """How many files are behind the figures."""
-    said = f"{found.files} files"
+    """The number of files behind the figures."""
+    words = f"{found.files} files"
     if found.looked_at < found.files:
-        said += f", {found.looked_at} drawn from them"
-    said += f"; {found.readable} readable"
+        words += f", {found.looked_at} drawn from them"
+    words += f"; {found.readable} readable"
     if found.distinct < found.readable:
-        said += f", {found.readable - found.distinct} of them copies of another"
+        words += f", {found.readable - found.distinct} of them copies of another"
     if found.seen:
-        said += f"; {found.seen} known from training, left out of the checks of answers"
-    return said
+        words += f"; {found.seen} known from training, left out of the checks of answers"
+    return words
 
 
 def p_value(value: float | None) -> str:
@@ -109,7 +110,7 @@ def _line(check: Check) -> str:
 
 
 def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
-    """A plot a check, those that drifted first."""
+    """One plot per check, those that drifted first."""
     checks = {check.name: check for check in found.checks}
     pairs = sides(reference, new)
     order = sorted(SUBJECTS, key=lambda subject: not checks[subject.name].drifted)
@@ -121,7 +122,7 @@ def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
 
 
 def _png(subject: Subject, side: Observed, new: Observed) -> bytes | None:
-    """None where there is nothing to show on one side."""
+    """None if one side has nothing to show."""
     if len(side) < 2 or not len(new):
         return None
     if subject.kind == "rows":
@@ -143,7 +144,7 @@ def _caption(check: Check) -> str:
 
 
 def _thumbnail(path: Path) -> bytes:
-    """JPEG bytes; empty where the file has gone meanwhile."""
+    """JPEG bytes; empty if the file is gone."""
     try:
         return thumbnail_jpeg(np.asarray(decode(path.read_bytes())), THUMBNAIL)
     except (OSError, DataError):

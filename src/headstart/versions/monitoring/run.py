@@ -1,11 +1,10 @@
-"""`headstart monitor`: new images against the images that a registered version was made of."""
+"""`headstart monitor`: new images against those that a registered version was made from."""
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,15 +17,13 @@ from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 from headstart.sources.finding import find_images
 from headstart.versions.monitoring import page
-from headstart.versions.monitoring.drift import Drift, Reference, Rules, compare
+from headstart.versions.monitoring.drift import Drift, Reference, compare
 from headstart.versions.monitoring.observing import Observed, Observer
 from headstart.versions.monitoring.reference import kept
+from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.registry import stored_model
 from headstart.versions.registry.record import MANIFEST, Record, open_record
 from headstart.versions.registry.recorded_images import files_of
-
-if TYPE_CHECKING:
-    from headstart.versions.monitoring.settings import Monitor
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Monitored:
 
     Attributes:
         model: `models:/NAME/VERSION`.
-        source: what was looked at, as it was named.
+        source: the images compared, as the caller named them.
     """
 
     model: str
@@ -60,25 +57,20 @@ class Monitored:
 
 
 def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
-    """What is looked at: what was given, else `monitor.source`.
+    """The sources that were given, else `monitor.source`.
 
     Raises:
-        ParamsError: neither is there.
+        ParamsError: there are neither.
     """
     if not given and configured is None:
         raise ParamsError(
-            "nothing to look at: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
+            "nothing to compare: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
         )
     return list(given) or [str(configured)]
 
 
-def rules_of(settings: "Monitor") -> Rules:
-    """Section `monitor` of params.yaml, less the source."""
-    return Rules(**settings.model_dump(exclude={"source"}))
-
-
 def monitor(
-    sources: Sequence[str], model: str, rules: Rules, tell: Callable[[str], object] = lambda text: None
+    sources: Sequence[str], model: str, settings: Monitor, tell: Callable[[str], object] = lambda text: None
 ) -> Monitored:
     """Compare the images in folders, files or glob patterns with those of a version.
 
@@ -87,38 +79,38 @@ def monitor(
 
     Raises:
         DataError: a source without any file.
-        LineageError: the images of the version cannot be had.
+        LineageError: the images of the version cannot be fetched.
         TrackingError: MLflow is out of reach or has no such version.
     """
     files = find_images(sources)
-    looked_at = _drawn(files, rules)
+    looked_at = _drawn(files, settings)
     stored = stored_model.fetch(model)
     observer = Observer(stored.head, stored.backbone())
     with TemporaryDirectory() as folder, Store(cache_folder()) as store:
         record = open_record(stored.name, Path(folder))
         tell(f"{record.name}: {len(files)} files, {len(looked_at)} of them are looked at")
-        reference = _reference(record, observer, store, rules)
+        reference = _reference(record, observer, store, settings)
         with bar(len(looked_at), "new images") as progress:
             named = [(str(path), path) for path in looked_at]
             new = observer.observe(named, store, progress.update)
-    found = compare(reference, new, len(files), len(looked_at), rules)
+    found = compare(reference, new, len(files), len(looked_at), settings)
     return Monitored(record.name, " ".join(sources), found, reference, new)
 
 
-def _drawn(files: list[Path], rules: Rules) -> list[Path]:
+def _drawn(files: list[Path], settings: Monitor) -> list[Path]:
     """At most `max_rows` files, the same ones each time, in the order given."""
-    if len(files) <= rules.max_rows:
+    if len(files) <= settings.max_rows:
         return files
-    chosen = random.Random(rules.seed).sample(range(len(files)), rules.max_rows)
+    chosen = random.Random(settings.seed).sample(range(len(files)), settings.max_rows)
     return [files[index] for index in sorted(chosen)]
 
 
-def _reference(record: Record, observer: Observer, store: Store, rules: Rules) -> Reference:
+def _reference(record: Record, observer: Observer, store: Store, settings: Monitor) -> Reference:
     manifest = read_manifest(record.file(MANIFEST))
     images = manifest.drop_duplicates("pixels")
     known = images.loc[images["split"] != "test", "pixels"]
     train, held_out = (
-        _kept(record, images[images["split"] == split].head(rules.max_rows), observer, store, split)
+        _kept(record, images[images["split"] == split].head(settings.max_rows), observer, store, split)
         for split in ("train", "test")
     )
     return Reference(train, held_out, frozenset(known.tolist()))

@@ -12,11 +12,17 @@ MONITOR_CHECKS = 8  # of a comparison: the smallest p-value must survive Holm's 
 
 class Monitor(Section):
     source: str | None
+    """folder, file or glob pattern that is checked if the command names none"""
     alpha: Level
+    """upper bound of the false-alarm rate of a whole comparison"""
     min_images: Annotated[int, Field(ge=2)]
+    """distinct images that a check needs on either side"""
     max_rows: Count
+    """images per side that are compared, drawn by `seed`"""
     permutations: Count
+    """permutations per test"""
     seed: Seed
+    """of the draw and of the permutations"""
 
     @model_validator(mode="after")
     def _can_find_something(self) -> "Monitor":

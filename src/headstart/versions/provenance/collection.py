@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
-from headstart.repository import default_remote, garbage
+from headstart.repository import Remote, garbage
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import download_tree_files, mark_champions, runs_to_keep
 
@@ -100,7 +100,7 @@ def collect_garbage(
             records = {
                 name: download_tree_files(run_id, Path(folder) / run_id) for run_id, name in runs.items()
             }
-        name = default_remote() if remote == "" else remote
+        name = Remote.default().name if remote == "" else remote
         found = garbage.collect(records, days=days, remote=name, projects=projects, delete=delete)
     old = garbage.prune_environments(max(days, 7), delete)
     return Collected(

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from headstart.errors import TrackingError
+from headstart.progress import bar
 from headstart.versions.registry import stored_model
 from headstart.versions.serving.model_process import Answer, ModelProcess
 
@@ -17,7 +18,7 @@ WARM_UP, TIMED = 3, 20
 
 @dataclass(frozen=True)
 class Scores:
-    """What a version answered.
+    """A version's answers.
 
     Attributes:
         labels: one a file.
@@ -40,10 +41,11 @@ def score(uri: str, files: Sequence[Path], *, is_timed: bool = False) -> Scores:
     """
     stored = stored_model.fetch(uri)
     paths = [str(path.resolve()) for path in files]
-    with ModelProcess(stored, BATCH) as process:
+    with ModelProcess(stored, BATCH) as process, bar(len(paths), f"answers of {stored.name}") as progress:
         answers: list[Answer] = []
         for start in range(0, len(paths), AT_ONCE):
             answers += process.ask(paths[start : start + AT_ONCE])
+            progress.update(len(answers) - progress.n)
         milliseconds = _time(process, paths[0]) if is_timed else None
     labels = []
     for path, answer in zip(paths, answers, strict=True):

@@ -1,17 +1,15 @@
 """The model card: a version's description, Markdown that MLflow's pages show."""
 
-import re
-
 import pandas as pd
 
+from headstart.ground.markdown import cell
 from headstart.versions.provenance.origin import LINEAGE_PAGE
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import Record
-from headstart.versions.release.decision import Decision
+from headstart.versions.release.decision import Decision, share
 
 LIMIT = 5000  # characters that MLflow's database takes
 SHOWN = 5
-MARKS = re.compile(r"[\\`*_\[\]<>|~#]")
 HOW_TO = (
     "To put this version into production, press the **pencil beside Aliases** on this page and add the alias "
     "`champion`. The big *Promote model* button only copies the version to another registered model: it "
@@ -20,7 +18,7 @@ HOW_TO = (
 
 
 def as_markdown(record: Record, decision: Decision) -> str:
-    """What a promoter must know; the first line, all that a list of versions shows, is the verdict."""
+    """The page for a promoter; the verdict is its first line, all that a list of versions shows."""
     parts = [
         decision.sentence(),
         HOW_TO,
@@ -48,15 +46,15 @@ def _checks(decision: Decision) -> str:
         f"champion is version {decision.champion}" if decision.champion else "no other version is champion"
     )
     rows = [
-        f"| {check.name.replace('_', ' ')} | {_shown(check.verdict)} | {check.told()} "
-        f"| {_cell(check.wanted)} | {_cell(check.note)} |"
+        f"| {check.name.replace('_', ' ')} | {_shown(check.verdict)} | {cell(check.measured())} "
+        f"| {cell(check.wanted)} | {cell(check.note)} |"
         for check in decision.checks
     ]
     return "\n".join(
         [
             f"### Checks ({against})",
             "",
-            "| check | verdict | found | wanted | |",
+            "| check | verdict | found | required | |",
             "|---|---|---|---|---|",
             *rows,
         ]
@@ -71,15 +69,17 @@ def _weak(record: Record) -> str:
     classes = record.metrics["classes"]
     seen = [name for name in classes if classes[name]["support"]]
     worst = sorted(seen, key=lambda name: classes[name]["recall"])[:SHOWN]
-    told = [
-        f"{_cell(name)} ({classes[name]['recall']:.3f} of {classes[name]['support']} found)" for name in worst
+    recalls = [
+        f"{cell(name)}, {round(recall * images)} of {images} found ({share(recall)})"
+        for name in worst
+        for recall, images in [(classes[name]["recall"], classes[name]["support"])]
     ]
-    lines = [f"### Where it is weak\n\nLowest recall: {', '.join(told)}."]
+    lines = [f"### Where it is weak\n\nLowest recall: {'; '.join(recalls)}."]
     predictions = pd.read_parquet(record.predictions, columns=["label", "predicted"])
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")[:SHOWN]
     confused = [
-        f"{_cell(label)} taken for {_cell(predicted)}: {count}" for (label, predicted), count in pairs.items()
+        f"{cell(label)} taken for {cell(predicted)}: {count}" for (label, predicted), count in pairs.items()
     ]
     lines.append(f"Most confused: {', '.join(confused) or 'nothing, every test image is right'}.")
     return " ".join(lines)
@@ -89,7 +89,7 @@ def _what(record: Record) -> str:
     params, counts = record.params, record.validation["classes"]
     images = {split: sum(own.get(split, 0) for own in counts.values()) for split in ("train", "val", "test")}
     names = sorted(counts)
-    classes = ", ".join(map(_cell, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    classes = ", ".join(map(cell, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     changed = ", with uncommitted changes (record/uncommitted.diff)" if record.diff else ""
     return "\n".join(
         [
@@ -107,7 +107,7 @@ def _what(record: Record) -> str:
 
 
 def _links(record: Record) -> str:
-    """To MLflow's pages where it is a server; the commands that say more, everywhere."""
+    """Links to MLflow's pages if it is a server, and the commands to go further."""
     files = {
         "report": "reports/report.html",
         "lineage": LINEAGE_PAGE,
@@ -128,8 +128,3 @@ def _links(record: Record) -> str:
             f"- Judge it again: `headstart gate {record.name}`",
         ]
     )
-
-
-def _cell(text: str) -> str:
-    """Text that does not end a cell of a table or start a format."""
-    return MARKS.sub(r"\\\g<0>", text.replace("\n", " "))

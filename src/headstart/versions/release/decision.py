@@ -1,4 +1,4 @@
-"""What the gate decides: each check with its figure, and the verdict of all."""
+"""The gate's decision: each check with its figure, and the verdict over all of them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -12,16 +12,22 @@ def passed_if(good: bool) -> Verdict:
     return "passed" if good else "failed"
 
 
+def share(value: float) -> str:
+    """A share as a percentage: `0.905` is `90.5 %`."""
+    return f"{100 * value:.4g} %"
+
+
 @dataclass(frozen=True)
 class Check:
     """One check.
 
     Attributes:
         name: short, such as `accuracy` or `mirror`: a metric of MLflow is named so.
-        figure: what was measured; None where nothing could be.
+        figure: the measurement; None if there was none.
         wanted: for people, such as `at least 0.85`.
-        note: more of what was found, for people; "" for nothing.
-        low, high: of the figure's interval.
+        note: details for people; may be empty.
+        low, high: ends of the figure's interval.
+        found: the figure in words, such as `48 of 49 found`; without it, the number.
     """
 
     name: str
@@ -31,19 +37,19 @@ class Check:
     note: str = ""
     low: float | None = None
     high: float | None = None
+    found: str = ""
 
-    def told(self) -> str:
-        """The figure, with its interval where it has one."""
+    def measured(self) -> str:
+        """The figure for people."""
         if self.figure is None:
             return "not measured"
-        interval = "" if self.low is None or self.high is None else f" ({self.low:.3g} to {self.high:.3g})"
-        return f"{self.figure:.3g}{interval}"
+        return self.found or f"{self.figure:.3g}"
 
     def reason(self) -> str:
-        """Figure, limit and note in one line."""
+        """Figure, requirement and note in one line."""
         if self.figure is None:
             return self.note
-        return f"{self.told()}, wanted {self.wanted}{f' ({self.note})' if self.note else ''}"
+        return f"{self.measured()}, required: {self.wanted}{f' ({self.note})' if self.note else ''}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Decision:
     """All checks of one version.
 
     Attributes:
-        champion: number of the version it was compared with; None where there was none.
+        champion: number of the version it was compared with; None without one.
         summary: the figures that a person looks for first.
     """
 
@@ -88,13 +94,17 @@ class Decision:
         return f"{WORDS[self.verdict]}: {self.summary}; {'; '.join(parts)}"
 
     def as_text(self) -> str:
-        """The line, then a row a check, for a terminal."""
-        rows = [
-            f"  {check.name.replace('_', ' '):<22}{check.verdict:<14}{check.told():<26}"
-            f"{check.wanted:<30}{check.note}".rstrip()
+        """The sentence, then one line per check, for a terminal."""
+        cells = [
+            (check.name.replace("_", " "), check.verdict, check.measured(), check.wanted)
             for check in self.checks
         ]
-        return "\n".join([self.sentence(), *rows])
+        widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
+        rows = [
+            "  " + "".join(map(str.ljust, row, widths)) + check.note
+            for row, check in zip(cells, self.checks, strict=True)
+        ]
+        return "\n".join([self.sentence(), *(row.rstrip() for row in rows)])
 
     def as_dict(self) -> dict[str, Any]:
         """The content of gate.json."""

@@ -1,10 +1,9 @@
-"""The gate: a registered version against thresholds, the champion, changed pictures and limits."""
+"""The gate: judges a version by thresholds, the champion, changed pictures and limits."""
 
 import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,61 +24,21 @@ from headstart.versions.registry.recorded_images import (
 )
 from headstart.versions.release import behaviour, card
 from headstart.versions.release.answers import Scores, score
-from headstart.versions.release.decision import Check, Decision, passed_if
-from headstart.versions.release.paired import Flags, Margins, compare
-from headstart.versions.release.settings import Gate, Thresholds
+from headstart.versions.release.decision import Check, Decision, passed_if, share
+from headstart.versions.release.paired import Flags, compare
+from headstart.versions.release.settings import Gate, Requirements, Thresholds
 
-__all__ = ["Check", "Decision", "GateSettings", "check"]
+__all__ = ["Check", "Decision", "check", "judge"]
 
 FOLDER = "gate"
 FIGURES = "gate.json"
 GATE_TAG, CHECKS_TAG = "gate", "gate.checks"
-INTERVAL = 0.95  # of the accuracy that the first line tells
+INTERVAL = 0.95  # of the accuracy in the summary
 
 
-@dataclass(frozen=True)
-class GateSettings:
-    """Section `gate` of params.yaml, and `register.thresholds`.
-
-    Attributes:
-        thresholds: least values of `accuracy` and `balanced_accuracy` on all test images.
-        behaviour: change to the least share of pictures that keep their label; None: not checked.
-        behaviour_images: at most this many test images are changed.
-        max_latency_ms: median of a batch of one, on the machine that runs the gate.
-        max_size_mb: of the version's own files.
-    """
-
-    thresholds: Mapping[str, float]
-    margins: Margins
-    behaviour: Mapping[str, float | None]
-    behaviour_images: int
-    max_latency_ms: float
-    max_size_mb: float
-
-    @classmethod
-    def of(cls, own: Gate, thresholds: Thresholds) -> "GateSettings":
-        """From the sections of params.yaml."""
-        return cls(
-            thresholds=thresholds.model_dump(),
-            margins=Margins(
-                overall=own.margin,
-                of_class=own.class_margin,
-                confidence=own.confidence,
-                min_images=own.min_images,
-                min_class_images=own.min_class_images,
-            ),
-            behaviour={name: getattr(own, name) for name in behaviour.CHANGES},
-            behaviour_images=own.behaviour_images,
-            max_latency_ms=own.max_latency_ms,
-            max_size_mb=own.max_size_mb,
-        )
-
-
-def judge(
-    name: str, number: str, gate: Gate, thresholds: Thresholds, say: Callable[[str], object]
-) -> Decision:
-    """Judge a version, and keep the page of what made it beside the decision; see `check` for errors."""
-    decision = check(name, number, GateSettings.of(gate, thresholds), say=say)
+def judge(name: str, number: str, wanted: Requirements, say: Callable[[str], object]) -> Decision:
+    """Judge a version, and store its lineage page next to the decision; see `check` for errors."""
+    decision = check(name, number, wanted, say=say)
     origin.keep_page(f"models:/{name}/{number}")
     return decision
 
@@ -87,22 +46,22 @@ def judge(
 def check(
     name: str,
     number: str,
-    settings: GateSettings,
+    wanted: Requirements,
     champion: str | None = None,
     say: Callable[[str], object] = lambda text: None,
 ) -> Decision:
     """Judge a version and record every figure on it: tags, description, gate.json and metrics of its run.
 
-    No alias is changed. Judged again, the new decision takes the place of the old.
+    Aliases stay as they are. A second decision replaces the first.
 
     Args:
-        champion: the version to compare with; without it the one that has the alias `champion`, if another
-            has it. Where there is none the version is judged by thresholds, behaviour and limits.
-        say: told what is being done.
+        champion: the version to compare with; by default the one with the alias `champion`. Without another
+            version to compare with, thresholds, behaviour and limits decide.
+        say: called with each step as it starts.
 
     Raises:
         TrackingError: MLflow is out of reach, or a version does not answer or has no record.
-        LineageError: test images of the version cannot be had.
+        LineageError: test images of the version cannot be fetched.
     """
     client = tracking.connect()
     with tracking.translated(f"judge {name} version {number}"):
@@ -122,8 +81,8 @@ def check(
                 "further from; there is nothing to judge it on"
             )
         say(f"{len(images.files)} test images of {record.name}")
-        own, kept = _score_candidate(record.name, images, settings, folder)
-        checks = _thresholds(images, own, settings)
+        own, kept = _score_candidate(record.name, images, wanted.gate, folder)
+        checks = _thresholds(images, own, wanted.thresholds)
         if earlier.heads:
             checks.append(_earlier("earlier_heads", earlier, all_images - len(images.files)))
         rival = None
@@ -131,11 +90,11 @@ def check(
             other = open_record(f"models:/{name}/{against}", _new(folder / "champion"))
             say(f"the same images to the champion, version {against}")
             earlier = earlier_heads(other, folder / "champions")
-            found, rival = _against(images, own, other, earlier.pixels, settings, say)
+            found, rival = _against(images, own, other, earlier.pixels, wanted, say)
             checks += found
             if earlier.unknown:
                 checks.append(_earlier("champions_earlier_heads", earlier, 0))
-        checks += [*kept, *_limits(own, settings)]
+        checks += [*kept, *_limits(own, wanted.gate)]
         decision = Decision.of(tuple(checks), against, _summary(images, own, against, rival))
         with tracking.translated("record the decision"):
             _record(client, name, number, record, decision)
@@ -147,13 +106,13 @@ def _new(folder: Path) -> Path:
     return folder
 
 
-def _score_candidate(
-    uri: str, images: TestImages, settings: GateSettings, folder: Path
-) -> tuple[Scores, list[Check]]:
+def _score_candidate(uri: str, images: TestImages, gate: Gate, folder: Path) -> tuple[Scores, list[Check]]:
     """Answers to the test images, and the checks of behaviour, from one process."""
-    wanted = {name: least for name, least in settings.behaviour.items() if least is not None}
-    step = max(1, len(images.files) // settings.behaviour_images)
-    chosen = range(0, len(images.files), step)[: settings.behaviour_images] if wanted else range(0)
+    wanted: dict[str, float] = {
+        name: least for name in behaviour.CHANGES if (least := getattr(gate, name)) is not None
+    }
+    step = max(1, len(images.files) // gate.behaviour_images)
+    chosen = range(0, len(images.files), step)[: gate.behaviour_images] if wanted else range(0)
     changed: list[tuple[int, str, Path]] = []
     for index in chosen:
         own = folder / "changed" / str(index)
@@ -166,9 +125,10 @@ def _score_candidate(
         kept[name].append(label == scores.labels[index])
     checks = []
     for name, least in wanted.items():
-        rate = sum(kept[name]) / len(kept[name])
-        note = f"of {len(kept[name])} changed pictures keep their label"
-        checks.append(Check(name, passed_if(rate >= least), rate, f"at least {least:g}", note))
+        same, pictures = sum(kept[name]), len(kept[name])
+        rate = same / pictures
+        found = f"{same} of {pictures} changed pictures keep their label ({share(rate)})"
+        checks.append(Check(name, passed_if(rate >= least), rate, f"at least {share(least)}", found=found))
     return scores, checks
 
 
@@ -181,7 +141,7 @@ def _recalls(right: Flags, labels: list[str]) -> dict[str, float]:
     return {name: float(right[names == name].mean()) for name in sorted(set(labels))}
 
 
-def _thresholds(images: TestImages, own: Scores, settings: GateSettings) -> list[Check]:
+def _thresholds(images: TestImages, own: Scores, wanted: Thresholds) -> list[Check]:
     right = _right(own, images)
     found = {
         "accuracy": float(right.mean()),
@@ -189,18 +149,18 @@ def _thresholds(images: TestImages, own: Scores, settings: GateSettings) -> list
     }
     return [
         Check(name, passed_if(found[name] >= least), found[name], f"at least {least:g}")
-        for name, least in settings.thresholds.items()
+        for name, least in wanted.model_dump().items()
     ]
 
 
 def _earlier(name: str, earlier: Earlier, left_out: int) -> Check:
-    """What the heads that a version was trained further from saw must be known, to leave it out."""
+    """Images that the heads before it in training saw must be known, so that they can be left out."""
     wanted = "all in the registry"
     if earlier.unknown:
-        note = f"head {earlier.unknown[:12]} is in no version: which images it saw is not known"
+        note = f"no version has head {earlier.unknown[:12]}, so the images that it saw are unknown"
         return Check(name, "inconclusive", None, wanted, note)
     note = f"{left_out} test images that they saw are left out"
-    return Check(name, "passed", float(earlier.heads), wanted, note)
+    return Check(name, "passed", float(earlier.heads), wanted, note, found=f"{earlier.heads} known")
 
 
 def _against(
@@ -208,17 +168,21 @@ def _against(
     own: Scores,
     champion: Record,
     earlier: set[str],
-    settings: GateSettings,
+    wanted: Requirements,
     say: Callable[[str], object],
 ) -> tuple[list[Check], float | None]:
-    """Both on the images that the champion and its earlier heads never saw; its accuracy there."""
+    """Both versions on the images that the champion and its earlier heads never saw.
+
+    Returns:
+        The checks, and the champion's accuracy there; None if it was not measured.
+    """
     seen = seen_by(champion) | earlier
     unseen = [index for index, pixels in enumerate(images.pixels) if pixels not in seen]
     right = _right(own, images)
-    if len(unseen) < settings.margins.min_images:  # its answers would decide nothing
+    if len(unseen) < wanted.gate.min_images:  # its answers would decide nothing
         nothing = np.zeros(len(unseen), np.bool_)
         labels = [images.labels[index] for index in unseen]
-        return compare(labels, nothing, nothing, settings.margins), None
+        return compare(labels, nothing, nothing, wanted.gate), None
     try:
         theirs = score(champion.name, [images.files[index] for index in unseen])
     except UnreachableError:
@@ -234,31 +198,33 @@ def _against(
     ]
     labels = [images.labels[index] for index, _ in pairs]
     rival = np.array([label == images.labels[index] for index, label in pairs], dtype=np.bool_)
-    checks = compare(labels, right[[index for index, _ in pairs]], rival, settings.margins)
+    checks = compare(labels, right[[index for index, _ in pairs]], rival, wanted.gate)
     new = {
         name: recall for name, recall in _recalls(right, images.labels).items() if name not in theirs.classes
     }
     if new:
-        checks.append(_new_classes(new, settings.thresholds["balanced_accuracy"]))
+        checks.append(_new_classes(new, wanted.thresholds.balanced_accuracy))
     return checks, float(rival.mean()) if len(rival) else None
 
 
 def _new_classes(recalls: Mapping[str, float], least: float) -> Check:
-    """Classes that the champion lacks: each must meet what is wanted of all on average."""
+    """Classes that the champion lacks: each must reach the threshold of their mean."""
     worst = min(recalls, key=lambda name: recalls[name])
     low = [name for name in recalls if recalls[name] < least]
-    note = ", ".join(f"{name} {recalls[name]:.3f}" for name in (low or [worst])[:5])
-    wanted = f"each at least {least:g}"
-    return Check("new_classes", passed_if(not low), recalls[worst], wanted, f"{note}, new classes")
+    found = "recall of " + ", ".join(f"{name} {share(recalls[name])}" for name in (low or [worst])[:5])
+    wanted = f"each at least {share(least)}"
+    return Check("new_classes", passed_if(not low), recalls[worst], wanted, found=found)
 
 
-def _limits(own: Scores, settings: GateSettings) -> list[Check]:
+def _limits(own: Scores, gate: Gate) -> list[Check]:
     assert own.milliseconds is not None
     return [
-        Check(name, passed_if(found <= most), found, f"at most {most:g}")
-        for name, found, most in (
-            ("latency_ms", own.milliseconds, settings.max_latency_ms),
-            ("size_mb", own.megabytes, settings.max_size_mb),
+        Check(
+            name, passed_if(figure <= most), figure, f"at most {most:g} {unit}", found=f"{figure:.3g} {unit}"
+        )
+        for name, figure, most, unit in (
+            ("latency_ms", own.milliseconds, gate.max_latency_ms, "ms"),
+            ("size_mb", own.megabytes, gate.max_size_mb, "MB"),
         )
     ]
 
@@ -266,10 +232,12 @@ def _limits(own: Scores, settings: GateSettings) -> list[Check]:
 def _summary(images: TestImages, own: Scores, against: str | None, rival: float | None) -> str:
     right = _right(own, images)
     bounds = wilson(int(right.sum()), len(right), INTERVAL)
-    told = f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) on {len(right)} test images"
+    own_accuracy = (
+        f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) on {len(right)} test images"
+    )
     if against is None:
-        return f"{told}, no other version is champion"
-    return f"{told}, champion {against}: {'not comparable' if rival is None else f'{rival:.3f}'}"
+        return f"{own_accuracy}, no other version is champion"
+    return f"{own_accuracy}, champion {against}: {'not comparable' if rival is None else f'{rival:.3f}'}"
 
 
 def _record(client: MlflowClient, name: str, number: str, record: Record, decision: Decision) -> None:
@@ -280,8 +248,7 @@ def _record(client: MlflowClient, name: str, number: str, record: Record, decisi
     metrics = [Metric(key, value, now, 0) for key, value in figures.items() if value is not None]
     client.log_batch(record.run_id, metrics=metrics)
     client.log_text(record.run_id, json.dumps(decision.as_dict(), indent=2), f"{FOLDER}/{FIGURES}")
-    told = "; ".join(map(_short, decision.checks))
-    client.set_model_version_tag(name, number, CHECKS_TAG, told)
+    client.set_model_version_tag(name, number, CHECKS_TAG, "; ".join(map(_short, decision.checks)))
     client.set_model_version_tag(name, number, "compared_with", decision.champion or "none")
     client.update_model_version(name, number, card.as_markdown(record, decision))
     client.set_model_version_tag(name, number, GATE_TAG, decision.verdict)

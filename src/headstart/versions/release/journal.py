@@ -1,4 +1,4 @@
-"""The journal: changes of `champion`, one MLflow run an entry, each with the digest of the one before."""
+"""The journal: changes of `champion`, one MLflow run per entry, each with the digest of the one before."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mlflow.entities import Param, Run
 from mlflow.tracking import MlflowClient
 
+from headstart.ground.markdown import cell
 from headstart.versions.registry import tracking
 
 EXPERIMENT = "headstart-journal"
@@ -20,6 +21,7 @@ ABANDONED_SECONDS = 60.0  # a writer that was killed
 HEADING = "## Changes of champion"
 UNKNOWN = "by hand, unknown"
 SHOWN = 10  # entries on the model's page
+LONGEST_CELL = 200
 LONGEST = 1500  # characters of a reason: MLflow takes 6000 of an entry
 
 Kind = Literal["promotion", "rollback", "removal", "refusal", "found"]
@@ -27,7 +29,7 @@ Kind = Literal["promotion", "rollback", "removal", "refusal", "found"]
 
 @dataclass(frozen=True)
 class Change:
-    """What happened to the alias.
+    """A change of the alias.
 
     Attributes:
         kind: `refusal`: a promotion that was put back, so that `after` is the champion that stays; `found`:
@@ -52,7 +54,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Entry:
-    """A change with its place: `previous` is the digest of the entry before, "" for the first."""
+    """A change with its place; `previous` is the digest of the entry before, "" for the first."""
 
     number: int
     when: str
@@ -68,7 +70,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Journal:
-    """Entries of one model in order, and what is wrong with them: nothing, unless somebody changed them."""
+    """Entries of one model in order; `faults` is empty unless someone tampered with them."""
 
     entries: tuple[Entry, ...]
     faults: tuple[str, ...]
@@ -79,16 +81,16 @@ class Journal:
 
 
 def read(client: MlflowClient, name: str) -> Journal:
-    """All entries of a model; those that were changed or removed are told as faults."""
+    """All entries of a model; those that were changed or removed are reported as faults."""
     entries = [entry for entry, _ in _stored(client, name)]
     return Journal(tuple(entries), tuple(_faults(entries, _last(client, name))))
 
 
 def append(client: MlflowClient, name: str, change: Change) -> Entry:
-    """Write the next entry, and the model's page. Of two that write at once one goes behind the other.
+    """Write the next entry, and the model's page. Of two concurrent writers, one waits for the other.
 
-    An entry counts once its run is FINISHED. Before that its writer looks who else has its number: it goes
-    on when it is alone, withdraws when another is finished or has the lower run id, and else waits for the
+    An entry counts once its run is FINISHED. Before that, its writer checks whether others use its number:
+    alone, it finishes; if another is finished or has the lower run id, it withdraws; else it waits for the
     other to withdraw.
     """
     while True:
@@ -100,17 +102,17 @@ def append(client: MlflowClient, name: str, change: Change) -> Entry:
             break
         client.delete_run(run_id)
         time.sleep(WAIT_SECONDS)
-    _tell_last(client, name)
+    _show_last(client, name)
     return entry
 
 
-def _tell_last(client: MlflowClient, name: str) -> None:
-    """The model's tag and page; once more where another entry came meanwhile."""
-    told: list[Entry] = []
-    while told != (entries := [entry for entry, _ in _stored(client, name)]):
-        told = entries
-        client.set_registered_model_tag(name, LAST_TAG, f"{told[-1].number} {told[-1].digest()}")
-        _show(client, name, told)
+def _show_last(client: MlflowClient, name: str) -> None:
+    """The model's tag and page; repeated if another entry was written meanwhile."""
+    shown: list[Entry] = []
+    while shown != (entries := [entry for entry, _ in _stored(client, name)]):
+        shown = entries
+        client.set_registered_model_tag(name, LAST_TAG, f"{shown[-1].number} {shown[-1].digest()}")
+        _show(client, name, shown)
 
 
 def as_text(name: str, journal: Journal) -> str:
@@ -134,13 +136,13 @@ def _canonical(entry: dict[str, Any]) -> str:
 
 
 def _last(client: MlflowClient, name: str) -> tuple[int, str]:
-    """Number and digest of the entry that was the last one when it was written; 0 and "" before the first."""
+    """Number and digest of the last entry, as recorded when it was written; 0 and "" before the first."""
     number, _, digest = client.get_registered_model(name).tags.get(LAST_TAG, "0 ").partition(" ")
     return int(number), digest
 
 
 def _next(entries: list[Entry], change: Change, last: tuple[int, str]) -> Entry:
-    """Behind the last entry that there ever was: the number of one that was removed is not given again."""
+    """The entry after the last one ever written: the number of a removed one is not reused."""
     cut = {key: getattr(change, key)[:LONGEST] for key in ("who", "why", "gate", "override")}
     short = Change(**{**asdict(change), **cut})
     when = datetime.now(UTC).isoformat(timespec="seconds")
@@ -154,7 +156,7 @@ def _write(client: MlflowClient, name: str, entry: Entry) -> str:
     tags = {
         MODEL_TAG: name,
         NUMBER_TAG: str(entry.number),
-        "mlflow.runName": f"{name} {entry.number}: {_told(entry.change)}",
+        "mlflow.runName": f"{name} {entry.number}: {_words(entry.change)}",
     }
     run = client.create_run(tracking.experiment_id(client, EXPERIMENT), tags=tags)
     client.log_batch(run.info.run_id, params=[Param(PARAM, _canonical(entry.as_dict()))])
@@ -225,7 +227,7 @@ def _faults(entries: list[Entry], last: tuple[int, str]) -> list[str]:
     return faults
 
 
-def _told(change: Change) -> str:
+def _words(change: Change) -> str:
     if change.kind == "refusal":
         return f"{change.refused} refused, {change.after or 'none'} stays"
     return f"{change.before or 'none'} -> {change.after or 'none'}"
@@ -235,12 +237,12 @@ def _row(entry: Entry) -> tuple[str, str, str, str, str, str]:
     change = entry.change
     verdict = f"{change.verdict}, overridden" if change.override else change.verdict
     why = "; ".join(filter(None, (change.why, change.override, change.gate)))
-    told = f"{_told(change)} ({change.kind})"
-    return (str(entry.number), entry.when[:19].replace("T", " "), told, change.who, verdict, why)
+    words = f"{_words(change)} ({change.kind})"
+    return (str(entry.number), entry.when[:19].replace("T", " "), words, change.who, verdict, why)
 
 
 def _show(client: MlflowClient, name: str, entries: list[Entry]) -> None:
-    """The last entries on the model's page, below what stands there."""
+    """Show the last entries on the model's page, below its own text."""
     text = (client.get_registered_model(name).description or "").partition(HEADING)[0].rstrip()
     client.update_registered_model(name, f"{text}\n\n{HEADING}\n\n{_as_markdown(client, name, entries)}\n")
 
@@ -249,7 +251,7 @@ def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
     is_shared = tracking.is_shared()
     lines = ["| | when (UTC) | change | who | gate | why |", "|---|---|---|---|---|---|"]
     for entry in reversed(entries[-SHOWN:]):
-        cells = [_cell(cell) for cell in _row(entry)]
+        cells = [cell(text, LONGEST_CELL) for text in _row(entry)]
         version = entry.change.refused or entry.change.after or entry.change.before
         if is_shared and version:
             cells[2] = f"[{cells[2]}]({tracking.page(f'models/{name}/versions/{version}')})"
@@ -260,8 +262,3 @@ def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
     return "\n".join(
         [*lines, "", f"Every entry, {len(entries)} so far: `headstart history {name}`, {place}."]
     )
-
-
-def _cell(text: str) -> str:
-    short = text if len(text) <= 200 else f"{text[:197]}..."
-    return short.replace("|", "\\|").replace("\n", " ")

@@ -6,6 +6,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from headstart.ground import paths
+from headstart.ground.markdown import cell
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.versions import Registered
 
@@ -14,13 +15,13 @@ PAGES = {"index": "summary", "files": "each file", "set": "the whole set"}  # of
 
 
 def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
-    """What came of a flow run, metrics of version and champion, images a class, and links to MLflow's pages.
+    """Outcome of a flow run: metrics of version and champion, images per class, links to MLflow's pages.
 
     The champion's figures are those of its own test images.
 
     Args:
-        data: what was brought from `data.source`, in words.
-        is_unchanged: nothing was made, since the version holds what would be made.
+        data: the images taken from `data.source`, in words.
+        is_unchanged: no stage ran, since the version holds the same results.
     """
     name, number = registered.name, registered.version
     client = tracking.connect()
@@ -35,7 +36,7 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
 
 
 def page_of(name: str, number: str) -> str:
-    """The address of a version's page; what `headstart lineage` takes where there is no server."""
+    """The address of a version's page; without a server, the URI that `headstart lineage` takes."""
     if not tracking.is_shared():
         return f"models:/{name}/{number}"
     tracking.connect()
@@ -43,7 +44,7 @@ def page_of(name: str, number: str) -> str:
 
 
 def has_current_pages() -> bool:
-    """Whether validation pages stand in the tree, and are of the validation that stands there too."""
+    """Whether the project has validation pages, and they belong to its validation.json."""
     index = paths.DATA_DOCS / "index.html"
     return index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime
 
@@ -116,12 +117,12 @@ def _data(client: MlflowClient, version: ModelVersion) -> list[str]:
     splits = list(dict.fromkeys(split for own in counts.values() for split in own))
     lines = [f"| images | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
     for name, own in sorted(counts.items()):
-        lines.append(f"| {name} | {' | '.join(str(own.get(split, 0)) for split in splits)} |")
+        lines.append(f"| {cell(name)} | {' | '.join(str(own.get(split, 0)) for split in splits)} |")
     return lines
 
 
 def _links(client: MlflowClient, version: ModelVersion) -> list[str]:
-    """To MLflow's pages where it is a server; the commands that say more, everywhere."""
+    """Links to MLflow's pages if it is a server, and the commands to go further."""
     uri = f"models:/{version.name}/{version.version}"
     commands = [f"- What made it: `headstart lineage {uri}`", f"- Make it again: `headstart reproduce {uri}`"]
     if not tracking.is_shared():

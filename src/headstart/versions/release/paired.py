@@ -2,44 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.pipeline.evaluation.intervals import Interval
-from headstart.versions.release.decision import Check, Verdict
+from headstart.versions.release.decision import Check, Verdict, passed_if, share
+from headstart.versions.release.settings import Gate
 
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Margins:
-    """How much worse a candidate may be.
-
-    Attributes:
-        overall: of accuracy.
-        of_class: of the share of a class's images that are labelled right.
-        confidence: of the two-sided interval; 0.9 means that a worse model passes in one of twenty cases.
-        min_images: fewer shared images say nothing.
-        min_class_images: a class with fewer is named and not judged.
-    """
-
-    overall: float
-    of_class: float
-    confidence: float
-    min_images: int
-    min_class_images: int
 
 
 def difference(candidate: Flags, champion: Flags, confidence: float) -> tuple[float, Interval]:
     """Accuracy of the candidate less that of the champion, with its score interval.
 
-    An image counts only where one of the two alone is right: this is McNemar's test, asked for every
-    difference instead of 0. Unlike the percentile bootstrap, which lets a model that is worse by the margin
-    pass more often than stated (`bench/paired.py`), it keeps near its level with few images and says
-    something where none differs.
+    An image counts only if exactly one of the two is right: this is McNemar's test for every difference
+    instead of 0. Unlike the percentile bootstrap, which lets a model that is worse by the margin
+    pass more often than stated (`bench/paired.py`), it stays near its level with few images, and is
+    defined if none differs.
 
     Args:
         candidate, champion: bool [N], whether each image was labelled right.
@@ -67,57 +48,72 @@ def _score(images: int, gained: int, lost: int, gap: float) -> float:
 
 
 def _crossing(function: Callable[[float], float], inside: float, end: float) -> float:
-    """Where a function that is negative at `inside` becomes positive towards `end`."""
+    """The point at which a function, negative at `inside`, becomes positive towards `end`."""
     for _ in range(50):
         middle = (inside + end) / 2
         inside, end = (middle, end) if function(middle) < 0 else (inside, middle)
     return (inside + end) / 2
 
 
-def compare(labels: Sequence[str], candidate: Flags, champion: Flags, margins: Margins) -> list[Check]:
-    """Not worse overall, and in no class, by more than a margin.
+def compare(labels: Sequence[str], candidate: Flags, champion: Flags, gate: Gate) -> list[Check]:
+    """Not worse overall, nor in any class, by more than a margin.
 
-    Overall: failed where the measured difference is below the margin; inconclusive where it is not, but the
-    interval's lower end is: these images do not show that it is not worse.
+    Overall: failed if the measured difference is below the margin; inconclusive if only the lower end of the
+    interval is: these images do not show that the candidate is not worse.
     """
-    wanted = f"at least {-margins.overall:g}, its interval too"
-    if len(labels) < margins.min_images:
-        note = f"{len(labels)} images that the champion did not see, {margins.min_images} are needed"
+    wanted = f"the whole interval above {_worse(gate.margin)}"
+    if len(labels) < gate.min_images:
+        note = f"{len(labels)} images that the champion did not see, {gate.min_images} are needed"
         overall = Check("accuracy_difference", "inconclusive", None, wanted, note)
-        return [overall, Check("worst_class", "inconclusive", None, _class_wanted(margins), note)]
-    measured, interval = difference(candidate, champion, margins.confidence)
+        return [overall, Check("worst_class", "inconclusive", None, _class_wanted(gate), note)]
+    measured, interval = difference(candidate, champion, gate.confidence)
     note = f"on {len(labels)} images that the champion did not see"
     verdict: Verdict = "passed"
-    if measured < -margins.overall:
+    if measured < -gate.margin:
         verdict = "failed"
-    elif interval.low < -margins.overall:
+    elif interval.low < -gate.margin:
         verdict, note = "inconclusive", f"{note}: too few to show that it is not worse"
-    overall = Check("accuracy_difference", verdict, measured, wanted, note, interval.low, interval.high)
-    return [overall, _classes(labels, candidate, champion, margins)]
+    ends = f"{share(gate.confidence)} interval: {_points(interval.low)} to {_points(interval.high)}"
+    found = f"{_points(measured)} ({ends})"
+    low, high = interval.low, interval.high
+    overall = Check("accuracy_difference", verdict, measured, wanted, note, low, high, found)
+    return [overall, _classes(labels, candidate, champion, gate)]
 
 
-def _class_wanted(margins: Margins) -> str:
-    return f"no class below {-margins.of_class:g}"
+def _worse(margin: float) -> str:
+    return f"{100 * margin:.4g} points worse"
 
 
-def _classes(labels: Sequence[str], candidate: Flags, champion: Flags, margins: Margins) -> Check:
+def _points(gap: float) -> str:
+    """A difference of accuracies or recalls: `4.3 points worse`."""
+    rounded = round(100 * gap, 1)
+    if rounded == 0:
+        return "no difference"
+    return f"{abs(rounded):.1f} points {'worse' if rounded < 0 else 'better'}"
+
+
+def _class_wanted(gate: Gate) -> str:
+    return f"no class more than {_worse(gate.class_margin)}"
+
+
+def _classes(labels: Sequence[str], candidate: Flags, champion: Flags, gate: Gate) -> Check:
     names = np.asarray(labels, dtype=object)
     gaps, few = {}, []
     for name in sorted(set(labels)):
         own = names == name
-        if own.sum() < margins.min_class_images:
+        if own.sum() < gate.min_class_images:
             few.append(f"{name} ({own.sum()})")
             continue
         gaps[name] = float(candidate[own].mean() - champion[own].mean())
     aside = f"; too few images to judge {', '.join(few[:5])}" if few else ""
     aside += f" and {len(few) - 5} more classes" if len(few) > 5 else ""
-    wanted = _class_wanted(margins)
+    wanted = _class_wanted(gate)
     if not gaps:
-        note = f"no class has {margins.min_class_images} images{aside}"
+        note = f"no class has {gate.min_class_images} images{aside}"
         return Check("worst_class", "inconclusive", None, wanted, note)
     worst = min(gaps, key=lambda name: gaps[name])
-    below = [name for name in sorted(gaps, key=lambda name: gaps[name]) if gaps[name] < -margins.of_class]
-    named = below[:5] or [worst]
-    note = ", ".join(f"{name} {gaps[name]:+.3f}" for name in named)
-    note += f" and {len(below) - 5} more" if len(below) > 5 else ""
-    return Check("worst_class", "failed" if below else "passed", gaps[worst], wanted, note + aside)
+    below = [name for name in sorted(gaps, key=lambda name: gaps[name]) if gaps[name] < -gate.class_margin]
+    found = ", ".join(f"{name}: {_points(gaps[name])}" for name in below[:5] or [worst])
+    found += f" and {len(below) - 5} more" if len(below) > 5 else ""
+    note = aside.removeprefix("; ")
+    return Check("worst_class", passed_if(not below), gaps[worst], wanted, note, found=found)

@@ -12,10 +12,11 @@ from headstart.versions.registry.versions import CHAMPION, CHAMPION_TAG, Registe
 from headstart.versions.release import gate, journal
 from headstart.versions.release.decision import Decision
 from headstart.versions.release.journal import UNKNOWN, Change, Journal
+from headstart.versions.release.settings import Requirements
 
 BY, WHY, OVERRIDE, REFUSED = "promotion.by", "promotion.why", "promotion.override", "promotion.refused"
 LIMIT = 5000  # characters of a description that MLflow's database takes
-ROUNDS = 5  # changes while the gate ran
+ROUNDS = 5  # of judging, if the alias keeps changing meanwhile
 GUARD = "Headstart's guard"
 
 Say = Callable[[str], object]
@@ -23,7 +24,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a look at the alias of model `name` ended with; `change` is None where nothing had happened."""
+    """Result of comparing the alias with the journal; `change` is None if they already agreed."""
 
     name: str
     champion: str | None
@@ -36,10 +37,10 @@ class Outcome:
 
 
 def settle(registered: Registered, decision: Decision) -> Registered:
-    """Make a version that passed the `challenger`, and the `champion` too where there is none.
+    """Make a version that passed the `challenger`, and the `champion` too if there is none.
 
     Args:
-        registered: a version whose aliases were not settled before.
+        registered: a version whose aliases are not settled yet.
 
     Raises:
         TrackingError: MLflow is out of reach or refuses.
@@ -63,7 +64,7 @@ def settle(registered: Registered, decision: Decision) -> Registered:
 
 
 def promote(
-    name: str, number: str, settings: gate.GateSettings, who: str, why: str, override: str | None, say: Say
+    name: str, number: str, wanted: Requirements, who: str, why: str, override: str | None, say: Say
 ) -> Outcome:
     """Make a version champion after the gate.
 
@@ -75,7 +76,7 @@ def promote(
         known, seen = journal.read(client, name).champion, versions.champion(client, name)
     if known == seen == number:
         return Outcome(name, number, None, f"{name}: version {number} is champion already")
-    verdict, sentence = _judge(name, number, settings, known, say)
+    verdict, sentence = _judge(name, number, wanted, known, say)
     if verdict != "passed" and not override:
         raise HeadstartError(
             f"{name} version {number} does not pass the gate and stays as it is: {sentence}. To promote "
@@ -109,15 +110,15 @@ def rollback(name: str, who: str, why: str) -> Outcome:
     return _change(client, name, Change("rollback", known.champion, target, who, why))
 
 
-def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
+def reconcile(name: str, wanted: Requirements, say: Say) -> Outcome:
     """Judge and record what happened to the alias since the journal's last entry.
 
-    A version that does not pass, and has no recorded override, is put back. When the alias changes while the
-    gate runs, the newest change counts. Nothing happens where alias and journal agree, or where no model
+    If the version does not pass and has no recorded override, the alias is put back. If the alias changes
+    while the gate runs, the newest change counts. Nothing happens if alias and journal agree, or if no model
     of this name is registered (yet).
 
     Raises:
-        UnreachableError: a server is out of reach; the next look does it.
+        UnreachableError: a server is out of reach; the next check makes up for it.
     """
     client = tracking.connect()
     for _ in range(ROUNDS):
@@ -131,8 +132,8 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
         if seen is None or (not known.entries and CHAMPION_TAG in tags):
             return _accept(client, name, _unjudged(known, seen), seen)
         say(f"{name}: champion was {_words(known.champion)} and is {_words(seen)}: judged now")
-        verdict, sentence = _judge(name, seen, settings, known.champion, say)
-        with tracking.translated("look at the alias again"):
+        verdict, sentence = _judge(name, seen, wanted, known.champion, say)
+        with tracking.translated("read the alias again"):
             again = journal.read(client, name)
             if versions.champion(client, name) != seen or again.entries != known.entries:
                 say(f"{name}: champion changed again meanwhile")
@@ -148,15 +149,13 @@ def reconcile(name: str, settings: gate.GateSettings, say: Say) -> Outcome:
     raise TrackingError(f"{name}: champion changed {ROUNDS} times while it was judged; run it again")
 
 
-def _judge(
-    name: str, number: str, settings: gate.GateSettings, rival: str | None, say: Say
-) -> tuple[str, str]:
-    """Verdict and sentence; a version that cannot be judged does not pass."""
+def _judge(name: str, number: str, wanted: Requirements, rival: str | None, say: Say) -> tuple[str, str]:
+    """Verdict and sentence; a version that cannot be judged has failed."""
     client = tracking.connect()
     with tracking.translated("look up the champion before"):
         rival = rival if rival is not None and _exists(client, name, rival) else None
     try:  # the alias may be on this very version: without a rival that means no comparison
-        decision = gate.check(name, number, settings, champion=rival or number, say=say)
+        decision = gate.check(name, number, wanted, champion=rival or number, say=say)
     except UnreachableError:
         raise
     except HeadstartError as error:
@@ -167,7 +166,7 @@ def _judge(
 
 
 def _change(client: MlflowClient, name: str, change: Change) -> Outcome:
-    """Alias and journal. The tags come first, so that a guard that looks in between knows who and why."""
+    """Set alias and journal. The tags come first, so that a guard that runs in between knows who and why."""
     assert change.after is not None
     override = change.override or ("rollback" if change.kind == "rollback" else "")
     with tracking.translated(f"set {CHAMPION}"):
@@ -179,7 +178,7 @@ def _change(client: MlflowClient, name: str, change: Change) -> Outcome:
 
 
 def _accept(client: MlflowClient, name: str, change: Change, champion: str | None) -> Outcome:
-    """Record a change that stands. Its tags have served: they say nothing of the next change."""
+    """Record a change that stands. Its tags are removed: they must not count for the next change."""
     with tracking.translated("write the journal"):
         if journal.read(client, name).champion != change.after:
             journal.append(client, name, change)
@@ -200,7 +199,7 @@ def _put_back(
     verdict: str,
     sentence: str,
 ) -> Outcome:
-    """The entry comes first: when killed before the alias is set, the next look finds them differ."""
+    """The entry comes first: after a kill before the alias is set, the next check finds that they differ."""
     with tracking.translated("put the alias back"):
         target = before if before is not None and _exists(client, name, before) else None
         change = Change(
@@ -212,26 +211,26 @@ def _put_back(
                 client.delete_registered_model_alias(name, CHAMPION)
             else:
                 client.set_registered_model_alias(name, CHAMPION, target)
-        told = f"Promotion refused by {GUARD}: champion is {_words(target)} again. {sentence}"
-        _tell(client, name, tried, told)
-    return Outcome(name, target, change, f"{name} version {tried}: {told}")
+        refusal = f"Promotion refused by {GUARD}: champion is {_words(target)} again. {sentence}"
+        _show_refusal(client, name, tried, refusal)
+    return Outcome(name, target, change, f"{name} version {tried}: {refusal}")
 
 
-def _tell(client: MlflowClient, name: str, number: str, told: str) -> None:
-    """On the version's page: a tag, and a paragraph below the first line of its description."""
-    client.set_model_version_tag(name, number, REFUSED, told[:1000])
+def _show_refusal(client: MlflowClient, name: str, number: str, refusal: str) -> None:
+    """Show it on the version's page: a tag, and a paragraph below the first line of its description."""
+    client.set_model_version_tag(name, number, REFUSED, refusal[:1000])
     _clear(client, name, number, (BY, WHY))
     first, _, rest = (client.get_model_version(name, number).description or "").partition("\n")
     how = (
         f"Set the tag `{OVERRIDE}` to a reason before the alias, or use `headstart promote "
         f"models:/{name}/{number} --override REASON`, to promote it all the same."
     )
-    text = f"{first}\n\n**{told[:1500]}**\n\n{how}\n{rest}"
+    text = f"{first}\n\n**{refusal[:1500]}**\n\n{how}\n{rest}"
     client.update_model_version(name, number, text[:LIMIT])
 
 
 def _record_unseen(client: MlflowClient, name: str) -> Journal:
-    """The journal, after a change that nobody judged is written down as what was seen."""
+    """The journal, completed by a change that nobody judged."""
     known, seen = journal.read(client, name), versions.champion(client, name)
     if known.champion != seen:
         journal.append(client, name, _unjudged(known, seen))
@@ -246,7 +245,7 @@ def _unjudged(known: Journal, seen: str | None) -> Change:
 
 
 def _champion_before(known: Journal) -> str | None:
-    """A rollback takes back one promotion, and the next one the promotion before that."""
+    """The version to roll back to: each rollback takes back one promotion more."""
     stack: list[str] = []
     for entry in known.entries:
         after = entry.change.after

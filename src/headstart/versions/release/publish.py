@@ -10,7 +10,7 @@ from headstart.versions.registry import tracking
 from headstart.versions.registry.versions import Registered
 from headstart.versions.release import gate, promotion, registration
 from headstart.versions.release.decision import Decision
-from headstart.versions.release.settings import Gate, Register
+from headstart.versions.release.settings import Gate, Register, Requirements
 
 Say = Callable[[str], object]
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -42,43 +42,46 @@ def publish(
 
     Args:
         params: the whole of params.yaml, for the record.
-        say: takes a line of progress.
+        say: called with each step as it starts, and with what it gave.
         run_id: the MLflow run to record in; without it one is opened, and FAILED with the reason if no
             version comes of it.
-        step: wraps each step, as a Prefect task say.
+        step: wraps each step, for example as a Prefect task.
 
     Raises:
         LineageError: the results are out of date, or the DVC remote lacks some of them.
         TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
     """
     step(push_results)(say)
-    registered = step(register_model)(register, params, run_id)
+    registered = step(register_model)(register, params, run_id, say)
     if run_id is None and registered.is_new:
         say(keeping.keep_run(registered.run_id))
     decision = None
     if not registered.is_settled:
-        decision = step(judge_version)(registered, judged_by, register, say)
+        decision = step(judge_version)(registered, Requirements(register.thresholds, judged_by), say)
         registered = step(set_aliases)(registered, decision)
-        tracking.forget_failure(registered.run_id)
+    tracking.forget_failure(registered.run_id)
     return Published(registered, decision)
 
 
 def push_results(say: Say) -> None:
     """Send data, outs and the run-cache to the DVC remote: a version must be made again without this host."""
     if not repository.stale():  # else registration reports what is out of date
-        say(f"dvc push: {repository.push()}")
+        remote = repository.Remote.default()
+        say(f"sending data and results to the DVC remote {remote.name!r}")
+        say(f"dvc push: {remote.push()}")
 
 
-def register_model(register: Register, params: Mapping[str, Any], run_id: str | None) -> Registered:
+def register_model(register: Register, params: Mapping[str, Any], run_id: str | None, say: Say) -> Registered:
     """Register the results; the same results are registered once."""
+    say(f"registering the results as {register.model}")
     return registration.register(
         register.model, register.experiment, params, register.package, register.dirty, run_id=run_id
     )
 
 
-def judge_version(registered: Registered, judged_by: Gate, register: Register, say: Say) -> Decision:
+def judge_version(registered: Registered, wanted: Requirements, say: Say) -> Decision:
     """The gate: a new version against thresholds, the champion, changed pictures and limits."""
-    return gate.judge(registered.name, registered.version, judged_by, register.thresholds, say)
+    return gate.judge(registered.name, registered.version, wanted, say)
 
 
 def set_aliases(registered: Registered, decision: Decision) -> Registered:

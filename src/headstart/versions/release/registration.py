@@ -66,8 +66,8 @@ def register(
             reason if no version comes of it.
 
     Raises:
-        LineageError: the results are not those of the tree's code, data and params; the DVC remote lacks some
-            of them; or there are uncommitted changes and `dirty` refuses them.
+        LineageError: the results are not those of the tree's code, data and params; or there are uncommitted
+            changes and `dirty` refuses them.
         TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
     """
     commit = repository.current_commit()
@@ -87,7 +87,6 @@ def register(
         found = versions.find(client, name, digest)
         is_new = found is None
         if found is None:
-            _check_remote()
             with _run(client, experiment, run_id) as opened:
                 found = _record(client, name, opened, digest, commit, params, package)
         elif run_id is not None:
@@ -112,13 +111,6 @@ def _run(client: MlflowClient, experiment: str, given: str | None) -> Iterator[s
             tracking.end_run(opened, failed=f"{type(error).__name__}: {error}")
         raise
     client.set_terminated(opened, "FINISHED")
-
-
-def _check_remote() -> None:
-    if lacking := repository.missing_on_remote():
-        raise LineageError(
-            f"the version could not be made again elsewhere: {repository.describe_missing(lacking)}"
-        )
 
 
 def _record(
