@@ -68,7 +68,7 @@ def test_predict_reads_files_folders_and_patterns(trained: Path, say: Callable[.
     lines = out.splitlines()
     assert len(lines) == 24 + 10 + 2
     assert lines[0].split()[:2] == ["data/dark/000.png", "dark"]
-    assert "params.yaml         cannot be read: cannot be decoded: no image format" in lines[-2]
+    assert "params.yaml         cannot be read: cannot be decoded: not an image format" in lines[-2]
     assert "missing.png         cannot be read: No such file" in lines[-1]
     assert "model: artifacts/head.safetensors, head " in err
 
