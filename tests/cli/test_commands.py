@@ -116,7 +116,7 @@ def test_a_network_that_does_not_fit_is_an_error_before_any_work(
     draw_images(tree / "data", {"a": 1, "b": 1, "c": 1})
     for replace, message in [
         ({"classifier.9": "relu"}, "there is no layer 'classifier.9'; did you mean"),
-        ({"classifier.1": {"linear": 2}}, "expected 3, one a class (a, b, c)"),
+        ({"classifier.1": {"linear": 2}}, "expected 3, one per class (a, b, c)"),
     ]:
         edit_params(tree, **{"model.replace": replace})
         with pytest.raises(SystemExit) as stopped:
