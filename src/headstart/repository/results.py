@@ -1,4 +1,4 @@
-"""DVC's view of the tree: what is up to date, what it is known by, and what the remote holds."""
+"""DVC's view of the tree: its state, the digests it goes by, and the contents of the remote."""
 
 import hashlib
 import json
@@ -18,34 +18,34 @@ DATA = Path("data.dvc")
 
 
 def stage_names() -> list[str]:
-    """The stages of dvc.yaml, in the order they are written there, which is the order they run."""
+    """The stages in the order of dvc.yaml, which is the order they run in."""
     return list(read_yaml(PIPELINE)["stages"])
 
 
 def versioned_files() -> list[Path]:
-    """The .dvc files of the tree: data.dvc, and that of an earlier head to start from."""
+    """The .dvc files of the tree: data.dvc, and the one of an earlier head to start from."""
     return [path for path in (DATA, *sorted(Path("artifacts").glob("*.dvc"))) if path.exists()]
 
 
 def stale() -> dict[str, Any]:
-    """What `dvc status` finds changed, by stage or .dvc file; empty where all is up to date."""
+    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date."""
     return _status()
 
 
 def missing_on_remote() -> dict[str, str]:
-    """Data and outs that the default DVC remote lacks: path to its digest or what DVC says of it.
+    """Data and outs that the default DVC remote lacks, by path, with their digest or DVC's status.
 
-    DVC remembers what it once saw on a remote, and takes a folder as complete where its list of files is
-    there. Here it is asked without that memory, and every file of a folder is looked for; on a remote that
-    keeps versions itself (`version_aware`), where digests are no names, DVC's answer is all there is.
+    DVC remembers what it once saw on a remote, and considers a folder complete if the list of its files
+    is there. This asks DVC without that memory, and checks every file of a folder. A remote that keeps
+    versions itself (`version_aware`) does not name files by digest; there, DVC's answer has to do.
 
     Raises:
-        RemoteUnreachable: it is out of reach.
-        LineageError: no remote.
+        RemoteUnreachable: the remote cannot be reached.
+        LineageError: there is no default remote.
     """
     with TemporaryDirectory() as empty:
         found = _status("--cloud", env={"DVC_SITE_CACHE_DIR": empty})
-    gone_here = "deleted"  # from the cache alone
+    gone_here = "deleted"  # from the cache only
     lacking = {path: state for path, state in found.items() if state != gone_here}
     if lacking or _keeps_versions() or not (wanted := _files_of_folders()):
         return lacking
@@ -55,19 +55,19 @@ def missing_on_remote() -> dict[str, str]:
 
 
 def push() -> str:
-    """Send data, outs and the run-cache to the DVC remote, and check that it has them.
+    """Push data, outs and the run-cache to the DVC remote, and check that it has them.
 
     Returns:
-        What DVC says, such as `12 files pushed`.
+        DVC's summary, such as `12 files pushed`.
 
     Raises:
-        RemoteUnreachable: it cannot be written now.
-        LineageError: no remote, or something is neither there nor in the cache.
+        RemoteUnreachable: the remote cannot be written to now.
+        LineageError: there is no default remote, or something is neither there nor in the cache.
     """
     default_remote()
     said = dvc("push", "--run-cache", *_targets(), asks_remote=True).strip().splitlines()
     if missing_on_remote():
-        with TemporaryDirectory() as empty:  # it was there once, and DVC remembers that
+        with TemporaryDirectory() as empty:  # the remote had it once, and DVC remembers that
             anew = {"DVC_SITE_CACHE_DIR": empty}
             said = dvc("push", "--run-cache", *_targets(), env=anew, asks_remote=True).splitlines()
     if lacking := missing_on_remote():
@@ -76,18 +76,18 @@ def push() -> str:
 
 
 def describe_missing(lacking: Mapping[str, str]) -> str:
-    """What the remote lacks, and what to do about it."""
+    """Describe what the remote lacks and what to do about it."""
     first = ", ".join(f"{path} ({state})" for path, state in list(lacking.items())[:5])
     more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
     return (
-        f"DVC remote {default_remote()!r} lacks {first}{more}. What the cache holds, `dvc push` sends; "
-        "what it does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent "
-        "again once the folder's list, the `.dir` file of its digest, is deleted on the remote"
+        f"DVC remote {default_remote()!r} lacks {first}{more}. `dvc push` sends what the cache holds; "
+        "`dvc repro --force` or `dvc add` recreates what it does not; a file of a folder is sent again once "
+        "the folder's list, the `.dir` file of its digest, is deleted on the remote"
     )
 
 
 def default_remote() -> str:
-    """The name of the DVC remote that is used where none is named.
+    """The name of the default DVC remote.
 
     Raises:
         LineageError: there is none.
@@ -106,7 +106,7 @@ def _keeps_versions() -> bool:
 
 
 def _settings() -> dict[str, str]:
-    """DVC's configuration; a later level, such as this clone's own, has precedence."""
+    """DVC's configuration; later levels, such as this clone's own, take precedence."""
     return dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
 
 
@@ -115,7 +115,7 @@ def _address() -> str:
 
 
 def _files_of_folders() -> dict[str, str]:
-    """Path to MD5 of every file in a folder that DVC versions, by the lists in its cache or remote."""
+    """MD5 by path of every file in a folder that DVC versions, from the lists in its cache or remote."""
     folders = {
         out["path"]: out["md5"]
         for path in versioned_files()
@@ -136,7 +136,7 @@ def _files_of_folders() -> dict[str, str]:
 
 
 def _targets() -> list[str]:
-    """All that the tree versions; without a name DVC walks the whole folder for it."""
+    """Everything that the tree versions; without names, DVC would walk the whole folder to find it."""
     return [*(str(path) for path in versioned_files()), *stage_names()]
 
 
@@ -150,7 +150,7 @@ def lock_digest() -> str:
 
 
 def digest_of(lock: Mapping[str, Any]) -> str:
-    """The digest of what a dvc.lock holds: `lock_digest` of a file that was read."""
+    """The `lock_digest` of a dvc.lock that has already been read."""
     kept = {
         name: {part: stage.get(part) for part in ("deps", "params", "outs")}
         for name, stage in lock["stages"].items()
@@ -159,12 +159,12 @@ def digest_of(lock: Mapping[str, Any]) -> str:
 
 
 def data_version() -> str:
-    """The digest that DVC knows the data by: the `md5` in data.dvc."""
+    """The digest by which DVC knows the data: the `md5` in data.dvc."""
     return str(read_yaml(DATA)["outs"][0]["md5"])
 
 
 def cache_data() -> None:
-    """Put the data that stands in the tree into DVC's cache, under the digest that data.dvc names."""
+    """Put the data in the tree into DVC's cache, under the digest that data.dvc names."""
     dvc("commit", "--quiet", str(DATA))
 
 
@@ -174,10 +174,10 @@ def add(path: Path) -> None:
 
 
 def push_data() -> None:
-    """Send the data that data.dvc names to the DVC remote.
+    """Push the data that data.dvc names to the DVC remote.
 
     Raises:
-        RemoteUnreachable: it cannot be written.
+        RemoteUnreachable: the remote cannot be written to.
     """
     dvc("push", str(DATA), asks_remote=True)
 
@@ -186,17 +186,17 @@ def pull_data() -> None:
     """Fetch the data that data.dvc names from the DVC remote.
 
     Raises:
-        RemoteUnreachable: it does not answer.
-        LineageError: no remote, or it does not hold the data.
+        RemoteUnreachable: the remote does not answer.
+        LineageError: there is no remote, or it does not hold the data.
     """
     dvc("pull", str(DATA), asks_remote=True)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of DVC.
+    """Read one of DVC's YAML files.
 
     Raises:
-        LineageError: it is not there.
+        LineageError: the file does not exist.
     """
     try:
         document: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
