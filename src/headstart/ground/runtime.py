@@ -41,8 +41,8 @@ def accelerators() -> list[str]:
 def images_at_once(batch_size: int) -> int:
     """How many images go through the convolutions together.
 
-    Few on a processor, so that their maps stay in its caches (`bench/backbone.py` measures it); the
-    whole batch on an accelerator.
+    A few on a CPU, so that their maps stay in its caches (`bench/backbone.py` measures it); the whole
+    batch on an accelerator.
     """
     return batch_size if torch.cuda.is_available() else min(batch_size, CPU_IMAGES)
 

@@ -13,7 +13,7 @@ LOOK_SECONDS = 1.0
 
 
 def started(pid: int) -> str:
-    """The system's start time of a process, "" if there is none. Ids alone do not do: they are reused."""
+    """Start time of a process as the system reports it, "" if it does not run; needed as ids are reused."""
     if Path("/proc/self/stat").exists():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

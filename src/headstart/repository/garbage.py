@@ -25,7 +25,7 @@ class Garbage:
     Attributes:
         cache, remote: digests of files; a folder's list of files ends in `.dir`.
         sizes: bytes by digest, for the files that the cache held.
-        kept: names of the refs and versions whose files were kept.
+        kept: names of the refs, versions and folders whose files are kept.
     """
 
     cache: tuple[str, ...]

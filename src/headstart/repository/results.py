@@ -81,7 +81,7 @@ def describe_missing(lacking: Mapping[str, str]) -> str:
     more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
     return (
         f"DVC remote {default_remote()!r} lacks {first}{more}. `dvc push` sends what the cache holds; "
-        "`dvc repro --force` or `dvc add` recreates what it does not; a file of a folder is sent again once "
+        "`dvc repro --force` or `dvc add` recreates the rest; a file of a folder is sent again once "
         "the folder's list, the `.dir` file of its digest, is deleted on the remote"
     )
 

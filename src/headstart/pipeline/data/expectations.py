@@ -233,7 +233,7 @@ def _plain(result: Row) -> Row:
         if raised["raised_exception"]:
             raise HeadstartError(
                 f"the expectation on {config['kwargs'].get('column')!r} could not be evaluated: "
-                f"{raised['exception_message']}; expected a manifest of the validate stage"
+                f"{raised['exception_message']}; expected a manifest from the validate stage"
             )
     kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
     kept = {key: config[key] for key in ("type", "description", "severity")}

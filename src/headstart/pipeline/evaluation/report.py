@@ -72,7 +72,7 @@ class Tile:
 
 
 def render_report(report: Report) -> str:
-    """Render the page as text for a UTF-8 file; no time, no host, nothing that is not in `report`.
+    """Render the page as text for a UTF-8 file; it shows only what is in `report`, no time and no host.
 
     It shows the 24 most confident mistakes and the first 200 excluded files.
     """

@@ -173,7 +173,7 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
 
 
 def check_size(network: Network, images: int, precision: Precision, max_gb: float) -> int:
-    """Compute the bytes that features of `images` images or views will take; 0 if the cut is the input.
+    """Compute how many bytes the features of `images` images or views take; 0 if the cut is the input.
 
     Raises:
         ParamsError: more than `max_gb` gigabytes (10^9 bytes).
