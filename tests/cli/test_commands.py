@@ -68,7 +68,7 @@ def test_predict_reads_files_folders_and_patterns(trained: Path, say: Callable[.
     lines = out.splitlines()
     assert len(lines) == 24 + 10 + 2
     assert lines[0].split()[:2] == ["data/dark/000.png", "dark"]
-    assert "params.yaml         cannot be read: cannot be decoded: no image format" in lines[-2]
+    assert "params.yaml         cannot be read: cannot be decoded: not an image format" in lines[-2]
     assert "missing.png         cannot be read: No such file" in lines[-1]
     assert "model: artifacts/head.safetensors, head " in err
 
@@ -116,7 +116,7 @@ def test_a_network_that_does_not_fit_is_an_error_before_any_work(
     draw_images(tree / "data", {"a": 1, "b": 1, "c": 1})
     for replace, message in [
         ({"classifier.9": "relu"}, "there is no layer 'classifier.9'; did you mean"),
-        ({"classifier.1": {"linear": 2}}, "expected 3, one a class (a, b, c)"),
+        ({"classifier.1": {"linear": 2}}, "expected 3, one per class (a, b, c)"),
     ]:
         edit_params(tree, **{"model.replace": replace})
         with pytest.raises(SystemExit) as stopped:

@@ -65,7 +65,7 @@ def test_an_accelerator_serves_one_process_and_is_free_when_that_is_killed(tmp_p
     assert first.stdout.readline() == "has it\n"
     second = start()
     assert second.stdout is not None
-    assert second.stdout.readline() == "waits for accelerator card, which another process has\n"
+    assert second.stdout.readline() == "waiting for accelerator card, held by another process\n"
     time.sleep(0.5)
     first.send_signal(signal.SIGKILL)
     first.wait()

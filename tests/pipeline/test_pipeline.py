@@ -282,7 +282,7 @@ def headstart(tree: Path) -> Callable[..., str]:
 def test_commands_outside_a_project_say_so(tmp_path: Path) -> None:
     done = run(tmp_path, str(Path(sys.executable).with_name("headstart")), "train", check=False)
     assert done.returncode == 1
-    assert "is in no Headstart project" in done.stdout
+    assert "is not in a Headstart project" in done.stdout
 
 
 def test_a_wrong_key_is_named_before_any_work(tree: Path, headstart: Callable[..., str]) -> None:

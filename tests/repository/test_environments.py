@@ -46,7 +46,7 @@ def test_an_environment_is_made_of_a_lock_and_kept(tmp_path: Path) -> None:
     )
     assert said.stdout.strip() == metadata.version("tqdm"), said.stderr
     assert environments.python_of(lock, HERE) == python
-    with pytest.raises(LineageError, match="the recorded environment cannot be made: venv"):
+    with pytest.raises(LineageError, match="the recorded environment cannot be built: venv"):
         environments.python_of(lock, "3.2.1")
     lock.write_text("tqdm==4.67.1 --hash=sha256:" + "0" * 64 + "\n")
     with pytest.raises(LineageError, match="--environment current"):

@@ -50,7 +50,7 @@ def test_nothing_to_score_is_an_error_that_names_it(images: Path) -> None:
     (images / "other.csv").write_text("file,label\na,b\n")
     (images / "broken.parquet").write_text("no table")
     for source, message in (
-        (str(images / "none"), "there is no file, folder or match of"),
+        (str(images / "none"), "there is no file, folder or match for"),
         ("s3://bucket/folder", "write a list of its files"),
         (str(images / "*.gif"), "matches no file"),
         (str(images / "empty.txt"), "names no image"),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from headstart.ground.paths import PACKAGE
 
-# they hold the version number and the wording of messages, and decide no result
+# they hold the version number and the wording of messages, and do not affect results
 NO_RESULT = frozenset({"__init__.py", "errors.py", "progress.py"})
 
 
 def closure_digest(module: str) -> str:
-    """SHA-256 of the code that decides what `module` computes: its own, and all of ours that it imports.
+    """SHA-256 of the code that determines what `module` computes: its own, and all of ours it imports.
 
     Args:
         module: dotted name, such as `headstart.pipeline.pixels.packing`.
@@ -30,8 +30,8 @@ def closure_digest(module: str) -> str:
 def import_closure(source: Path, module: str) -> set[str]:
     """Files of our own package that `module` imports, directly or not.
 
-    Late imports count, as do relative ones and the packages that a module lies in. Imports by a
-    computed name cannot be seen.
+    Imports inside functions and relative imports count, as do the packages that contain a module.
+    Imports by a computed name cannot be detected.
 
     Args:
         source: the folder that holds the package.
@@ -58,7 +58,7 @@ def import_closure(source: Path, module: str) -> set[str]:
 
 
 def _file(source: Path, module: str) -> Path | None:
-    """The file of a module or package of ours; None for anything else that may be imported."""
+    """The file of one of our modules or packages; None for anything else that may be imported."""
     base = source.joinpath(*module.split("."))
     if not module or not (source / module.split(".")[0] / "__init__.py").exists():
         return None
@@ -66,7 +66,7 @@ def _file(source: Path, module: str) -> Path | None:
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    """Absolute names of all that is imported, whether they are modules or not."""
+    """Absolute names of everything that is imported, whether a module or not."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -78,5 +78,5 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _holds_code(tree: ast.Module) -> bool:
-    """Whether there is more than a docstring."""
+    """Whether a module holds more than a docstring."""
     return any(not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)) for n in tree.body)

@@ -1,9 +1,9 @@
-"""Where the pipeline's files live, relative to the project's root, as in dvc.yaml; and the cache folder."""
+"""The pipeline's files, relative to the project's root, as in dvc.yaml; and the cache folder."""
 
 import os
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent  # the code that runs
+PACKAGE = Path(__file__).resolve().parent.parent  # the running code
 
 DATA = Path("data")
 LOCK = Path("requirements.lock")

@@ -1,4 +1,4 @@
-"""Seeds, device, precision, determinism and the record of them: the only file that names CUDA."""
+"""Seeds, device, precision and determinism, and their record; the only file that names CUDA."""
 
 import hashlib
 import os
@@ -41,14 +41,14 @@ def accelerators() -> list[str]:
 def images_at_once(batch_size: int) -> int:
     """How many images go through the convolutions together.
 
-    Few on a processor, so that their maps stay in its caches (`bench/backbone.py` measures it); the
-    whole batch on an accelerator.
+    A few on a CPU, so that their maps stay in its caches (`bench/backbone.py` measures it); the whole
+    batch on an accelerator.
     """
     return batch_size if torch.cuda.is_available() else min(batch_size, CPU_IMAGES)
 
 
 def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Start a copy from the CPU, through pinned memory if the device is another one."""
+    """Start a copy from the CPU, through pinned memory if it goes to an accelerator."""
     if device.type == "cpu":
         return host
     return host.pin_memory().to(device, non_blocking=True)
@@ -71,7 +71,7 @@ def to_host(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def fits_device(size: int) -> bool:
-    """Whether `size` bytes may lie in the accelerator's memory for a whole training: half of what is free."""
+    """Whether `size` bytes fit into half of the accelerator's free memory, to stay there during training."""
     if not torch.cuda.is_available():
         return False
     free, _ = torch.cuda.mem_get_info(device())
@@ -82,14 +82,14 @@ def dtype_of(precision: Precision, key: str = "precision") -> torch.dtype:
     """The dtype of a named precision.
 
     Args:
-        key: of params.yaml, for the error.
+        key: the key of params.yaml to name in the error.
 
     Raises:
-        ParamsError: this machine has no hardware for it; nothing is chosen in its place.
+        ParamsError: this machine's hardware does not support it; no other precision is substituted.
     """
     if precision == "bf16" and not _has_bf16():
         raise ParamsError(
-            f"{key}: bf16 needs a processor with bfloat16 arithmetic, which {device_name()} is not; set "
+            f"{key}: bf16 needs bfloat16 arithmetic in hardware, which {device_name()} lacks; set "
             f"`precision: fp32` there in params.yaml"
         )
     return DTYPES[precision]
@@ -99,7 +99,7 @@ def make_deterministic(seed: int) -> None:
     """Seed torch and ask for algorithms that give the same bytes in every run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1 s
-    # else each result is filled before it is written, which is for debugging
+    # by default torch also fills new memory before it is written, which only helps in debugging
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
@@ -108,12 +108,12 @@ def make_deterministic(seed: int) -> None:
 
 
 def autocast(precision: Precision) -> torch.autocast:
-    """A context of mixed precision: matrix products in bf16, weights in fp32; fp32 changes nothing."""
+    """A mixed-precision context: matrix products in bf16, weights in fp32; `fp32` changes nothing."""
     return torch.autocast(device().type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    """The state of torch's random streams, from which dropout draws."""
+    """The state of torch's random streams, which dropout draws from."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -121,7 +121,7 @@ def random_state() -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(state: Mapping[str, torch.Tensor]) -> None:
-    """Restore the streams to a `random_state`."""
+    """Restore the streams to a state returned by `random_state`."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"])
@@ -133,7 +133,7 @@ def generator(seed: int) -> np.random.Generator:
 
 
 def device_name() -> str:
-    """The model of the accelerator or processor, as its maker names it."""
+    """The model of the accelerator or processor, under its maker's name."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")

@@ -23,7 +23,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def changed(self, **changes: Any) -> Self:
-        """A copy with some keys set anew, checked like the original.
+        """A copy with some keys changed, validated like the original.
 
         Raises:
             ValidationError: a key is unknown or its value is wrong.

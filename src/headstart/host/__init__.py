@@ -1,1 +1,1 @@
-"""This machine: the project folder, processes that end with their owner, accelerator locks."""
+"""This machine: the project folder, processes that end with their owner, accelerator locks, ports."""

@@ -1,4 +1,4 @@
-"""One process at a time on an accelerator of this host, whoever asks: a flow, `dvc repro`, another clone."""
+"""One process at a time per accelerator of this host, whether from a flow, `dvc repro` or another clone."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,27 +11,27 @@ _held: list[FileLock] = []  # until the process ends
 
 
 def hold(names: Sequence[str], say: Callable[[str], None], folder: Path = FOLDER) -> None:
-    """Take accelerators for the rest of this process, and wait for those that another one has.
+    """Lock accelerators for the rest of this process, waiting for those that another process holds.
 
-    The system frees them when the process ends, a killed one too; no server is asked.
+    The system releases them when the process ends, even if it is killed; no server is involved.
 
     Args:
-        names: of the accelerators, unique on the host; none on a machine without.
-        say: told what is waited for.
-        folder: where the lock files are, the same for everyone on the host.
+        names: names of the accelerators, unique on the host; empty on a machine without any.
+        say: called with a message before each wait.
+        folder: the folder of the lock files, the same for everyone on the host.
     """
     if not names:
         return
     folder.mkdir(exist_ok=True)
     if folder.stat().st_mode & 0o777 != 0o777:
         folder.chmod(0o777)
-    for name in sorted(names):  # all in one order: two that wait for each other cannot be
-        waits = f"waits for accelerator {name}, which another process has"
+    for name in sorted(names):  # always in the same order, so that no two processes wait for each other
+        waits = f"waiting for accelerator {name}, held by another process"
         _held.append(acquire(FileLock(folder / f"{name}.lock", mode=0o666), partial(say, waits)))
 
 
 def acquire(lock: FileLock, on_wait: Callable[[], None]) -> FileLock:
-    """Take a lock; `on_wait` is called first where another process has it."""
+    """Take a lock; if another process holds it, call `on_wait` before waiting."""
     try:
         lock.acquire(timeout=0)
     except Timeout:

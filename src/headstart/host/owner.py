@@ -1,4 +1,4 @@
-"""A stage ends with the flow that started it, in whatever way that ended: nothing is left on the GPU."""
+"""End a stage when the flow that started it ends, however that happened: nothing stays on the GPU."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ LOOK_SECONDS = 1.0
 
 
 def started(pid: int) -> str:
-    """When a process started, as the system tells it; "" where there is none. Ids alone are used again."""
+    """Start time of a process as the system reports it, "" if it does not run; needed as ids are reused."""
     if Path("/proc/self/stat").exists():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -26,19 +26,19 @@ def started(pid: int) -> str:
 
 
 def as_owner() -> dict[str, str]:
-    """The environment by which a process that is started now knows this one as its owner."""
+    """Environment variables that make a new process treat this one as its owner."""
     return {OWNER: f"{os.getpid()} {started(os.getpid())}"}
 
 
 def end_with_owner() -> None:
-    """End this process soon after its owner, if it has one; a thread of its own looks."""
+    """End this process soon after its owner, if it has one; a background thread watches."""
     pid, _, when = os.environ.get(OWNER, "").partition(" ")
     if pid:
         threading.Thread(target=_look, args=(int(pid), when), daemon=True).start()
 
 
 def end_with_parent() -> None:
-    """End this process soon after the one that started it: a killed worker leaves its flow behind."""
+    """End this process soon after the one that started it: a killed worker would leave its flow running."""
     parent = os.getppid()
     threading.Thread(target=_look, args=(parent, started(parent)), daemon=True).start()
 
@@ -47,5 +47,5 @@ def _look(pid: int, when: str) -> None:
     while started(pid) == when:
         time.sleep(LOOK_SECONDS)
     with contextlib.suppress(OSError):  # nobody may be left to read it
-        print(f"process {pid}, to which this one belongs, is gone: it ends too", file=sys.stderr)
+        print(f"process {pid}, the owner of this one, is gone: stopping", file=sys.stderr)
     os._exit(1)

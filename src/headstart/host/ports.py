@@ -1,4 +1,4 @@
-"""Whether a port is free, before a server starts: `python -m headstart.host.ports HOST PORT SETTING`."""
+"""Check that a port is free before a server starts: `python -m headstart.host.ports HOST PORT SETTING`."""
 
 import socket
 import sys
@@ -7,10 +7,10 @@ from headstart.errors import HeadstartError
 
 
 def check_free(host: str, port: int, setting: str) -> None:
-    """Try to listen.
+    """Check that a server could listen on a port.
 
     Args:
-        setting: what names the port, for the message.
+        setting: the setting that holds the port, named in the error.
 
     Raises:
         HeadstartError: another program listens there, or the address is not one of this machine.
@@ -22,7 +22,7 @@ def check_free(host: str, port: int, setting: str) -> None:
             listener.bind(address)
     except OSError as error:
         raise HeadstartError(
-            f"port {port} of {host} cannot be used ({error.strerror}): stop what listens there, or set "
+            f"port {port} of {host} cannot be used ({error.strerror}): stop the program on it, or set "
             f"{setting} to another port"
         ) from error
 

@@ -1,4 +1,4 @@
-"""The tree that a command stands in: stages run its code, not what is installed elsewhere."""
+"""Find the tree that a command is run in: stages use its code, not a copy installed elsewhere."""
 
 import os
 import sys
@@ -19,18 +19,18 @@ QUIET = {
 
 
 def enter_tree() -> Path:
-    """Make the root of the enclosing tree the working folder, and run its code.
+    """Change to the root of the enclosing tree, and run its code.
 
-    A package that lies elsewhere is replaced by that of the tree: this process starts again.
+    If the running code is not the tree's, this process restarts with the tree's.
 
     Raises:
-        StageError: no tree of Headstart encloses the working folder.
+        StageError: the working folder is not inside a Headstart tree.
     """
     start = Path.cwd()
     root = next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
     if root is None:
         raise StageError(
-            f"{start} is in no Headstart project (a folder with dvc.yaml, params.yaml and "
+            f"{start} is not in a Headstart project (a folder with dvc.yaml, params.yaml and "
             "src/headstart); change to one"
         )
     for name, value in QUIET.items():
@@ -47,7 +47,7 @@ def _is_root(folder: Path) -> bool:
 
 def _start_again(root: Path) -> None:
     if os.environ.get("HEADSTART_STARTED_AGAIN"):
-        raise StageError(f"the code of {root} cannot be run: Python takes {PACKAGE} for it")
+        raise StageError(f"the code of {root} cannot be run: Python imports {PACKAGE} instead")
     source = str(root / "src")
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (source, inherited)))

@@ -1,4 +1,4 @@
-"""Git and DVC: what made a result, and having it again. Nothing else calls these two programs."""
+"""Git and DVC: record what made a result, and restore it. Nothing else calls these two programs."""
 
 from headstart.repository.commits import (
     Commit,

@@ -1,4 +1,4 @@
-"""The git state that made a result."""
+"""The git state behind a result: read it, keep it under a ref, push it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from headstart.repository.programs import git, git_line
 from headstart.repository.results import LOCK, versioned_files
 
 RUNS, VERSIONS, DATA_VERSIONS = "refs/runs", "refs/versions", "refs/data"
-SENT = "refs/sent"  # of this clone alone: which data versions the DVC and git remotes have
+SENT = "refs/sent"  # never pushed: which data versions the DVC and git remotes have
 AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -25,9 +25,9 @@ class Commit:
 
     Attributes:
         commit: full hash of HEAD.
-        branch: its branch, "" where HEAD is detached.
-        on_remote: whether a remote-tracking branch holds the commit.
-        diff: binary patch from the commit to the tree, without dvc.lock; empty where the tree is clean.
+        branch: the current branch; "" if HEAD is detached.
+        on_remote: whether a remote-tracking branch contains the commit.
+        diff: binary patch from the commit to the tree, without dvc.lock; empty if the tree is clean.
     """
 
     commit: str
@@ -41,10 +41,10 @@ class Commit:
 
 
 def current_commit() -> Commit:
-    """Where the tree stands in git.
+    """The state of the tree in git.
 
     Raises:
-        LineageError: no repository, or no commit in it.
+        LineageError: there is no repository, or no commit in it.
     """
     try:
         commit = git_line("rev-parse", "--verify", "HEAD")
@@ -64,7 +64,7 @@ def current_commit() -> Commit:
 
 
 def changed_paths() -> list[str]:
-    """Files that differ from HEAD, dvc.lock aside."""
+    """Files that differ from HEAD, apart from dvc.lock."""
     with _index_of_tree() as index:
         listed = git(
             "diff", "--cached", "--name-only", "-z", "HEAD", "--", ".", f":(exclude){LOCK}", env=index
@@ -80,7 +80,7 @@ def bundle(path: Path) -> None:
 def keep_run(name: str) -> str:
     """Commit the tree as it stands, dvc.lock included, under `refs/runs/NAME`.
 
-    No branch, no index and no file changes.
+    Branches, the index and files stay unchanged.
 
     Returns:
         The ref.
@@ -91,10 +91,10 @@ def keep_run(name: str) -> str:
 
 
 def keep_data(digest: str) -> str:
-    """Commit the tree as it stands under `refs/data/DIGEST`, once, so that this version of the data stays.
+    """Commit the tree as it stands under `refs/data/DIGEST` if that is new, to keep this version of the data.
 
     Args:
-        digest: of the data, as data.dvc names it.
+        digest: digest of the data in data.dvc.
 
     Returns:
         The ref.
@@ -122,13 +122,13 @@ def name_version(ref: str, model: str, version: str) -> str:
 
 
 def push_refs(refs: Sequence[str]) -> str | None:
-    """Send refs to the git remote.
+    """Push refs to the git remote.
 
     Returns:
-        The remote's name; None where the repository has none.
+        The remote's name; None if the repository has none.
 
     Raises:
-        LineageError: the remote is out of reach or refuses.
+        LineageError: the remote cannot be reached, or refuses.
     """
     name = _remote()
     if name is not None:
@@ -137,10 +137,10 @@ def push_refs(refs: Sequence[str]) -> str | None:
 
 
 def send_data(ref: str) -> None:
-    """Send a ref of `keep_data` to the git remote, once; another clone may have sent one of the same data.
+    """Push a ref of `keep_data` to the git remote, unless another clone has pushed one for the same data.
 
     Raises:
-        LineageError: the remote is out of reach or refuses.
+        LineageError: the remote cannot be reached, or refuses.
     """
     name = _remote()
     if name is not None and not git("ls-remote", name, ref).strip():
@@ -149,19 +149,19 @@ def send_data(ref: str) -> None:
 
 
 def is_sent(ref: str) -> bool:
-    """Whether `send_data` has ended well for a ref."""
+    """Whether `send_data` has succeeded for a ref."""
     return bool(git("for-each-ref", ref.replace("refs", SENT, 1)).strip())
 
 
 def _remote() -> str | None:
-    """The git remote that refs are sent to; None where the repository has none."""
+    """The git remote that refs are pushed to; None if the repository has none."""
     names = git_line("remote").splitlines()
     return "origin" if "origin" in names else next(iter(names), None)
 
 
 @contextmanager
 def _index_of_tree() -> Iterator[dict[str, str]]:
-    """An index of its own: changes to tracked files, new files of src/ and flows/, new .dvc files."""
+    """A temporary index with changes to tracked files, new files of src/ and flows/, and new .dvc files."""
     with TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", env=index)

@@ -1,4 +1,4 @@
-"""The Python environment that a version was made in: this one, or one made of its lock."""
+"""The Python environment in which a version was made: the current one, or one built from its lock."""
 
 import hashlib
 import os
@@ -19,11 +19,11 @@ PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(?:;\s*([^\\]
 
 
 def differences(lock: Path, python: str) -> dict[str, tuple[str, str]]:
-    """What of a recorded environment is not as it is here: name to (recorded, here).
+    """Differences between a recorded environment and the current one: name to (recorded, current).
 
     Args:
         lock: the recorded requirements.lock.
-        python: the recorded version of Python; its first two numbers must be the same.
+        python: the recorded version of Python, of which only the first two numbers are compared.
     """
     found = {}
     here = platform.python_version()
@@ -50,10 +50,10 @@ def pinned(lock: Path) -> dict[str, str]:
 
 
 def python_of(lock: Path, python: str) -> str:
-    """The interpreter of an environment with what `lock` pins; it is kept in the cache for the next time.
+    """The interpreter of an environment with the packages that `lock` pins; it is cached for reuse.
 
     Raises:
-        LineageError: there is no such Python, or a package cannot be installed.
+        LineageError: this Python version is not available, or a package cannot be installed.
     """
     digest = hashlib.sha256(lock.read_bytes() + _minor(python).encode()).hexdigest()
     folder: Path = cache_folder() / "environments" / digest[:16]
@@ -78,6 +78,6 @@ def _uv(*arguments: str) -> None:
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
     if done.returncode:
         raise LineageError(
-            f"the recorded environment cannot be made: {' '.join(arguments[:2])}: {done.stderr.strip()}; "
-            "`--environment current` uses the one that runs this command, and says so"
+            f"the recorded environment cannot be built: {' '.join(arguments[:2])}: {done.stderr.strip()}; "
+            "`--environment current` uses the one that runs this command, and notes it"
         )

@@ -1,4 +1,4 @@
-"""A clone apart from the user's, at a recorded commit, with the same DVC cache and remotes."""
+"""A separate clone at a recorded commit, with the same DVC cache and remotes as the user's."""
 
 import configparser
 import os
@@ -12,25 +12,26 @@ from headstart.repository.programs import dvc, git, git_line
 from headstart.repository.results import read_yaml
 
 COPIED = ("core.", "cache.", "remote.")  # of DVC's configuration
-AT_ONCE = 1000  # names in one command, whose length the system limits
+AT_ONCE = 1000  # names per command: the system limits its length
 
 
 def clone_at(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -> str:
-    """Check a commit out in a new repository, which leaves the user's as it is.
+    """Check out a commit in a new repository, leaving the user's untouched.
 
-    It is looked for in the working folder's clone, on its git remotes, and in the bundle of the record.
+    The commit is searched for in the working folder's clone, on its git remotes, and in the bundle of the
+    record.
 
     Args:
-        folder: to make.
+        folder: created by this function.
         commit: full hash.
-        ref: `refs/runs/...` of the run, under which a remote may have it too; "" for none.
-        bundle: writes the recorded bundle to a path; False where there is none.
+        ref: `refs/runs/...` of the run, under which a remote may also have the commit; "" for none.
+        bundle: writes the recorded bundle to a path; returns False if there is none.
 
     Returns:
-        Where it was found, for people.
+        Where it was found, in words.
 
     Raises:
-        LineageError: in none of these places.
+        LineageError: it is in none of these places.
     """
     git("init", "--quiet", str(folder))
     found = _find(folder, commit, ref, bundle)
@@ -69,7 +70,7 @@ def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -
 
 
 def _address(remote: str) -> str:
-    """A remote's address; one that is a relative path is seen from the root of the user's clone."""
+    """A remote's address; a relative path starts from the root of the user's clone."""
     address = git_line("remote", "get-url", remote)
     local = Path(git_line("rev-parse", "--show-toplevel")) / address
     return str(local) if local.exists() else address
@@ -84,13 +85,13 @@ def _has(folder: Path, commit: str) -> bool:
 
 
 def apply_diff(folder: Path, diff: bytes) -> None:
-    """Bring the recorded uncommitted changes into the clone."""
+    """Apply the recorded uncommitted changes to the clone."""
     if diff:
         git("apply", "--binary", "--whitespace=nowarn", "-", folder=folder, stdin=diff)
 
 
 def share_dvc(folder: Path) -> None:
-    """Give another DVC project the cache and remotes of the working folder's, by its `.dvc/config.local`."""
+    """Give another DVC project the cache and remotes of this one, through its `.dvc/config.local`."""
     values = dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
     values["cache.dir"] = str(Path(dvc("cache", "dir").strip()).resolve())
     config = configparser.RawConfigParser()
@@ -109,10 +110,10 @@ def share_dvc(folder: Path) -> None:
 
 
 def restore(folder: Path, targets: Sequence[str]) -> None:
-    """Have data and outs as recorded, from DVC's cache or remote, and check them.
+    """Restore data and outs as recorded, from DVC's cache or remote, and check them.
 
     Raises:
-        LineageError: something is in neither, or what came is not what is named.
+        LineageError: something is in neither, or differs from the record.
     """
     dvc("pull", *targets, folder=folder)
     with TemporaryDirectory() as empty:  # digests are computed from the files, not remembered
@@ -120,8 +121,8 @@ def restore(folder: Path, targets: Sequence[str]) -> None:
         changed = dvc("status", "--json", *targets, folder=folder, env=env).strip()
     if changed and changed.splitlines()[-1] != "{}":
         raise LineageError(
-            f"what DVC restored is not what the record names: {changed}; if a file in DVC's cache is "
-            "damaged, delete it there, so that the remote's is fetched"
+            f"the files restored by DVC differ from the record: {changed}; if a file in DVC's cache is "
+            "damaged, delete it there, so that it is fetched from the remote"
         )
 
 
@@ -131,10 +132,10 @@ def restore_files(data_dvc: Path, names: Sequence[str], folder: Path) -> dict[st
     Args:
         data_dvc: the recorded data.dvc.
         names: paths below the data folder.
-        folder: an empty one, where they are put.
+        folder: an empty folder to put them in.
 
     Returns:
-        Name to file, of those that could be had.
+        Files by name, as far as they could be fetched.
     """
     dvc("init", "--quiet", "--no-scm", folder=folder)
     share_dvc(folder)
@@ -144,7 +145,7 @@ def restore_files(data_dvc: Path, names: Sequence[str], folder: Path) -> dict[st
         targets = [f"{root.name}/{name}" for name in names[start : start + AT_ONCE]]
         try:
             dvc("pull", "--allow-missing", *targets, folder=folder)
-        except LineageError:  # one that is gone does not hide the others
+        except LineageError:  # one missing file must not hold up the others
             for target in targets:
                 _pull_one(folder, target)
     return {name: root / name for name in names if (root / name).is_file()}
@@ -158,7 +159,7 @@ def _pull_one(folder: Path, target: str) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, Path]) -> None:
-    """Put recorded files at their places in the clone."""
+    """Copy recorded files to their places in the clone."""
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)

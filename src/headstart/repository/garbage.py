@@ -1,4 +1,4 @@
-"""What no branch, tag, recent run or registered version needs, in DVC's cache and remote."""
+"""Remove files from DVC's cache and remote that no branch, tag, recent run or registered version needs."""
 
 import re
 import shutil
@@ -20,12 +20,12 @@ CACHE = re.compile(r"files/md5/([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was, or would be, removed.
+    """Files that were, or would be, removed.
 
     Attributes:
         cache, remote: digests of files; a folder's list of files ends in `.dir`.
-        sizes: bytes by digest, of those that the cache held.
-        kept: what was found that needs something, for people.
+        sizes: bytes by digest, for the files that the cache held.
+        kept: names of the refs, versions and folders whose files are kept.
     """
 
     cache: tuple[str, ...]
@@ -42,17 +42,17 @@ def collect(
     projects: Sequence[str],
     delete: bool,
 ) -> Garbage:
-    """Find, and remove where asked, what nothing needs.
+    """Find files that nothing needs, and remove them if asked to.
 
     Args:
         records: per registered version, its recorded files by their place in the project.
         days: younger runs under refs/runs are kept too: a flow may be about to register one.
         remote: name of the DVC remote to clean as well.
         projects: other clones that share the cache or the remote; what they use is kept.
-        delete: remove; otherwise nothing changes, refs included.
+        delete: remove the files; otherwise nothing changes, not even refs.
 
     Raises:
-        LineageError: a git remote is out of reach, so that its branches are unknown.
+        LineageError: a git remote cannot be reached, so that its branches are unknown.
     """
     cache = Path(dvc("cache", "dir").strip()).resolve()
     with TemporaryDirectory() as temporary:
@@ -66,7 +66,7 @@ def collect(
         if projects:
             arguments += ["--projects", *projects]
         sizes = {digest: path.stat().st_size for digest, path in _objects(cache)}
-        said = dvc(*arguments, "--dry", folder=clone)  # what it removes, DVC names in a dry run alone
+        said = dvc(*arguments, "--dry", folder=clone)  # only a dry run lists the files
         if delete:
             dvc(*arguments, folder=clone)
     here: list[str] = []
@@ -86,10 +86,10 @@ def _objects(cache: Path) -> Iterable[tuple[str, Path]]:
 def _clone_with_tags(
     clone: Path, refs: Sequence[tuple[str, str]], records: Mapping[str, Mapping[str, Path]]
 ) -> list[str]:
-    """Make a repository in which everything that needs something is a tag: DVC can keep what tags need.
+    """Make a repository with a tag for everything whose files must stay: DVC can keep what tags need.
 
     Returns:
-        What needs something, for people.
+        The names of what was tagged.
     """
     git("init", "--quiet", str(clone))
     objects = Path(git_line("rev-parse", "--git-path", "objects")).resolve()
@@ -109,7 +109,7 @@ def _clone_with_tags(
 
 
 def _refs(days: float) -> list[tuple[str, str]]:
-    """Name and commit of HEAD, branches, tags, data versions, and the young ones of refs/runs."""
+    """Name and commit of HEAD, branches, tags, data versions, and recent runs."""
     found = [("HEAD", git_line("rev-parse", "HEAD"))]
     pattern = ("refs/heads", "refs/remotes", "refs/tags", *KEPT)
     listed = git_line("for-each-ref", "--format=%(objectname) %(creatordate:unix) %(refname)", *pattern)
@@ -121,12 +121,12 @@ def _refs(days: float) -> list[tuple[str, str]]:
 
 
 def _remote_refs(days: float) -> list[tuple[str, str]]:
-    """The same of git's remotes as they are now. Their commits are fetched; no ref of this clone changes."""
+    """The same for git's remotes as they are now. Their commits are fetched; no ref of this clone changes."""
     found = []
     for remote in git_line("remote").splitlines():
         listed = git_line("ls-remote", remote, *(f"{refs}/*" for refs in ("refs/heads", "refs/tags", *KEPT)))
         refs = {name: commit for commit, name in (line.split("\t") for line in listed.splitlines())}
-        names = [name for name in refs if not name.endswith("^{}")]  # of tags with a message, the commits
+        names = [name for name in refs if not name.endswith("^{}")]  # commits of annotated tags
         if not names:
             continue
         quietly = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
@@ -152,7 +152,7 @@ def _is_young(seconds: float, days: float) -> bool:
 
 
 def _commit(clone: Path, files: Mapping[str, Path]) -> str:
-    """A commit that holds these files alone."""
+    """Create a commit that holds only these files."""
     with TemporaryDirectory(dir=clone.parent) as folder:
         tree = Path(folder) / "tree"
         tree.mkdir()
@@ -164,7 +164,7 @@ def _commit(clone: Path, files: Mapping[str, Path]) -> str:
 
 
 def prune_environments(days: float, delete: bool) -> list[Path]:
-    """Old environments that were made to reproduce versions, and states left by killed trainings."""
+    """Find, and remove if asked to, old environments of reproductions and states of killed trainings."""
     from headstart.ground.paths import cache_folder
 
     before = time.time() - days * 86400

@@ -1,4 +1,4 @@
-"""Git and DVC as programs: run in a folder, their failures as errors of ours."""
+"""Run git and DVC in a folder, and turn their failures into our own errors."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart.errors import LineageError, RemoteUnreachable
 
-LASTING = (  # what DVC says of a remote where trying again later does not help
+LASTING = (  # errors of DVC about a remote for which retrying does not help
     "no remote specified",
     "config file error",
     "to be installed",
@@ -21,13 +21,13 @@ GIT_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=ye
 def git(
     *arguments: str, folder: Path | None = None, env: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> bytes:
-    """What git prints, as bytes: a patch holds any.
+    """Run git and return its output, as bytes because a patch may hold any.
 
     Args:
-        env: added to the environment. Git never asks for a password; it fails.
+        env: added to the environment. Git never asks for a password; it fails instead.
 
     Raises:
-        LineageError: git failed; the message has what it said.
+        LineageError: git failed; the message includes git's own.
     """
     try:
         done = subprocess.run(
@@ -38,14 +38,14 @@ def git(
             capture_output=True,
         )
     except FileNotFoundError as error:
-        raise LineageError("git is not installed; a result is recorded by its commit") from error
+        raise LineageError("git is not installed; it is needed to record the commit of a result") from error
     if done.returncode:
         raise LineageError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 
 def git_line(*arguments: str, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """What git prints, as one stripped text."""
+    """Run git and return its output as one stripped text."""
     return git(*arguments, folder=folder, env=env).decode(errors="surrogateescape").strip()
 
 
@@ -56,14 +56,14 @@ def dvc(
     python: str = sys.executable,
     asks_remote: bool = False,
 ) -> str:
-    """What DVC prints to its standard output.
+    """Run DVC and return its standard output.
 
     Args:
-        asks_remote: its remote is needed, so that a failure may be the remote's.
+        asks_remote: the command needs the DVC remote, so that a failure may be the remote's.
 
     Raises:
-        RemoteUnreachable: the remote was needed, and nothing tells that it was another reason.
-        LineageError: DVC failed; the message has what it said.
+        RemoteUnreachable: the remote was needed, and the error does not point to another cause.
+        LineageError: DVC failed; the message includes DVC's own.
     """
     done = subprocess.run(
         [python, "-m", "dvc", *arguments],

@@ -16,7 +16,7 @@ class Remote:
     """The remote that DVC uses by default.
 
     Attributes:
-        keeps_versions: it versions files itself (`version_aware`, `worktree`), so that digests are no names.
+        keeps_versions: it versions files itself (`version_aware`, `worktree`), so that files are not named by digest.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Remote:
     def lacking(self) -> dict[str, str]:
         """Data and outs that are not there: path to digest, or to the state that DVC reports.
 
-        DVC remembers what it once saw on a remote, and takes a folder for complete if its list of files is
-        there. Here it is asked without that memory, and every file of a folder is looked up. For a remote
-        that keeps versions itself, DVC's own answer is all there is.
+        DVC remembers what it once saw on a remote, and considers a folder complete if its list of files is
+        there. This asks DVC without that memory, and checks every file of a folder. For a remote that keeps
+        versions itself, DVC's own answer has to do.
 
         Raises:
             RemoteUnreachable: it does not answer.
@@ -108,9 +108,9 @@ class Remote:
         first = ", ".join(f"{path} ({state})" for path, state in list(lacking.items())[:5])
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         return (
-            f"DVC remote {self.name!r} lacks {first}{more}. What the cache holds, `dvc push` sends; "
-            "what it does not hold, `dvc repro --force` or `dvc add` makes again; a file of a folder is sent "
-            "again once the folder's list, the `.dir` file of its digest, is deleted on the remote"
+            f"DVC remote {self.name!r} lacks {first}{more}. `dvc push` sends what the cache holds; "
+            "`dvc repro --force` or `dvc add` recreates the rest; a file of a folder is sent again once "
+            "the folder's list, the `.dir` file of its digest, is deleted on the remote"
         )
 
 

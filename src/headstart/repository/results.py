@@ -17,17 +17,17 @@ DATA = Path("data.dvc")
 
 
 def stage_names() -> list[str]:
-    """The stages of dvc.yaml, in the order they are written there, which is the order they run."""
+    """The stages in the order of dvc.yaml, which is the order they run in."""
     return list(read_yaml(PIPELINE)["stages"])
 
 
 def versioned_files() -> list[Path]:
-    """The .dvc files of the tree: data.dvc, and that of an earlier head to start from."""
+    """The .dvc files of the tree: data.dvc, and the one of an earlier head to start from."""
     return [path for path in (DATA, *sorted(Path("artifacts").glob("*.dvc"))) if path.exists()]
 
 
 def stale() -> dict[str, Any]:
-    """What `dvc status` finds changed, by stage or .dvc file; empty where all is up to date."""
+    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date."""
     return status()
 
 
@@ -41,7 +41,7 @@ def lock_digest() -> str:
 
 
 def digest_of(lock: Mapping[str, Any]) -> str:
-    """The digest of what a dvc.lock holds: `lock_digest` of a file that was read."""
+    """The `lock_digest` of a dvc.lock that has already been read."""
     kept = {
         name: {part: stage.get(part) for part in ("deps", "params", "outs")}
         for name, stage in lock["stages"].items()
@@ -50,12 +50,12 @@ def digest_of(lock: Mapping[str, Any]) -> str:
 
 
 def data_version() -> str:
-    """The digest that DVC knows the data by: the `md5` in data.dvc."""
+    """The digest by which DVC knows the data: the `md5` in data.dvc."""
     return str(read_yaml(DATA)["outs"][0]["md5"])
 
 
 def cache_data() -> None:
-    """Put the data that stands in the tree into DVC's cache, under the digest that data.dvc names."""
+    """Put the data in the tree into DVC's cache, under the digest that data.dvc names."""
     dvc("commit", "--quiet", str(DATA))
 
 
@@ -65,10 +65,10 @@ def add(path: Path) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of DVC.
+    """Read one of DVC's YAML files.
 
     Raises:
-        LineageError: it is not there.
+        LineageError: the file does not exist.
     """
     try:
         document: dict[str, Any] = YAML(typ="safe", pure=True).load(path)

@@ -1,4 +1,4 @@
-"""One stage of dvc.yaml as a process: what it prints as it comes, and its end when we end."""
+"""Run one stage of dvc.yaml as a process: pass its output on as it comes, and stop it when we stop."""
 
 import os
 import signal
@@ -31,11 +31,11 @@ def run_stage(
         folder: the root of the tree, if it is not the working folder.
         environment: added to that of this process.
         python: the interpreter of DVC and of the stage.
-        on_line: told of each line that DVC or the stage prints.
-        on_progress: told of each state of a progress bar.
+        on_line: called with each line that DVC or the stage prints.
+        on_progress: called with each state of a progress bar.
 
     Raises:
-        StageError: it failed; the message has the last lines.
+        StageError: the stage failed; the message has its last lines.
     """
     command = [python, "-m", "dvc", "repro", "--single-item", *arguments, name]
     apart = {"HEADSTART_PYTHON": python, "PYTHONUNBUFFERED": "1", **as_owner()}
@@ -75,7 +75,7 @@ def _reason(name: str, last: Sequence[str]) -> str:
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[tuple[str, bool]]:
-    """What a process prints, as it comes: (text, True) for a line, (text, False) for a bar's state."""
+    """Output of a process as it comes: (text, True) for a line, (text, False) for a progress bar's state."""
     pending = b""
     while chunk := os.read(stream.fileno(), 65536):
         pending += chunk
@@ -90,7 +90,7 @@ def _pieces(stream: IO[bytes]) -> Iterator[tuple[str, bool]]:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End DVC and its stage, which share a session of their own."""
+    """Stop DVC and its stage, which share a session of their own."""
     for sign in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)

@@ -1,4 +1,4 @@
-"""A worker's own clone: brought to a commit, given what travels beside it, and what it made handed back."""
+"""A worker's own clone: check out a commit, write the files sent along with it, hand back the results."""
 
 import io
 import os
@@ -17,7 +17,7 @@ PARAMS = Path("params.yaml")
 
 
 def check_own() -> None:
-    """A worker changes no other tree than its own clone: the commit is checked out over what stands there.
+    """Refuse any tree but the worker's own clone: a commit is checked out over whatever is there.
 
     Raises:
         LineageError: the working folder is not the clone that HEADSTART_CLONE names.
@@ -25,29 +25,29 @@ def check_own() -> None:
     if not is_own():
         own = os.environ.get("HEADSTART_CLONE")
         raise LineageError(
-            f"this runs in a worker's own clone, but HEADSTART_CLONE is {own!r} and the folder {Path.cwd()}; "
-            "set it for the worker, and leave it unset where you run `prefect deploy`, which writes it down"
+            f"this runs only in a worker's own clone, but HEADSTART_CLONE is {own!r} in {Path.cwd()}; "
+            "set it for the worker, and leave it unset when you run `prefect deploy`, which stores its value"
         )
 
 
 def is_own() -> bool:
-    """Whether the working folder is a worker's own clone, which may be brought to another commit."""
+    """Whether the working folder is a worker's own clone, in which another commit may be checked out."""
     own = os.environ.get("HEADSTART_CLONE")
     return bool(own) and Path(str(own)).resolve() == Path.cwd()
 
 
 def follow(branch: str) -> str:
-    """Bring the clone to the newest commit of a branch on its git remote, with the data of that commit.
+    """Check out the newest commit of a branch on the git remote, with the data of that commit.
 
-    dvc.lock stays as the last run left it, unless the branch has another one since: what was made is not made
-    again.
+    dvc.lock and data.dvc stay as the last run left them unless the branch has changed them since, so that
+    finished work is not repeated.
 
     Returns:
         The commit.
 
     Raises:
-        RemoteUnreachable: git's or DVC's remote does not answer.
-        LineageError: git's has no such branch, or its data is nowhere.
+        RemoteUnreachable: the git or DVC remote does not answer.
+        LineageError: the git remote has no such branch, or the data cannot be found.
     """
     _fetch()
     before = git_line("rev-parse", "HEAD")
@@ -72,10 +72,11 @@ def _fetch() -> None:
 
 
 def travelling() -> tuple[str, dict[str, str]]:
-    """What another clone needs to run a stage of this tree: the commit, and texts of files by path.
+    """Collect what another clone needs to run a stage of this tree: the commit, and file texts by path.
 
     Raises:
-        LineageError: code differs from the commit, or no git remote has it: another host has not the same.
+        LineageError: the code differs from the commit, or no git remote has the commit, so that another
+            host would not run the same code.
     """
     here = current_commit()
     texts = {
@@ -86,7 +87,7 @@ def travelling() -> tuple[str, dict[str, str]]:
     if others := [path for path in changed_paths() if path not in texts]:
         raise LineageError(
             f"a stage cannot run on another worker: {', '.join(others[:5])} differ from commit "
-            f"{here.commit[:12]}, and only params.yaml, dvc.lock and .dvc files travel; commit and push first"
+            f"{here.commit[:12]}, and only params.yaml, dvc.lock and .dvc files are sent; commit and push"
         )
     if not here.on_remote:
         raise LineageError(
@@ -96,14 +97,14 @@ def travelling() -> tuple[str, dict[str, str]]:
 
 
 def take(commit: str, texts: Mapping[str, str]) -> None:
-    """Bring this clone to a commit and write the files that travelled beside it.
+    """Check out a commit in this clone and write the files that were sent along with it.
 
     Raises:
-        LineageError: the commit is not on this clone's git remote, or a file is none that travels.
+        LineageError: the commit is not on this clone's git remote, or a file may not be sent along.
     """
     for path in map(Path, texts):
         if path not in (PARAMS, LOCK) and (path.suffix != ".dvc" or path.is_absolute() or ".." in path.parts):
-            raise LineageError(f"only params.yaml, dvc.lock and .dvc files of the tree travel; got {path}")
+            raise LineageError(f"only params.yaml, dvc.lock and .dvc files may be sent along; got {path}")
     try:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except LineageError:
@@ -123,10 +124,10 @@ def lock_entry(stage: str) -> str:
 
 
 def merge_entry(stage: str, entry: str) -> None:
-    """Put the entry that another clone made into dvc.lock; the entries of other stages stay.
+    """Put an entry written by another clone into dvc.lock; the entries of other stages stay.
 
     Raises:
-        LineageError: it is not the entry of that stage.
+        LineageError: it is not an entry of that stage.
     """
     made = YAML(typ="safe", pure=True).load(entry)
     if list(made) != [stage]:
@@ -141,22 +142,22 @@ def merge_entry(stage: str, entry: str) -> None:
 
 
 def push_stages(names: Sequence[str]) -> None:
-    """Send what stages and .dvc files made to the DVC remote."""
+    """Push the outs of stages, and the files that .dvc files name, to the DVC remote."""
     dvc("push", "--run-cache", *names, asks_remote=True)
 
 
 def fetch_stage(name: str) -> None:
-    """Have the outs of one stage as dvc.lock names them, from the DVC remote.
+    """Fetch the outs of one stage from the DVC remote, as listed in dvc.lock.
 
     Raises:
-        LineageError: they are not there, or are not what it names.
+        LineageError: they are not there, or differ from dvc.lock.
     """
     dvc("pull", "--force", name, asks_remote=True)
     if is_stale(name):
-        raise LineageError(f"stage {name}: what came from the DVC remote is not what its dvc.lock names")
+        raise LineageError(f"stage {name}: the files fetched from the DVC remote differ from its dvc.lock")
 
 
 def is_stale(name: str) -> bool:
-    """Whether `dvc status` finds one stage changed."""
+    """Whether `dvc status` reports a stage as changed."""
     said = dvc("status", "--json", name).strip()
     return bool(said) and said.splitlines()[-1] != "{}"

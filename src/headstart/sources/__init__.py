@@ -1,1 +1,1 @@
-"""Where images come from: data.source, the sample, lists and folders to score."""
+"""Sources of images: data.source, the sample, lists and folders to score."""

@@ -1,4 +1,4 @@
-"""Image files that a person names: by themselves, by their folder, or by a pattern."""
+"""Find image files by name, folder or pattern."""
 
 import glob
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from headstart.errors import DataError
 
 
 def find_images(patterns: Iterable[str]) -> list[Path]:
-    """Files, the files of folders, and what glob patterns match, in the order given.
+    """List files, the files in folders, and the matches of glob patterns, in the order given.
 
-    Hidden files are passed over.
+    Hidden files are skipped.
 
     Raises:
-        DataError: a folder or a pattern without any file.
+        DataError: a folder holds no file, or a pattern matches none.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
@@ -21,9 +21,9 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
         elif path.exists() or not glob.has_magic(pattern):
-            files = [path]  # one that is missing is reported with the others
+            files = [path]  # a missing file is reported with the others
         else:
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - of any folder
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - in any folder
             files = [Path(match) for match in matches if Path(match).is_file()]
         if not files:
             raise DataError(f"{pattern} matches no file")

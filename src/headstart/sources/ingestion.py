@@ -1,4 +1,4 @@
-"""Bring new, changed and removed images of a source, a folder or a URL that fsspec knows, into `data/`."""
+"""Bring new, changed and removed images of a source, a folder or any URL fsspec supports, into `data/`."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.folders import NOT_IMAGES
 
-ARRIVING = ".arriving"  # below the data folder, while images are brought: no image, no class
+ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
-PATIENCE_SECONDS = 24 * 3600  # a file that cannot be decoded is taken for unfinished as long
+PATIENCE_SECONDS = 24 * 3600  # how long a file that cannot be decoded counts as unfinished
 
 
 @dataclass(frozen=True)
 class Brought:
-    """What was done, by path below the data folder; `waiting` are files that are still being written."""
+    """The changes made, by path below the data folder; `waiting` lists files that are still being written."""
 
     new: tuple[str, ...]
     changed: tuple[str, ...]
@@ -39,30 +39,30 @@ class Brought:
         return bool(self.new or self.changed or self.removed)
 
     def sentence(self) -> str:
-        """One line for a person."""
+        """A one-line summary."""
         waiting = f"; {len(self.waiting)} still arriving, left for next time" if self.waiting else ""
         return f"{len(self.new)} new, {len(self.changed)} changed, {len(self.removed)} removed{waiting}"
 
 
 def bring(source: str, data: Path, settle_seconds: float, max_removed: float) -> Brought:
-    """Make `data` hold what the source holds.
+    """Make the contents of `data` match those of the source.
 
-    A file whose size and time are those of the last look is not read again. One that changed in the last
-    `settle_seconds`, has the name of a download, changes while it is copied, or is young and cannot be
-    decoded is left for next time.
+    A file whose size and time have not changed since the last check is not read again. One that changed in
+    the last `settle_seconds`, is named like an unfinished download, changes while it is copied, or is recent
+    and cannot be decoded is left for next time.
 
     Args:
         source: a folder, or a URL such as `s3://bucket/images`.
         max_removed: share of the files in `data` that may be missing in the source.
 
     Raises:
-        DataError: the source is empty, lists what cannot be brought, or lacks more than `max_removed`:
-            nothing was changed.
-        SourceUnreachable: it does not answer now.
+        DataError: the source is empty, lists something that cannot be copied, or lacks more than
+            `max_removed`; nothing was changed.
+        SourceUnreachable: the source does not answer now.
     """
     _check_apart(source, data)
     there = _list(source)
-    shutil.rmtree(data / ARRIVING, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(data / ARRIVING, ignore_errors=True)  # left by a run that was killed
     files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
     here = {name for name in files if _is_image_name(name)}
     removed = sorted(here - there.keys())
@@ -74,7 +74,7 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
         )
     known = _known(source, data)
     new, changed, waiting = [], [], []
-    for name in removed:  # first: what was a file may be a folder now
+    for name in removed:  # first, because what was a file may be a folder now
         _remove(data / name, data)
         known.pop(name, None)
     for name, file in sorted(there.items()):
@@ -99,7 +99,7 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
 
 @dataclass(frozen=True)
 class _File:
-    """A file of the source; `modified` in seconds since 1970, None where the source does not say."""
+    """A file of the source; `modified` in seconds since 1970, None if the source does not report it."""
 
     system: Any
     path: str
@@ -117,7 +117,7 @@ def _list(source: str) -> dict[str, _File]:
         found = system.find(root, detail=True)
     except ImportError as error:
         raise DataError(f"data.source {source}: {error}; install it (docs/data.md, DVC remotes)") from error
-    except Exception as error:  # each kind of source has errors of its own
+    except Exception as error:  # each kind of source has its own errors
         may_pass = isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
         kind = SourceUnreachable if may_pass else DataError
         raise kind(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
@@ -134,7 +134,7 @@ def _list(source: str) -> dict[str, _File]:
             files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
     if not files:
         raise DataError(
-            f"data.source {source} holds no files; expected one subfolder a class. Nothing was changed"
+            f"data.source {source} holds no files; expected one subfolder per class. Nothing was changed"
         )
     return files
 
@@ -155,7 +155,7 @@ def _check_entry(source: str, name: str, info: Mapping[str, Any]) -> None:
 
 
 def _is_image_name(name: str) -> bool:
-    """Whether a file counts: no hidden one, nothing that systems leave behind, no unfinished download."""
+    """Whether a file counts: hidden files, the likes of Thumbs.db and unfinished downloads do not."""
     parts = name.lower().split("/")
     hidden = any(part.startswith(".") for part in parts)
     return not hidden and parts[-1] not in NOT_IMAGES and not parts[-1].endswith(UNFINISHED)
@@ -172,7 +172,7 @@ def _modified(info: Mapping[str, Any]) -> float | None:
 
 
 def _copy(file: _File, data: Path, name: str) -> bool:
-    """Copy a file into `data`; False where it is not whole yet, and then what is there stays as it was."""
+    """Copy a file into `data`; if it is not complete yet, return False and leave `data` as it was."""
     try:
         with _arriving(data) as new:
             with file.system.open(file.path, "rb") as source, new.open("wb") as written:
@@ -185,16 +185,16 @@ def _copy(file: _File, data: Path, name: str) -> bool:
                 return False
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             new.replace(data / name)
-    except FileNotFoundError:  # it went while it was read
+    except FileNotFoundError:  # it was removed while being read
         return False
     except OSError as error:
-        raise SourceUnreachable(f"{file.path} cannot be brought to {data / name}: {error}") from error
+        raise SourceUnreachable(f"{file.path} cannot be copied to {data / name}: {error}") from error
     return True
 
 
 @contextmanager
 def _arriving(data: Path) -> Iterator[Path]:
-    """A place for one file on the disk of `data`, to be renamed from: no link of DVC is written into."""
+    """A place for one file on the disk of `data`; renaming it from there never writes through a DVC link."""
     folder = data / ARRIVING
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -204,16 +204,16 @@ def _arriving(data: Path) -> Iterator[Path]:
 
 
 def _check_apart(source: str, data: Path) -> None:
-    """Refuse a folder that is `data`, lies in it or holds it: what is brought would be brought again."""
+    """Refuse a folder that is `data`, lies in it or contains it: copied files would be copied again."""
     if "://" in source and not source.startswith("file://"):
         return
     theirs, ours = Path(source.removeprefix("file://")).resolve(), data.resolve()
     if theirs.is_relative_to(ours) or ours.is_relative_to(theirs):
-        raise DataError(f"data.source {source} and {data} overlap; name a folder apart from {ours}")
+        raise DataError(f"data.source {source} and {data} overlap; name a folder outside of {ours}")
 
 
 def _remove(path: Path, data: Path) -> None:
-    """Remove a file, and the folders that are empty without it: an empty one would be a class."""
+    """Remove a file, and the folders that this leaves empty: an empty folder would be a class."""
     path.unlink()
     for folder in path.parents:
         if folder == data or any(folder.iterdir()):
@@ -227,7 +227,7 @@ def _stat(path: Path) -> list[int]:
 
 
 def _digest_here(path: Path, known: Mapping[str, Any] | None) -> str:
-    """The digest of a file in `data`; one that has not changed since the last look is not read again."""
+    """The digest of a file in `data`; one that has not changed since the last check is not read again."""
     if known is not None and known["here"] == _stat(path):
         return str(known["digest"])
     return _digest(path)
@@ -254,7 +254,7 @@ def _state(source: str, data: Path) -> Path:
 
 
 def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
-    """What the last look found, by name: the file there, the file here, and the digest of both."""
+    """Result of the last check, by name: the file at the source, the file here, and the digest of both."""
     path = _state(source, data)
     known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     return known

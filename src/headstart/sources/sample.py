@@ -1,9 +1,9 @@
-"""A surface-inspection set drawn by the program: brushed metal, `ok` and `scratch`.
+"""A synthetic surface-inspection set: brushed metal, classes `ok` and `scratch`.
 
-What tells the classes apart is the direction of a few fine grooves: along the brushing they belong
-to the surface, across it they are scratches. All else of an image comes from the same distribution
-in both classes, so that size, brightness and contrast say nothing. Integer arithmetic and
-uncompressed PNG make the same bytes on every machine.
+The classes differ only in the direction of a few fine grooves: along the brushing they belong to the
+surface, across it they are scratches. Everything else about an image comes from the same distribution
+in both classes, so that size, brightness and contrast reveal nothing. Integer arithmetic and
+uncompressed PNG give the same bytes on every machine.
 """
 
 import math
@@ -25,7 +25,7 @@ IMAGES_PER_CLASS = 240
 SIDES = (224, 320)  # pixels
 SEED = 16
 DVC_DIGEST = "1361e2156d5b2dee73c31be73f50801e.dir"  # of the default set, in data.dvc
-ONE = 256  # fixed point: 1.0 of a share, a slope or a grey level; one deviation of the brushing
+ONE = 256  # fixed point: 1.0 of a share, a slope or a grey level; one standard deviation of the brushing
 UNIT = 1024  # length of a direction vector
 
 
@@ -37,15 +37,15 @@ def draw_sample(
 ) -> None:
     """Draw the set as `folder`/ok/0000.png... and `folder`/scratch/0000.png...
 
-    The folder appears whole or not at all. An image depends on its label and number alone: drawing
-    more of them leaves the others as they are.
+    The folder appears complete or not at all. An image depends only on its label and number: drawing
+    more of them leaves the others unchanged.
 
     Args:
-        images_per_class: 240 of them make 106 MB.
-        report: called after each image with how many are drawn and how many will be.
+        images_per_class: 240 per class take 106 MB.
+        report: called after each image with the number drawn so far and the total.
 
     Raises:
-        DataError: the folder is in use, or no image is asked for.
+        DataError: the folder is not empty, or `images_per_class` is less than 1.
     """
     if images_per_class < 1:
         raise DataError(f"images per class: {images_per_class} is too few; expected at least 1")
@@ -90,7 +90,7 @@ def draw_image(label: str, index: int) -> Image.Image:
 
 
 def _between(rng: np.random.Generator, low: int, high: int) -> int:
-    """A whole number, both ends included."""
+    """A random integer, both ends included."""
     return int(rng.integers(low, high, endpoint=True))
 
 
@@ -234,12 +234,12 @@ def _carve(relief: Grid, groove: _Groove) -> None:
 
 
 def _photograph(relief: Grid, rng: np.random.Generator) -> Image.Image:
-    """The relief under uneven light, with a brightness, contrast, tint and noise of its own."""
+    """The relief under uneven light, with its own brightness, contrast, tint and noise."""
     height, width = relief.shape
     x = np.arange(width, dtype=np.int32)[None, :] * (2 * ONE) // width - ONE
     y = np.arange(height, dtype=np.int32)[:, None] * (2 * ONE) // height - ONE
-    relief = np.clip(relief, -960, 960)  # else grooves across the streaks show by their extremes
-    level = relief * _between(rng, 1400, 2500) // ONE  # a deviation of 5 to 10 grey levels
+    relief = np.clip(relief, -960, 960)  # or else grooves across the streaks stand out by their extremes
+    level = relief * _between(rng, 1400, 2500) // ONE  # a standard deviation of 5 to 10 grey levels
     level += _between(rng, -14, 14) * x + _between(rng, -14, 14) * y
     level += _between(rng, -14, 14) * (x * x // ONE - ONE // 3)
     level += _between(rng, 92, 144) * ONE

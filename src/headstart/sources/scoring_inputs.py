@@ -1,4 +1,4 @@
-"""What batch scoring reads: the images of a folder or pattern, or those that a list names."""
+"""Inputs of batch scoring: the images of a folder or pattern, or those that a list names."""
 
 import csv
 import glob
@@ -19,7 +19,7 @@ LISTS = (".txt", ".csv", ".parquet")
 
 
 class Input(NamedTuple):
-    """An image: its path as the result has it, and where it is read."""
+    """An image: its path as written to the result, and the location it is read from."""
 
     path: str
     location: str
@@ -29,9 +29,9 @@ def find_inputs(source: str, without: Sequence[Path] = ()) -> list[Input]:
     """The images that a source names, in a fixed order.
 
     Args:
-        source: a folder, a glob pattern, an image, or a list of paths and URLs: `.txt` with one a line,
-            `.csv` or `.parquet` with a column `path`. Relative ones are below the list's folder.
-        without: files and folders that are passed over: the result's own.
+        source: a folder, a glob pattern, an image, or a list of paths and URLs: `.txt` with one per line,
+            `.csv` or `.parquet` with a column `path`. Relative paths start from the list's folder.
+        without: files and folders to skip, such as the result's own.
 
     Raises:
         DataError: there is nothing to read.
@@ -44,14 +44,14 @@ def find_inputs(source: str, without: Sequence[Path] = ()) -> list[Input]:
         found = [Input(str(file), str(file)) for file in find_images([source]) if _counts(file, own)]
     else:
         advice = "write a list of its files (.txt, .csv, .parquet)" if "://" in source else "check its name"
-        raise DataError(f"there is no file, folder or match of {source}; {advice}")
+        raise DataError(f"there is no file, folder or match for {source}; {advice}")
     if not found:
         raise DataError(f"{source} names no image")
     return found
 
 
 def mark_of(location: str) -> tuple[int, int] | None:
-    """What tells that a file changed: size and time; None for a URL and for a missing file."""
+    """Size and time of a file, by which changes are noticed; None for a URL or a missing file."""
     try:
         found = os.stat(location)  # noqa: PTH116 - millions of them
     except (OSError, ValueError):

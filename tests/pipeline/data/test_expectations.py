@@ -74,7 +74,7 @@ def test_good_set_has_no_failures_and_no_problems() -> None:
         ({"width": 31}, "width is 31 pixels, expected at least 32"),
         ({"height": 1}, "height is 1 pixels, expected at least 32"),
         ({"frames": 3}, "holds 3 frames, expected 1"),
-        ({"label": ""}, "lies in no class folder, expected data/CLASS/FILE"),
+        ({"label": ""}, "is not in a class folder, expected data/CLASS/FILE"),
     ],
 )
 def test_file_that_breaks_one_rule(changes: dict[str, Any], reason: str) -> None:

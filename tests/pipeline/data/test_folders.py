@@ -76,5 +76,5 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_a_link_to_a_folder_above_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    with pytest.raises(DataError, match="loop links to a folder that it lies in"):
+    with pytest.raises(DataError, match="loop links to a folder that contains it"):
         find_files(tmp_path)

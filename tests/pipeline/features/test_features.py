@@ -153,7 +153,7 @@ def test_too_large_a_cut_is_refused_before_any_work() -> None:
     network = plan(NetworkSpec("vgg16", 64, "linear", ("a", "b")))
     assert check_size(network, 1000, "fp32", 1) == 4096 * 4 * 1000
     assert check_size(network, 1000, "bf16", 1) == 4096 * 2 * 1000
-    with pytest.raises(ParamsError, match=r"classifier\.4 stores 16,384 bytes an image, 1\.6 GB.*bf16"):
+    with pytest.raises(ParamsError, match=r"classifier\.4 stores 16,384 bytes per image, 1\.6 GB.*bf16"):
         check_size(network, 100_000, "fp32", 1)
 
 

@@ -46,7 +46,7 @@ def test_a_model_that_a_few_images_cannot_tell_from_a_worse_one_is_inconclusive(
     assert check.figure == pytest.approx(-1 / 60)
     assert check.verdict == "inconclusive"
     assert "too few to show" in check.note
-    assert check.measured() == "1.7 points worse (90 % interval: 10.5 points worse to 7.3 points better)"
+    assert check.measured() == "1.7 points worse (90 % interval: 12.7 points worse to 9.3 points better)"
     assert check.wanted == "the whole interval above 5 points worse"
 
 

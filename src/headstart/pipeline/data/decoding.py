@@ -9,7 +9,7 @@ from headstart.errors import DataError
 
 
 def decode(data: bytes) -> Image.Image:
-    """The upright RGB picture in an image file: EXIF orientation applied, alpha laid on white.
+    """Decode an image file to upright RGB: EXIF orientation applied, transparency flattened onto white.
 
     Raises:
         DataError: Pillow cannot decode the bytes completely.
@@ -18,13 +18,13 @@ def decode(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data)) as image:
             return to_rgb(image)
     except UnidentifiedImageError:
-        raise DataError("cannot be decoded: no image format that Pillow knows") from None
+        raise DataError("cannot be decoded: not an image format that Pillow knows") from None
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
         raise DataError(f"cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture, turned upright, on white, as RGB."""
+    """Convert an opened picture to RGB: turned upright, transparency flattened onto white."""
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.has_transparency_data:
@@ -35,6 +35,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def pixel_digest(image: Image.Image) -> str:
-    """SHA-256 of an RGB picture's size and pixels: what "the same image" means everywhere."""
+    """SHA-256 of an RGB picture's size and pixels; two images are "the same" if their digests are equal."""
     header = f"RGB {image.width}x{image.height}\n".encode()
     return hashlib.sha256(header + image.tobytes()).hexdigest()

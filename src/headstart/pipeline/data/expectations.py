@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # GX reads it when it is imported
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # GX reads it on import
 
 import great_expectations as gx
 import pandas as pd
@@ -31,13 +31,13 @@ for name in ("great_expectations", "great_expectations.data_context.types.base")
 
 Counts = dict[str, dict[str, int]]
 
-MAX_ROWS_STORED = 200  # of each failed expectation; unexpected_count keeps the total
+MAX_ROWS_STORED = 200  # per failed expectation; unexpected_count keeps the total
 MAX_EXCLUDED_STORED = 1000  # the manifest has all of them
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """`failures`: why a file cannot be used, by its path. `results`: plain JSON, one per expectation."""
+    """`failures`: the reason a file cannot be used, by path. `results`: plain JSON, one per expectation."""
 
     failures: dict[str, str]
     results: list[Row]
@@ -48,7 +48,7 @@ class SetCheck:
     """Result of checking the set.
 
     Attributes:
-        problems: one sentence each; none if the set can be trained on.
+        problems: one sentence each; empty if the set can be trained on.
         classes: number of kept images by label and split.
         results: plain JSON, one per expectation.
     """
@@ -59,11 +59,11 @@ class SetCheck:
 
 
 def check_files(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] | None = None) -> FileCheck:
-    """Check each file by itself; of an unreadable file only the label is checked as well.
+    """Check each file on its own; if it cannot be read, its label is the only other thing checked.
 
     Args:
         manifest: one row per file: path, label, format, mode, width, height, frames, error.
-        labels: the known classes; None for those in the manifest.
+        labels: the known classes; None means those in the manifest.
 
     Raises:
         DataError: the manifest lacks a column or a value.
@@ -86,7 +86,7 @@ def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] 
 
     Args:
         manifest: one row per file, left out or not: path, label, pixels, split, excluded.
-        labels: the expected classes; None for those in the manifest.
+        labels: the expected classes; None means those in the manifest.
 
     Raises:
         DataError: the manifest lacks a column or a value, or a kept file was not decoded.
@@ -115,7 +115,7 @@ def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] 
 def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck) -> Row:
     """The document of reports/validation.json: plain JSON without times, IDs or folders.
 
-    `excluded` lists at most 1000 files; their full number is `files` minus `kept`.
+    `excluded` lists at most 1000 files; the full count is `files` minus `kept`.
     """
     excluded = manifest.loc[manifest["excluded"] != "", ["path", "excluded"]].sort_values("path")
     return {
@@ -146,7 +146,7 @@ def _complete(manifest: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _kept(table: pd.DataFrame) -> pd.DataFrame:
-    """The kept files, copies side by side, with the number of labels and splits of their picture."""
+    """The kept files, copies next to each other, each with the number of labels and splits of its picture."""
     kept = table[table["excluded"] == ""]
     if blank := kept.loc[kept["pixels"] == "", "path"].tolist():
         raise DataError(f"{rule_book.named(blank)}: kept, but not decoded; expected a reason in `excluded`")
@@ -189,7 +189,7 @@ def _per_split(classes: Counts) -> pd.DataFrame:
 def _validate(
     name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule], severity: str
 ) -> list[Row]:
-    """The results of one suite, in the order of `checks`; a failing row is named by its `keys`."""
+    """The results of one suite, in the order of `checks`; failing rows are identified by `keys`."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("manifest").add_dataframe_asset(name)
@@ -227,13 +227,13 @@ def _condition(rule: Rule) -> Any:
 
 
 def _plain(result: Row) -> Row:
-    """One result without IDs; raises if the expectation raised, because GX only notes that."""
+    """One result without IDs; raises if the expectation raised, because GX only records that."""
     config, info = result["expectation_config"], result["exception_info"]
     for raised in [info] if "raised_exception" in info else info.values():
         if raised["raised_exception"]:
             raise HeadstartError(
                 f"the expectation on {config['kwargs'].get('column')!r} could not be evaluated: "
-                f"{raised['exception_message']}; expected a manifest of the validate stage"
+                f"{raised['exception_message']}; expected a manifest from the validate stage"
             )
     kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
     kept = {key: config[key] for key in ("type", "description", "severity")}

@@ -1,4 +1,4 @@
-"""Image files in a folder, with the class and split that their folders name."""
+"""Find the image files in a folder, with the class and split that their subfolders name."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ NOT_IMAGES = {"thumbs.db", "desktop.ini"}
 
 @dataclass(frozen=True)
 class Found:
-    """A file: its path relative to the data folder, its class, and the split its folder names."""
+    """A file: its path relative to the data folder, its class, and the split named by its folder."""
 
     path: str
     label: str
@@ -21,15 +21,15 @@ class Found:
 
 
 def find_files(data: Path) -> list[Found]:
-    """Every file that should be an image, sorted by path; a class is a subfolder, as in ImageFolder.
+    """List every file that should be an image, sorted by path; a class is a subfolder, as in ImageFolder.
 
     Folders count as splits if every top folder is one of train, val, valid and test and holds
-    folders of its own. Hidden files and what operating systems leave behind do not count. A file that
-    lies in no class has the label "".
+    subfolders. Hidden files and the likes of Thumbs.db are ignored. A file outside any class folder
+    has the label "".
 
     Raises:
-        DataError: no folder, no file, a name that is no UTF-8, a link to a folder above it, or split
-            folders that do not agree.
+        DataError: the folder is missing or empty, a name is not UTF-8, a link leads to a folder that
+            contains it, or the split folders hold different classes.
     """
     if not data.is_dir():
         raise DataError(f"there is no folder {data}; put images there, one subfolder per class")
@@ -49,7 +49,7 @@ def find_files(data: Path) -> list[Found]:
 def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in above:
-        raise DataError(f"{folder} links to a folder that it lies in ({real}); remove the link")
+        raise DataError(f"{folder} links to a folder that contains it ({real}); remove the link")
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in NOT_IMAGES:
@@ -62,7 +62,7 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
-    """DVC and Parquet hold paths as UTF-8, so that a path of other bytes could not be recorded."""
+    """Refuse names that are not UTF-8: DVC and Parquet could not record them."""
     try:
         entry.path.encode()
     except UnicodeEncodeError as error:

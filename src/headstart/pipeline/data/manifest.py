@@ -24,7 +24,7 @@ from headstart.pipeline.store.rows import RowStore
 
 T = TypeVar("T")
 
-WINDOW = 256  # files in flight: what keeps memory flat
+WINDOW = 256  # files in flight, to bound memory
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def build_manifest(
 
     Args:
         store: remembers the facts of a file by its sha256 and `recipe`.
-        advance: called with each number of files done.
+        advance: called with the number of files just done.
     """
     rows: list[dict[str, object]] = []
     with ThreadPoolExecutor() as pool:
@@ -81,7 +81,7 @@ def inspect(data: bytes) -> Facts:
 def assign_splits(manifest: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.Series:
     """The split of every row: its folder's, else by the hash of its pixels; "" for excluded rows.
 
-    Where folders name splits and one of them is missing, it is drawn from train by hash.
+    If folders name the splits but val or test is missing, it is drawn from train by hash.
     """
     named = set(manifest["split"]) - {""}
     if not named:
@@ -100,7 +100,7 @@ def assign_splits(manifest: pd.DataFrame, fractions: Mapping[str, float], seed: 
 
 
 def facts_recipe() -> dict[str, object]:
-    """Everything but the file's bytes and our own code that facts depend on."""
+    """Everything that facts depend on, apart from the file's bytes and our own code."""
     return {"rows": "facts", "pillow": PIL.__version__}
 
 
@@ -118,10 +118,10 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
 
 def read_checked(path: Path, sha256: str) -> bytes:
-    """A file's bytes, if they are still those that were validated.
+    """Read a file's bytes, and check that they are still those that were validated.
 
     Raises:
-        DataError: the file changed or went after validation.
+        DataError: the file was changed or removed after validation.
     """
     try:
         data = path.read_bytes()
@@ -145,8 +145,8 @@ def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bo
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, PIL.UnidentifiedImageError):  # its text holds the address of an object
-        return "no image format that Pillow knows"
+    if isinstance(error, PIL.UnidentifiedImageError):  # its text includes an object's address
+        return "not an image format that Pillow knows"
     return f"{type(error).__name__}: {error}"
 
 

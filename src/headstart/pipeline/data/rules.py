@@ -11,7 +11,7 @@ Row = dict[str, Any]
 Explain = Callable[[list[Row]], str]
 
 MAX_NAMED = 10
-MIN_IMAGES_PER_SPLIT = 1  # of each class
+MIN_IMAGES_PER_SPLIT = 1  # per class
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Rule:
     Attributes:
         explain: turns the rows that break the rule, at least one, into a sentence.
         readable_only: the rule does not apply to files that cannot be decoded.
-        except_format: nor to files of this format.
+        except_format: the rule does not apply to files of this format.
     """
 
     column: str
@@ -49,13 +49,13 @@ def file_rules(validate: Validate, labels: Sequence[str]) -> list[Rule]:
             lambda rows: f"holds {rows[0]['frames']} frames, expected 1",
             allowed=(1,),
             readable_only=True,
-            except_format="MPO",  # its further frames are previews or the other eye
+            except_format="MPO",  # its extra frames are previews or the other half of a stereo pair
         ),
     ]
 
 
 def summary_rules(validate: Validate, excluded: Sequence[str], labels: Sequence[str]) -> list[Rule]:
-    """The rules for the whole set, by its `excluded` paths and the `labels` that have an image."""
+    """The rules for the whole set, given its `excluded` paths and the `labels` that have images."""
     return [
         Rule("kept_files", "At least one file is left.", _none_left, low=1),
         Rule(
@@ -99,7 +99,7 @@ def split_rules(least: int = MIN_IMAGES_PER_SPLIT) -> list[Rule]:
 
 
 def picture_rules() -> list[Rule]:
-    """The rules for kept files. A picture in two splits would be tested on after it was trained on."""
+    """The rules for kept files. A picture in two splits would be both trained and tested on."""
     return [
         Rule(
             "split",
@@ -148,7 +148,7 @@ def _label(labels: Sequence[str]) -> Rule:
     def explain(rows: list[Row]) -> str:
         if found := rows[0]["label"]:
             return f"class is {found}, expected one of {named(labels)}"
-        return "lies in no class folder, expected data/CLASS/FILE"
+        return "is not in a class folder, expected data/CLASS/FILE"
 
     description = "Every file lies in the folder of a known class."
     return Rule("label", description, explain, allowed=tuple(labels))

@@ -19,9 +19,9 @@ class Validate(Section):
     min_size: Count
     """shortest side of an image in pixels"""
     formats: list[str]
-    """Pillow's names of the file formats that are accepted"""
+    """accepted file formats, by Pillow's names"""
     modes: list[str]
-    """Pillow's names of the colour modes that are accepted"""
+    """accepted colour modes, by Pillow's names"""
 
 
 class Split(Section):

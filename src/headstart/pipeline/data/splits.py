@@ -1,4 +1,4 @@
-"""The split that an image belongs to: a function of its pixels alone, so that it never moves."""
+"""Assign an image to a split by its pixels alone, so that it never moves."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ def split_of(pixels: str, fractions: Mapping[str, float], seed: int) -> str:
     Adding or removing other images moves nothing, and the same picture under two names lands in one split.
 
     Args:
-        pixels: digest of the decoded pixels, as `decoding.pixel_digest` gives it.
-        fractions: share of each split, in the order they are drawn from; they sum to 1.
-        seed: another seed, another split.
+        pixels: digest of the decoded pixels, from `decoding.pixel_digest`.
+        fractions: share of each split; they sum to 1, and their order matters.
+        seed: a different seed gives a different assignment.
     """
     digest = hashlib.sha256(f"{seed}:{pixels}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""Stage validate: decode every file, check it, decide what is left out, and assign the splits."""
+"""Stage validate: decode and check every file, decide which are left out, and assign the splits."""
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ def run(validate: Validate, split: Split) -> str:
     """Write `artifacts/manifest.parquet` and `reports/validation.json`.
 
     Raises:
-        DataError: a check of the set failed, or of a file if `on_bad_file` is `stop`. The report is
+        DataError: the set failed a check, or a file did and `on_bad_file` is `stop`; the report is
             written, the manifest is not.
     """
     found = folders.find_files(paths.DATA)

@@ -1,4 +1,4 @@
-"""Data Docs from reports/validation.json: pages that need no network and no second validation."""
+"""Render Data Docs from reports/validation.json; needs no network and no second validation."""
 
 import html
 import tempfile
@@ -39,7 +39,7 @@ INDEX = (
 <section class="panel verdict{{ '' if success else ' failed' }}">
 {% if success %}<strong>&#10003; Passed</strong><p>The set can be trained on.</p>
 {% else %}<strong>&#10007; Blocked</strong>
-<p>To put right before training:</p>
+<p>Fix before training:</p>
 <ol>{% for problem in problems %}<li>{{ problem }}</li>{% endfor %}</ol>{% endif %}
 </section>
 <section class="panel"><h2>Images of each class</h2>
@@ -92,7 +92,7 @@ def render_data_docs(validation: Mapping[str, Any], folder: Path) -> Path:
         The path of index.html.
 
     Raises:
-        DataError: the document lacks a part, or the folder holds files that are not ours.
+        DataError: a part of the document is missing, or the folder holds files that are not Data Docs.
     """
     _check(validation)
     pages = {"index.html": _index(validation)}
@@ -150,7 +150,7 @@ def _suite_page(suite: Row) -> str:
 
 
 def _revived(suite: Row) -> ExpectationSuiteValidationResult:
-    """GX's own object from the stored validation result."""
+    """Rebuild GX's own object from the stored validation result."""
     met = _link(suite)["met"]
     return ExpectationSuiteValidationResult(
         success=met == len(suite["results"]),
@@ -181,7 +181,7 @@ def _revived_result(result: Row) -> ExpectationValidationResult:
 
 
 def _escaped(value: Any) -> Any:
-    """Every string in it for HTML: GX's table cells would run a script in a file's name."""
+    """Escape every string for HTML: GX's table cells would run a script in a file name."""
     if isinstance(value, dict):
         return {key: _escaped(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -194,7 +194,7 @@ def _css() -> str:
 
 
 def _replace(folder: Path, pages: Mapping[str, str]) -> None:
-    """Swap the whole folder at once: nobody meets half of the pages."""
+    """Swap the whole folder at once, so that nobody sees half of the pages."""
     if foreign := sorted({path.name for path in folder.glob("*")} - pages.keys()):
         raise DataError(f"{folder} holds {foreign}, expected Data Docs only: name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ VERMILION, SKY, BLACK, GREY = "#D55E00", "#56B4E9", "#000000", "#8C8C8C"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 DPI = 120
-FONT = "DejaVu Sans"  # matplotlib carries it, so no machine's own fonts show
+FONT = "DejaVu Sans"  # ships with matplotlib, so the machine's own fonts make no difference
 STYLE: dict[str, object] = {
     "font.family": FONT,
     "font.size": 9,
@@ -31,7 +31,7 @@ STYLE: dict[str, object] = {
 
 def png_of(draw: "Callable[[Figure], None]", width: float, height: float) -> bytes:
     """PNG bytes of what `draw` puts on an empty white figure of about `width` x `height` inches."""
-    # Here and nowhere else, so that a stage without plots does not pay for matplotlib.
+    # Imported only here, so that a stage without plots does not pay for matplotlib.
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def png_of(draw: "Callable[[Figure], None]", width: float, height: float) -> byt
             file,
             format="png",
             bbox_inches="tight",
-            # Without a software tag an update of matplotlib that draws the same keeps the bytes.
+            # Without a software tag, a matplotlib update that draws the same gives the same bytes.
             metadata={"Software": None},
             pil_kwargs={"compress_level": 9},
         )
@@ -53,9 +53,9 @@ def png_of(draw: "Callable[[Figure], None]", width: float, height: float) -> byt
 
 
 def names_shown(classes: Sequence[str], limit: int = 22) -> list[str]:
-    """Class names as a plot can show them.
+    """Class names in a form that a plot can show.
 
-    Long ones lose their middle; those the font has no signs for become `class 3`, by their index.
+    Long ones lose their middle; names with characters missing from the font become `class 3`, by index.
     """
     from matplotlib.font_manager import findfont, get_font
 

@@ -20,7 +20,7 @@ class Interval:
 
 
 def wilson(successes: int, trials: int, confidence: float) -> Interval:
-    """The score interval of a share, which stays in [0, 1] and holds up at 0 and 1.
+    """The score interval of a share; it stays within [0, 1] and is sound even at 0 and 1.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
     1927.
@@ -33,7 +33,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
 
 
 def weights_of(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Bootstrap resamples, as how often each drew each image: blocks of int64 [images, B].
+    """Bootstrap resamples, as counts of how often each image was drawn: blocks of int64 [images, B].
 
     The draws do not depend on the size of a block.
     """
@@ -48,7 +48,7 @@ def weights_of(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.in
 
 
 def percentile(values: NDArray[np.float64], confidence: float) -> Interval | None:
-    """The middle `confidence` of the values that are defined; None if none is.
+    """The middle `confidence` of the values that are not NaN; None if all are NaN.
 
     Source: B. Efron, R. Tibshirani, An introduction to the bootstrap, 1993, chapter 13.
     """

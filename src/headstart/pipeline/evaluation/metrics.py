@@ -76,9 +76,9 @@ def classification_metrics(
 ) -> Metrics:
     """Metrics as scikit-learn defines them, with two-sided intervals; the same bits in every run.
 
-    The predicted class is the most probable one, the first of equals. A class without an image has
-    0 in its own row (`zero_division=0`) and is left out of balanced accuracy and the mean AUC, and
-    of macro F1 unless it was predicted. AUC is that of class 1 for two classes, else the mean of
+    The predicted class is the most probable one, the first if several tie. A class without images
+    gets 0 in its own row (`zero_division=0`) and is left out of balanced accuracy and the mean AUC,
+    and of macro F1 unless it was predicted. AUC is that of class 1 for two classes, else the mean of
     one-vs-rest.
 
     Args:
@@ -88,12 +88,12 @@ def classification_metrics(
         confidence: level of the intervals, in (0, 1): Wilson's for the accuracy, percentiles of the
             bootstrap for the rest.
         resamples: number of bootstrap resamples.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
         DataError: there are no images.
         HeadstartError: probabilities are not finite, not in [0, 1] or do not sum to 1.
-        ValueError: the shapes, labels, confidence or resamples contradict each other.
+        ValueError: the shapes, labels, confidence or resamples are invalid.
     """
     probabilities = np.asarray(probabilities, np.float64)
     _check(labels, probabilities, classes, confidence, resamples)
@@ -130,7 +130,7 @@ def roc_curve(scores: NDArray[np.float64], positives: NDArray[np.bool_]) -> RocC
 
     Args:
         scores: float64 [N], higher for the positive class.
-        positives: bool [N]. Where all or none are True, the rate without images is nan throughout.
+        positives: bool [N]. If all or none are True, the rate without images is nan throughout.
 
     Source: `sklearn.metrics.roc_curve` with `drop_intermediate=True`.
     """
@@ -158,7 +158,7 @@ def _check(
     resamples: int,
 ) -> None:
     if len(labels) == 0:
-        raise DataError("there is no image to evaluate on; give the test split a larger fraction")
+        raise DataError("there are no images to evaluate on; give the test split a larger fraction")
     if len(classes) < 2 or probabilities.shape != (len(labels), len(classes)):
         raise ValueError(
             f"probabilities are {list(probabilities.shape)}; expected "
@@ -166,7 +166,7 @@ def _check(
         )
     if labels.min() < 0 or labels.max() >= len(classes):
         raise ValueError(
-            f"labels reach from {labels.min()} to {labels.max()}; expected 0 to {len(classes) - 1}"
+            f"labels range from {labels.min()} to {labels.max()}; expected 0 to {len(classes) - 1}"
         )
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(f"confidence {confidence} and resamples {resamples}; expected (0, 1) and at least 1")

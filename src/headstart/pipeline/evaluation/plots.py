@@ -1,4 +1,4 @@
-"""The report's plots, each a function from numbers to PNG bytes on white ground."""
+"""The report's plots, each a function from numbers to PNG bytes on a white background."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ANNOTATED = 15  # classes up to which cells and bars carry numbers
-COLOURED = len(PALETTE)  # curves up to which each has a colour of its own
+COLOURED = len(PALETTE)  # curves up to which each has its own colour
 DASHES = ("-", "--", "-.", ":")
 BINS = 10
 WIDTH = 7.0  # inches
@@ -89,9 +89,9 @@ def history_png(
 
 
 def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bytes:
-    """The share predicted correctly by predicted probability, over ten equal bins.
+    """Plot the share predicted correctly against the predicted probability, in ten equal bins.
 
-    The title has the expected calibration error: C. Guo et al., On calibration of modern neural
+    The title shows the expected calibration error: C. Guo et al., On calibration of modern neural
     networks, 2017.
 
     Args:
@@ -165,7 +165,7 @@ def _colour_curves(axes: "Axes", curves: Sequence[tuple[str, RocCurve]]) -> None
 
 
 def _shade_curves(axes: "Axes", curves: Sequence[tuple[str, RocCurve]]) -> None:
-    """Curves too many to distinguish: all in one faint colour, and their mean."""
+    """Draw curves that are too many to tell apart in one faint colour, and add their mean."""
     grid = np.linspace(0, 1, 201)
     for _, curve in curves:
         axes.plot(curve[0], curve[1], color=BLUE, alpha=0.25, linewidth=0.7)

@@ -19,12 +19,12 @@ TEMPLATE = "report.html.j2"
 STYLE = "page.css"
 MISTAKES_SHOWN = 24
 EXCLUDED_SHOWN = 200
-WIDE = 900  # pixels above which a plot gets a row of its own
+WIDE = 900  # pixels; a wider plot gets a row to itself
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot and the section it stands in, below the others of that section."""
+    """A plot and the section in which it is shown, below earlier ones."""
 
     title: str
     caption: str
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image of the test split that was taken for another class, with `confidence` in [0, 1]."""
+    """A misclassified image of the test split; `confidence` is in [0, 1]."""
 
     path: str
     label: str
@@ -47,8 +47,8 @@ class Mistake:
 class Report:
     """Everything the page shows.
 
-    `banner`, if set, stands above everything else; `excluded` has a path and a reason each;
-    `counts` maps split to class to number of images; `links` has a text and an address each.
+    `banner`, if set, is shown above everything else; `excluded` holds pairs of path and reason;
+    `counts` maps split to class to number of images; `links` holds pairs of text and address.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the first view; `interval` is empty if there is none."""
+    """One of the headline figures; `interval` is empty if there is none."""
 
     name: str
     value: str
@@ -72,9 +72,9 @@ class Tile:
 
 
 def render_report(report: Report) -> str:
-    """The page, as text for a UTF-8 file: no time, no host, nothing that is not in `report`.
+    """Render the page as text for a UTF-8 file; it shows only what is in `report`, no time and no host.
 
-    Of the mistakes it shows the 24 most confident, of the excluded files the first 200.
+    It shows the 24 most confident mistakes and the first 200 excluded files.
     """
     return render(
         PACKAGE,
@@ -94,8 +94,8 @@ def render_report(report: Report) -> str:
 def render(
     package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
 ) -> str:
-    """A page of a template, with the style of all pages: text for a UTF-8 file, no network, no script."""
-    # Here, so that the stages before the report do not pay for jinja2.
+    """Render a template in the common page style: text for a UTF-8 file, no network, no scripts."""
+    # Imported here, so that the stages before the report do not pay for jinja2.
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -118,17 +118,17 @@ def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
 
 
 def page_css() -> str:
-    """The style of this page and of others that show results."""
+    """The style sheet of this page and of others that show results."""
     return files(PACKAGE).joinpath(STYLE).read_text("utf-8")
 
 
 def data_uri(data: bytes, media: str) -> str:
-    """Bytes as an address that holds them; `media` such as `image/png`."""
+    """Encode bytes as a data URI; `media` is a type such as `image/png`."""
     return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def tiles(metrics: Metrics) -> list[Tile]:
-    """The figures of the first view, the most asked-for first."""
+    """The headline figures, the most important first."""
     shown = [
         ("accuracy", "Accuracy", metrics.accuracy, _share),
         ("balanced_accuracy", "Balanced accuracy", metrics.balanced_accuracy, _share),
@@ -143,7 +143,7 @@ def tiles(metrics: Metrics) -> list[Tile]:
 
 
 def class_rows(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[int]]]:
-    """Each class with its number of images in every split, in the order they are first met."""
+    """Each class with its number of images in every split, in order of first appearance."""
     classes = dict.fromkeys(name for split in counts.values() for name in split)
     return [(name, [split.get(name, 0) for split in counts.values()]) for name in classes]
 

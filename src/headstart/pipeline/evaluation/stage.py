@@ -99,7 +99,7 @@ def _confusion_rows(results: _Results) -> pd.DataFrame:
 
 
 def _roc_curves(results: _Results) -> dict[str, metrics.RocCurve]:
-    """One curve per class with test images on both sides; of two classes, only that of the second."""
+    """One curve per class with test images on both sides; if there are two classes, only the second's."""
     curves = {}
     for index, name in enumerate(results.classes):
         positives = results.labels == index

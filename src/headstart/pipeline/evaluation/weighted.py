@@ -1,4 +1,4 @@
-"""The metrics of one set of images under many weightings at once: what a bootstrap asks for."""
+"""The metrics of one set of images under many weightings at once, as a bootstrap needs."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Ranked:
-    """One class's scores in rising order: int64 [N], and [P] each for its P images."""
+    """One class's scores in ascending order: int64 [N], and [P] each for its P images."""
 
     order: NDArray[np.int64]
     positives: NDArray[np.int64]
@@ -39,7 +39,8 @@ class Ranked:
     def auc(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
         """Area under the ROC curve by midranks, float64 [B]; NaN if a side has no weight.
 
-        Counts in integers until the one division, so ties and the order of adding cost no bit.
+        Counts in integers until the single division, so that neither ties nor the order of summation
+        change a bit.
 
         Source: H. Mann, D. Whitney, On a test of whether one of two random variables is
         stochastically larger than the other, 1947.

@@ -1,4 +1,4 @@
-"""The frozen part of the network, run once for each distinct image."""
+"""Run the frozen part of the network once per distinct image."""
 
 import copy
 import math
@@ -28,18 +28,18 @@ from headstart.pipeline.store.rows import RowStore, check_again, recipe_digest
 
 T = TypeVar("T")
 
-HELD_BYTES = 8 * 2**20  # rows put into the store together, or copied out of it
+HELD_BYTES = 8 * 2**20  # of rows written to the store together, or copied out of it
 
 
 @dataclass(frozen=True)
 class Forward:
-    """How the frozen part is run: everything that a row's bytes depend on but the image.
+    """How the frozen part runs: everything that a row's bytes depend on, apart from the image.
 
     Attributes:
         prefix: the layers before the cut, with their weights.
-        transform: torchvision's transform, whose second half makes floats of packed pixels.
-        precision: `fp32` or `bf16`, for weights, arithmetic and what is stored.
-        batch_size: the one batch shape; the last batch is padded.
+        transform: torchvision's transform, whose second half turns packed pixels into floats.
+        precision: `fp32` or `bf16`, for weights, arithmetic and stored rows.
+        batch_size: the only batch size; the last batch is padded to it.
     """
 
     prefix: Chain
@@ -48,7 +48,7 @@ class Forward:
     batch_size: int
 
     def prepared(self) -> list["Replica"]:
-        """A copy on each device: weights in the precision, channels last."""
+        """A replica on each device, with its weights in `precision` and channels last."""
         dtype = runtime.dtype_of(self.precision)
         self.prefix.to(dtype).to(memory_format=torch.channels_last)
         first, *further = runtime.devices()
@@ -86,10 +86,10 @@ class Pictures(Protocol):
 
 
 class ViewedImages:
-    """Packed images followed by the further views of those in a range, made when they are asked for.
+    """Packed images followed by extra views of those in a range; the views are made when they are read.
 
     Attributes:
-        keys: what identifies each row's pixels, in hexadecimal digits.
+        keys: the hexadecimal key that identifies each row's pixels.
     """
 
     def __init__(self, images: PackedImages, keys: Sequence[str], views: Views) -> None:
@@ -118,19 +118,19 @@ def write_features(
     writer: RowWriter,
     advance: Callable[[int], object] = lambda count: None,
 ) -> int:
-    """Write the activations of every packed image, in order; those in the store are not computed again.
+    """Write the activations of every packed image, in order; those in the store are not recomputed.
 
     Args:
         replicas: the frozen part on each device; batches go to them in turn.
         keys: digest of each image's pixels.
-        writer: of a tensor [N, *shape].
-        advance: called with each number of images done.
+        writer: writes a tensor [N, *shape].
+        advance: called with the number of images just done.
 
     Returns:
         How many images went through the network.
 
     Raises:
-        DeterminismError: a stored row computed again is different.
+        DeterminismError: a stored row differs when recomputed.
     """
     known = store.has(recipe, keys)
     _check_store(replicas[0], images, keys, known, store, recipe)
@@ -153,7 +153,7 @@ def write_features(
 
 
 def features_recipe(network: Network, backbone_digest: str, forward: Forward) -> str:
-    """Digest of everything but the image that a row depends on, including our own code."""
+    """Digest of everything that a row depends on apart from the image, including our own code."""
     recipe = {
         "rows": "features",
         "backbone": backbone_digest,
@@ -173,7 +173,7 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
 
 
 def check_size(network: Network, images: int, precision: Precision, max_gb: float) -> int:
-    """Bytes of the features of `images` images or views, before any work; 0 if the cut is the input.
+    """Compute how many bytes the features of `images` images or views take; 0 if the cut is the input.
 
     Raises:
         ParamsError: more than `max_gb` gigabytes (10^9 bytes).
@@ -183,7 +183,7 @@ def check_size(network: Network, images: int, precision: Precision, max_gb: floa
     row = math.prod(network.feature_shape) * runtime.DTYPES[precision].itemsize
     if row * images > max_gb * 1e9:
         raise ParamsError(
-            f"features.max_gb: the cut after {network.cut_name} stores {row:,} bytes an image, "
+            f"features.max_gb: the cut after {network.cut_name} stores {row:,} bytes per image, "
             f"{row * images / 1e9:.1f} GB for {images:,} images, more than {max_gb:g} GB; cut later "
             "(train or replace fewer layers), use fewer features.views or bf16, or raise features.max_gb"
         )
@@ -212,7 +212,7 @@ def _activations(
 
 
 def _batch(images: Pictures, indices: Sequence[int], size: int) -> torch.Tensor:
-    """Pixels of images by position, padded to `size`; neighbours are read together."""
+    """Pixels of images by position, padded to `size`; adjacent images are read together."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][-1] + 1:

@@ -26,7 +26,7 @@ class LabelledRows:
 
 
 def rows_of(table: pd.DataFrame, split: str, classes: tuple[str, ...]) -> LabelledRows:
-    """The rows of one split in the table of packed images, which holds them side by side.
+    """The rows of one split in the table of packed images, where they are contiguous.
 
     Raises:
         DataError: the split is empty.
@@ -49,7 +49,7 @@ def class_weights(
     weights of some classes, and the others weigh 1.
 
     Raises:
-        ParamsError: a class that does not exist.
+        ParamsError: the mapping names a class that does not exist.
     """
     if wanted is None:
         return None

@@ -1,4 +1,4 @@
-"""Rows that the trained part reads, one per image, in pieces so that memory stays bounded."""
+"""Rows that the trained part reads, one per image, loaded in pieces so that memory stays bounded."""
 
 import math
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ MOVED = 4096  # rows moved to a device at once
 
 @dataclass(frozen=True)
 class Views:
-    """The place of the further views of the training images.
+    """The location of the extra views of the training images.
 
     View v of row r is row `offset + (v - 1) * rows + r - first`.
 
     Attributes:
         count: views per image, including the plain one.
-        first, rows: the range of rows that have further views.
+        first, rows: the range of rows that have extra views.
         offset: the first row of view 1.
-        seed: of the views.
+        seed: seed of the views.
     """
 
     count: int
@@ -48,13 +48,13 @@ class Rows(Protocol):
 
     @property
     def views(self) -> int:
-        """Views of each training image, the plain one included."""
+        """Number of views of each training image, including the plain one."""
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """float32 [stop - start, *row_shape], on the CPU, or on the device if they are resident."""
 
     def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        """Rows from `start` on, each in the view that `views` names: float32 [len(views), *row_shape]."""
+        """Rows from `start` on, each in the view given by `views`: float32 [len(views), *row_shape]."""
 
 
 class Features:
@@ -74,7 +74,7 @@ class Features:
         return self._views.count if self._views else 1
 
     def move_to(self, device: torch.device) -> "Features":
-        """Hold all rows in the memory of `device` from now on."""
+        """Load all rows into the memory of `device`, to be read from there."""
         if isinstance(self._reader, RowReader):
             self._reader = _DeviceReader(self._reader, device)
         return self
@@ -95,7 +95,7 @@ class Features:
 
 
 class _DeviceReader:
-    """Rows in the memory of a device, read there once."""
+    """Rows in the memory of a device, loaded from the file once."""
 
     def __init__(self, reader: RowReader, device: torch.device) -> None:
         self._rows = torch.empty(reader.shape, dtype=reader.dtype, device=device)

@@ -28,7 +28,7 @@ def run_frozen(prefix: Chain, batch: torch.Tensor) -> torch.Tensor:
     Convolutions run on a few images at a time: their maps are large and their weights small, so that a
     processor's caches hold them. Linear layers run on the whole batch, because their weights are large
     and are then read once per batch. All parts have one shape, the last one padded, so that a row does
-    not depend on its place.
+    not depend on its position.
 
     Args:
         batch: [N, 3, H, W] in the precision of the weights, channels last.

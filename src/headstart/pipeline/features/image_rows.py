@@ -12,12 +12,12 @@ from headstart.pipeline.pixels.views import make_view, view_key
 
 
 class ImageRows:
-    """Packed images as the network reads them, normalised when they are read.
+    """Packed images as network input, normalised when they are read.
 
     Args:
-        keys: digest of each image, which decides its views.
-        views: views of each training image, the plain one included.
-        seed: of the views.
+        keys: digest of each image, from which its views are drawn.
+        views: number of views of each training image, including the plain one.
+        seed: seed of the views.
     """
 
     def __init__(

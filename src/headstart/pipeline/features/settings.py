@@ -4,7 +4,7 @@ from headstart.ground.settings import Count, Positive, Precision, Section, Seed
 
 
 class Features(Section):
-    """Section `features`: how the frozen part is run, and how often per image."""
+    """Section `features`: how the frozen part runs, and on how many views per image."""
 
     precision: Precision
     """precision of weights, arithmetic and stored rows"""

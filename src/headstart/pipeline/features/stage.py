@@ -24,8 +24,8 @@ from headstart.progress import bar
 
 
 def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Features) -> str:
-    """Write `artifacts/features.safetensors`: activations at the cut, one row per image, then
-    the further views of training images.
+    """Write `artifacts/features.safetensors`: activations at the cut, one row per image, followed by
+    the extra views of training images.
 
     If the cut is the input, nothing is computed or copied: the file refers to the images.
     """
@@ -51,9 +51,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
     write_json(paths.ENVIRONMENTS / "features.json", environment.to_dict())
     if not network.cut:
         checkpoint.save(paths.FEATURES, {}, metadata)
-        return (
-            f"everything is trained, so that the cut is the input: {len(table)} images are read as they are"
-        )
+        return f"everything is trained, so the cut is the input: {len(table)} images are read as they are"
     forward = _forward(network, spec, features, preprocess.weights)
     images = computation.ViewedImages(PackedImages(paths.IMAGES), table["pixels"].tolist(), views)
     recipe = computation.features_recipe(network, frozen["digest"], forward)

@@ -1,1 +1,1 @@
-"""Stage backbone, and the network: build it, freeze it, cut it."""
+"""Stage backbone, and the network: how it is built, frozen and cut."""

@@ -1,4 +1,4 @@
-"""Where the frozen weights come from: torchvision, a file, or a seeded generator."""
+"""Load the frozen weights from torchvision, a file, or a seeded generator."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ RANDOM = "random"
 class LoadedBackbone:
     """Every tensor of a network by torchvision's names, float32 on the CPU, and where they came from.
 
-    `source` names no folder of this machine.
+    `source` never contains a path on this machine.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -32,10 +32,10 @@ class LoadedBackbone:
 
 
 def load_backbone(source: Backbone) -> LoadedBackbone:
-    """The weights that the parameters ask for, and no others.
+    """Load exactly the weights that the parameters ask for.
 
     Raises:
-        BackboneError: out of reach, another digest, damaged, or of another architecture.
+        BackboneError: the weights cannot be fetched, are damaged, or have another digest or architecture.
         ParamsError: the keys contradict each other.
     """
     layers = vgg_layers(source.arch, source.width)
@@ -54,7 +54,7 @@ def load_backbone(source: Backbone) -> LoadedBackbone:
 
 
 def _known_weights(arch: str) -> Mapping[str, Any]:
-    from torchvision.models import get_model_weights  # 3.5 s, which random weights do not need
+    from torchvision.models import get_model_weights  # takes 3.5 s; random weights do not need it
 
     return dict(get_model_weights(arch).__members__)
 
@@ -71,7 +71,7 @@ def _from_torchvision(source: Backbone) -> LoadedBackbone:
     except Exception as error:  # urllib, sockets, zip and hash errors all mean the same to a user
         raise BackboneError(
             f"backbone.weights: cannot get {source.weights} of {source.arch}: {error}. Download "
-            f"{weights.url} on a machine with network and put it at {cached}; or name the file in "
+            f"{weights.url} on a machine with network access and put it at {cached}; or name the file in "
             "`backbone.weights` with its `backbone.sha256`; or set `weights: random` to try the pipeline"
         ) from error
     if source.sha256 is not None:
@@ -110,10 +110,10 @@ def _from_file(source: Backbone) -> LoadedBackbone:
 
 
 def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """A .pth file, tensors only: `weights_only` runs none of a pickle's code."""
+    """Read the tensors of a .pth file; `weights_only` runs none of a pickle's code."""
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise BackboneError("it holds no plain state_dict of names and tensors")
+        raise BackboneError("it is not a plain state_dict of names and tensors")
     return dict(loaded)
 
 
@@ -121,11 +121,11 @@ def _check_sha256(path: Path, expected: str | None) -> None:
     found = _sha256(path)
     if expected is None:
         raise ParamsError(
-            f"backbone.sha256: required for the file {path}, so that a run can be made again; "
+            f"backbone.sha256: required for the file {path}, so that a run can be reproduced; "
             f"if you trust the file, set it to {found}"
         )
     if found != expected.lower():
-        raise BackboneError(f"backbone.sha256: {path} has {found}, expected {expected}; get the file again")
+        raise BackboneError(f"backbone.sha256: {path} has {found}, expected {expected}; fetch it again")
 
 
 def _check_fit(
@@ -141,7 +141,7 @@ def _check_fit(
         for arch in architectures()
         if not differences(_shapes(named_tensors(vgg_layers(arch, source.width))), found)
     ]
-    advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "they fit no VGG of torchvision"
+    advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "no VGG of torchvision fits"
     raise BackboneError(
         f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
         f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors with one JSON text of metadata, which keeps the bytes the same."""
+"""Tensors on disk: safetensors with metadata as one JSON text, so that equal contents give equal bytes."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
 
 
 def load(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
-    """Tensors of a file, all or the named ones, on the CPU.
+    """Load the tensors of a file, all or the named ones, on the CPU.
 
     Args:
         path: a file, or a folder with one file per layer (`features.0.safetensors`), which needs `names`.
@@ -67,7 +67,7 @@ def metadata(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file, or a clear error."""
+    """Open a safetensors file, or raise a clear error."""
     try:
         file = safe_open(path, framework="pt")
     except (FileNotFoundError, SafetensorError, OSError) as error:
@@ -123,7 +123,7 @@ class RowReader:
     def __init__(self, path: Path, name: str) -> None:
         self.metadata = metadata(path)
         with opened(path) as file:
-            if name not in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+            if name not in file.keys():  # noqa: SIM118 - a safetensors handle is not a mapping
                 raise ModelError(f"{path} holds no tensor {name!r}")
             part = file.get_slice(name)
             self.shape = tuple(part.get_shape())

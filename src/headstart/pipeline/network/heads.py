@@ -30,21 +30,21 @@ SYNTAX: dict[str, tuple[str | None, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class NewLayer:
-    """A layer that takes another's place; what it is given is known only in the network.
+    """A layer that replaces another; its input shape is only known once it is in the network.
 
     Attributes:
         kind: a key of `SYNTAX`.
-        options: its values by name; `inputs` if params.yaml states it, to be checked.
+        options: its values by name, including `inputs` if params.yaml states it, which is then checked.
     """
 
     kind: str
     options: dict[str, Any]
 
     def resolve(self, given: Shape, classes: int) -> Kind:
-        """The layer for what it is given.
+        """The layer for a given input shape.
 
         Raises:
-            ModelError: it does not take that.
+            ModelError: it does not accept that shape.
         """
         options = self.options
         inputs = options.get("inputs", given[0])
@@ -52,7 +52,7 @@ class NewLayer:
         if self.kind == "linear":
             if len(given) != 1:
                 raise ModelError(
-                    f"a linear layer takes numbers and is given maps {list(given)}; flatten first"
+                    f"a linear layer expects numbers, got maps {list(given)}; flatten them first"
                 )
             return kinds.Linear(inputs, int(outputs or classes))
         if self.kind == "conv":
@@ -73,7 +73,7 @@ class NewLayer:
 
     @property
     def outputs(self) -> int | None:
-        """The number of outputs that a person stated, None for as many as classes."""
+        """The number of outputs if params.yaml states one; None means one per class."""
         found = self.options.get("outputs")
         return found if isinstance(found, int) else None
 
@@ -87,15 +87,15 @@ class Replacement:
 
 
 def preset(head: str, hidden: Sequence[int], dropout: float) -> dict[str, Replacement]:
-    """A preset of `model.head`, in the terms of `model.replace`.
+    """A preset of `model.head`, expressed as a `model.replace`.
 
     Args:
-        head: `linear`, the origin article's; `mlp`, hidden layers in the place of `classifier.6`;
-            `pooled`, a light head on the averaged last convolutions.
-        hidden, dropout: of `mlp`: the widths of its hidden layers, and what is dropped after each.
+        head: `linear`, as in the original article; `mlp`, hidden layers in place of `classifier.6`;
+            `pooled`, a light head on the averaged output of the convolutions.
+        hidden, dropout: options of `mlp`: the widths of its hidden layers, and the dropout rate after each.
 
     Raises:
-        ModelError: no preset of that name, or one that lacks its widths.
+        ModelError: there is no such preset, or `mlp` has no widths.
     """
     if head == LINEAR:
         return {"classifier.6": parse_replacement("classifier.6", "linear")}
@@ -118,7 +118,7 @@ def parse_replacement(name: str, value: Any) -> Replacement:
     """One value of `model.replace`: `relu`, `{linear: 512}`, or a list of these.
 
     Raises:
-        ModelError: it is none of them; the message has the key.
+        ModelError: it is none of these; the message names the key.
     """
     key = f"model.replace.{name}"
     if isinstance(value, list):
@@ -129,7 +129,7 @@ def parse_replacement(name: str, value: Any) -> Replacement:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean a, b?` with the known names that are nearest to a wrong one."""
+    """`; did you mean a, b?` with the known names that are closest to a wrong one."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"; did you mean {', '.join(close)}?" if close else f"; expected one of {', '.join(known[:12])}"
@@ -146,7 +146,7 @@ def _parse(key: str, value: Any) -> NewLayer:
     unknown = [name for name in given if name not in SYNTAX]
     kind = next((str(name) for name in given if name in SYNTAX), "")
     if not kind:
-        raise ModelError(f"{key}: {unknown[0]!r} is no kind of layer{nearest(str(unknown[0]), SYNTAX)}")
+        raise ModelError(f"{key}: {unknown[0]!r} is not a kind of layer{nearest(str(unknown[0]), SYNTAX)}")
     main, others = SYNTAX[kind]
     options: dict[str, Any] = {}
     value_of_kind = given.pop(kind)

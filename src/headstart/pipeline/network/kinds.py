@@ -1,4 +1,4 @@
-"""The kinds of layers: their shapes, tensors and work, without a tensor library."""
+"""The kinds of layers: their shapes, tensors and cost, without a tensor library."""
 
 import math
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class TensorKind:
 class Kind:
     """A kind of layer with its sizes, but without a name in the network."""
 
-    learns_batches: ClassVar[bool] = False  # behaves otherwise in train mode than in eval mode
+    learns_batches: ClassVar[bool] = False  # behaves differently in train and eval mode
 
     def output(self, given: Shape) -> Shape:
         """Shape of one image's output.
 
         Raises:
-            ModelError: it does not take what it is given.
+            ModelError: the layer does not accept this input.
         """
         return given
 
@@ -37,12 +37,12 @@ class Kind:
         return {}
 
     def flops(self, output: Shape) -> int:
-        """Multiplications and additions of one image, those of matrix products and convolutions."""
+        """Multiplications and additions per image, counting only matrix products and convolutions."""
         return 0
 
     @property
     def parameters(self) -> int:
-        """Numbers that can be learned."""
+        """Number of learnable values."""
         return sum(math.prod(t.shape) for t in self.tensors().values() if t.is_parameter)
 
     def __str__(self) -> str:
@@ -211,18 +211,18 @@ def _norm_tensors(channels: int) -> dict[str, TensorKind]:
 
 def _expect_maps(given: Shape) -> None:
     if len(given) != 3:
-        raise ModelError(f"it takes maps [channels, height, width] and is given {_numbers(given)}")
+        raise ModelError(f"it expects maps [channels, height, width], got {_numbers(given)}")
 
 
 def _expect_features(given: Shape, inputs: int) -> None:
     if len(given) != 1:
-        raise ModelError(f"it takes {inputs} numbers and is given maps {list(given)}; flatten them first")
+        raise ModelError(f"it expects {inputs} numbers, got maps {list(given)}; flatten them first")
     _expect(given[0], inputs, "numbers")
 
 
 def _expect(found: int, expected: int, what: str) -> None:
     if found != expected:
-        raise ModelError(f"it takes {expected} {what} and is given {found}")
+        raise ModelError(f"it expects {expected} {what}, got {found}")
 
 
 def _numbers(given: Shape) -> str:

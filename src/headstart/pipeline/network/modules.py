@@ -30,7 +30,7 @@ class Standardize(nn.Module):
 class Chain(nn.Module):
     """Layers run one after the other, keeping torchvision's names for their tensors.
 
-    They are made on the meta device; `load` gives them numbers.
+    They are created on the meta device; `load` fills in their values.
     """
 
     def __init__(self, layers: Iterable[Layer], body: Iterable[nn.Module] | None = None) -> None:
@@ -61,7 +61,7 @@ class Chain(nn.Module):
         }
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Take the values of all tensors from `tensors`, which may hold more.
+        """Set the values of all tensors from `tensors`, which may hold others too.
 
         Raises:
             ModelError: one is missing or has another shape.
@@ -77,7 +77,7 @@ class Chain(nn.Module):
 
 
 def build(kind: Kind) -> nn.Module:
-    """The torch module of a layer, as torchvision's VGG has it."""
+    """The torch module of a layer, configured as in torchvision's VGG."""
     match kind:
         case kinds.Conv2d():
             return nn.Conv2d(kind.inputs, kind.outputs, kind.kernel, kind.stride, kind.padding)
@@ -105,17 +105,17 @@ def build(kind: Kind) -> nn.Module:
 
 
 def prefix_of(network: Network) -> Chain:
-    """The frozen layers before the cut, in eval mode, to be filled."""
+    """The frozen layers before the cut, in eval mode, without values yet."""
     return Chain(network.before).eval().requires_grad_(False)
 
 
 def head_of(network: Network) -> Chain:
-    """The layers after the cut, to be filled; `train_mode` sets which of them learn."""
+    """The layers after the cut, without values yet; `train_mode` selects those that learn."""
     return Chain(network.after)
 
 
 def train_mode(head: Chain) -> Chain:
-    """Gradients and train mode for trained layers; frozen layers stay in eval mode.
+    """Turn on gradients and train mode for trained layers; frozen layers stay in eval mode.
 
     Layers without tensors, such as dropout, are in train mode: they belong to the trained part.
     """
@@ -127,7 +127,7 @@ def train_mode(head: Chain) -> Chain:
 
 
 def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """The differences of `found` from the expected names and shapes, one line each."""
+    """List how `found` differs from the expected names and shapes, one line each."""
     lines = [f"{name} is missing" for name in expected if name not in found]
     lines += [f"{name} is not part of it" for name in found if name not in expected]
     lines += [

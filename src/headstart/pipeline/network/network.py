@@ -1,6 +1,6 @@
 """The network that the parameters ask for: new layers, trained layers, and the cut.
 
-No tensor library is needed here: names, shapes and counts are known before any weight is.
+No tensor library is needed here: names, shapes and counts are known before any weights are loaded.
 """
 
 import math
@@ -28,9 +28,9 @@ class NetworkSpec:
         width: channels of the first convolution, 64 for torchvision's network.
         head: a preset in `heads.HEADS`.
         classes: names of the outputs, in their order.
-        hidden, dropout: of the preset `mlp`.
-        replace: new layers by the name of the layer or group whose place they take, as params.yaml has them.
-        train: names or prefixes of the layers that are trained besides the new ones.
+        hidden, dropout: options of the preset `mlp`.
+        replace: new layers by the name of the layer or group that they replace, as written in params.yaml.
+        train: names or prefixes of the layers that are trained in addition to the new ones.
     """
 
     arch: str
@@ -77,12 +77,12 @@ def spec_of(metadata: Mapping[str, Any]) -> NetworkSpec:
 
 @dataclass(frozen=True)
 class PlannedLayer(Layer):
-    """A layer in its place.
+    """A layer at its place in the network.
 
     Attributes:
         given, output: shapes of one image's input and output.
-        is_new: the pretrained weights do not fill it.
-        is_trained: its gradients are on.
+        is_new: the pretrained weights do not apply to it.
+        is_trained: it receives gradients.
     """
 
     given: Shape
@@ -101,7 +101,7 @@ class Network:
 
     Attributes:
         layers: all layers, in the order they run.
-        cut: how many layers run before the cut.
+        cut: number of layers before the cut.
     """
 
     layers: tuple[PlannedLayer, ...]
@@ -129,12 +129,12 @@ class Network:
 
     @property
     def eval_batch(self) -> int:
-        """How many images the layers after the cut take at once, so that activations stay within memory."""
+        """How many images the layers after the cut process at once, so that activations fit in memory."""
         largest = max(math.prod(layer.output) for layer in self.after)
         return max(1, min(MOST_AT_ONCE, BATCH_BYTES // (4 * max(largest, math.prod(self.feature_shape)))))
 
     def head_names(self) -> list[str]:
-        """Names of the tensors that belong to the head's file: those of new and trained layers."""
+        """Names of the tensors in the head's file: those of new and trained layers."""
         return list(named_tensors([layer for layer in self.layers if layer.is_new or layer.is_trained]))
 
     @property
@@ -144,14 +144,14 @@ class Network:
 
 
 def plan(spec: NetworkSpec) -> Network:
-    """Find every layer's shape, what is trained, and the cut; no weights are touched.
+    """Work out every layer's shape, what is trained, and the cut; no weights are touched.
 
-    The cut is before the first layer that is trained, or new with numbers of its own or with another
-    behaviour in training (dropout). Dropouts right before it come after the cut. A new layer that has
-    neither, such as a pooling, is as frozen as what stands before it.
+    The cut is before the first layer that is trained, or that is new and either has tensors or behaves
+    differently in training (dropout). Dropout layers right before that one move behind the cut too. Any
+    other new layer, such as a pooling, is as frozen as the layers before it.
 
     Raises:
-        ModelError: a name that does not exist, a shape that does not fit, or fewer than two classes.
+        ModelError: a name does not exist, a shape does not fit, or there are fewer than two classes.
     """
     if len(spec.classes) < 2:
         raise ModelError(f"a head needs at least two classes, found {list(spec.classes)}")
@@ -161,8 +161,8 @@ def plan(spec: NetworkSpec) -> Network:
     outputs = layers[-1].output
     if outputs != (len(spec.classes),):
         raise ModelError(
-            f"{layers[-1].name}: the network ends with {_told(outputs)}, expected {len(spec.classes)}, one a "
-            f"class ({', '.join(spec.classes[:5])}{', ...' if len(spec.classes) > 5 else ''}); write "
+            f"{layers[-1].name}: the network ends with {_told(outputs)}, expected {len(spec.classes)}, one "
+            f"per class ({', '.join(spec.classes[:5])}{', ...' if len(spec.classes) > 5 else ''}); write "
             "`linear: classes`"
         )
     return Network(tuple(layers), _cut(layers))
@@ -230,8 +230,8 @@ def _shaped(slots: Sequence[_Slot], trained: set[str], classes: int) -> list[Pla
             output = kind.output(shape)
         except ModelError as error:
             before = layers[-1].name if layers else INPUT
-            advice = "" if slot.is_new else f"; replace {slot.name} too, or keep what {before} gives"
-            raise ModelError(f"{slot.name} does not fit what {before} gives: {error}{advice}") from None
+            advice = "" if slot.is_new else f"; replace {slot.name} too, or keep the output of {before}"
+            raise ModelError(f"{slot.name} does not fit the output of {before}: {error}{advice}") from None
         is_trained = bool(kind.parameters) and (slot.is_new or slot.name in trained)
         layers.append(PlannedLayer(slot.name, kind, shape, output, slot.is_new, is_trained))
         shape = output

@@ -1,4 +1,4 @@
-"""Stage backbone: every parameter of the frozen network, in one file that records its source."""
+"""Stage backbone: store every parameter of the frozen network in one file that records its source."""
 
 from headstart.ground import paths
 from headstart.pipeline.network import checkpoint

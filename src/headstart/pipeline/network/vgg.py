@@ -1,4 +1,4 @@
-"""torchvision's VGGs as flat lists of named layers: structure without numbers."""
+"""torchvision's VGGs as flat lists of named layers: structure without weights."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ class Layer:
     kind: Kind
 
 
-# Channels of the convolutions in units of the first one's, and "M" for a pooling: configurations A, B,
-# D and E of Simonyan and Zisserman 2015, arXiv:1409.1556. torchvision builds the same networks, but
-# importing it takes 3.5 s, which most commands do not need for anything else.
+# Channels of the convolutions as multiples of the first one's, and "M" for a pooling: configurations A,
+# B, D and E of Simonyan and Zisserman 2015, arXiv:1409.1556. torchvision builds the same networks, but
+# importing it takes 3.5 s, and most commands do not need it for anything else.
 CONVOLUTIONS = {
     "vgg11": "1 M 2 M 4 4 M 8 8 M 8 8 M",
     "vgg13": "1 1 M 2 2 M 4 4 M 8 8 M 8 8 M",
@@ -32,7 +32,7 @@ BATCH_NORM = "_bn"
 
 
 def architectures() -> tuple[str, ...]:
-    """The VGGs that torchvision has, by its names."""
+    """Names of torchvision's VGGs."""
     return tuple(sorted([*CONVOLUTIONS, *(name + BATCH_NORM for name in CONVOLUTIONS)]))
 
 
@@ -41,11 +41,11 @@ def vgg_layers(arch: str, width: int = STANDARD_WIDTH) -> list[Layer]:
 
     Args:
         arch: a name in `architectures()`.
-        width: channels of the first convolution; 64 is torchvision's network, less keeps every
-            layer's name and divides every layer's width alike.
+        width: channels of the first convolution; 64 is torchvision's network, a smaller value keeps
+            every layer's name and narrows all layers by the same factor.
 
     Raises:
-        ModelError: no such architecture, or a width that does not divide evenly.
+        ModelError: the architecture is unknown, or the width does not divide 64.
     """
     if arch not in architectures():
         raise ModelError(

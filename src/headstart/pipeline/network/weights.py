@@ -13,10 +13,10 @@ from headstart.pipeline.network.vgg import Layer, named_tensors
 
 
 def random_tensors(layers: list[Layer], seed: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """He-uniform weights (He et al. 2015, arXiv:1502.01852) for a network that nobody trained.
+    """He-uniform weights (He et al. 2015, arXiv:1502.01852) for an untrained network.
 
-    A numpy Generator's float32 draws times a constant, a stream a tensor: torch's own initialisers
-    draw other bytes with other CPU kernels. Biases are 0; batch norms are the identity.
+    They are float32 draws of a numpy Generator times a constant, with one stream per tensor: torch's own
+    initialisers draw different bytes on different CPU kernels. Biases are 0; batch norms are the identity.
     """
     for name, tensor in named_tensors(layers).items():
         if len(tensor.shape) > 1:
@@ -41,7 +41,7 @@ def initial_tensors(layers: Sequence[Layer], seed: int) -> dict[str, torch.Tenso
 
 
 def uniform(name: str, shape: tuple[int, ...], bound: float, seed: int) -> torch.Tensor:
-    """float32 draws from [-bound, bound), from a stream of their own for each name and seed."""
+    """Float32 draws from [-bound, bound), with a separate stream for each name and seed."""
     stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
     draws = stream.random(shape, dtype=np.float32)
     draws -= np.float32(0.5)

@@ -35,14 +35,14 @@ def pack_images(
         data: the folder that `rows["path"]` is relative to.
         rows: columns path, sha256, pixels.
         store: packed rows by pixel digest and `recipe`.
-        advance: called with each number of images done.
+        advance: called with the number of images just done.
 
     Returns:
         How many images were decoded.
 
     Raises:
         DataError: a file changed after validation.
-        DeterminismError: a stored row computed again is different.
+        DeterminismError: a stored row differs when recomputed.
     """
     side = transform.crop_size[0]
     write_npy_header(file, (len(rows), side, side, 3))
@@ -64,7 +64,7 @@ def pack_images(
 
 
 def packing_recipe(transform: ImageClassification) -> dict[str, object]:
-    """Everything but the picture and our own code that packed rows depend on."""
+    """Everything that packed rows depend on, apart from the picture and our own code."""
     return {
         "rows": "packed",
         "transform": repr(transform),

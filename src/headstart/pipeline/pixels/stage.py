@@ -1,4 +1,4 @@
-"""Stage preprocess: every image resized and cropped as the weights ask, packed in one array."""
+"""Stage preprocess: resize and crop every image as the weights require, and pack them into one array."""
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
@@ -15,7 +15,7 @@ KEPT = ["path", "sha256", "pixels", "label", "split"]
 
 
 def run(backbone: Backbone, preprocess: Preprocess) -> str:
-    """Write `artifacts/images.npy` and `artifacts/images.parquet`, row for row."""
+    """Write `artifacts/images.npy` and `artifacts/images.parquet`, with matching rows."""
     transform = transforms.transform_of(backbone.arch, preprocess.weights)
     rows = manifest.read_manifest(paths.MANIFEST)[KEPT]
     recipe = recipe_digest(packing.packing_recipe(transform), packing.__name__)

@@ -1,4 +1,4 @@
-"""From a decoded picture to what the network reads: the same for training, scoring and serving."""
+"""Turn a decoded picture into network input, the same way for training, scoring and serving."""
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def transform_of(arch: str, weights: str) -> ImageClassification:
 
 
 def pack(image: Image.Image, transform: ImageClassification) -> np.ndarray:
-    """Resize and crop an RGB picture as `transform` does it: uint8 [crop, crop, 3]."""
+    """Resize and crop an RGB picture as `transform` does: uint8 [crop, crop, 3]."""
     resized = F.resize(
         image,
         transform.resize_size,
@@ -39,13 +39,13 @@ def pack(image: Image.Image, transform: ImageClassification) -> np.ndarray:
 
 
 def normalise(batch: torch.Tensor, transform: ImageClassification) -> torch.Tensor:
-    """Packed pixels to what the network reads: the second half of `transform`.
+    """Turn packed pixels into network input: the second half of `transform`.
 
     Args:
         batch: uint8 [N, H, W, 3].
 
     Returns:
-        float32 [N, 3, H, W] in channels_last order, mean and standard deviation as `transform` has them.
+        float32 [N, 3, H, W] in channels_last order, with the mean and standard deviation of `transform`.
     """
     floats = F.convert_image_dtype(batch.permute(0, 3, 1, 2), torch.float32)
     normalised: torch.Tensor = F.normalize(floats, mean=transform.mean, std=transform.std)

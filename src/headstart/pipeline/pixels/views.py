@@ -17,7 +17,7 @@ def view_key(image: str, view: int, seed: int) -> str:
 
 
 def make_view(pixels: np.ndarray, key: str) -> np.ndarray:
-    """A flipped, cropped and recoloured picture: uint8 [H, W, 3], as its key decides.
+    """Flip, crop and recolour a picture as its key determines: uint8 [H, W, 3].
 
     torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter, seeded by the key.
     """

@@ -1,1 +1,1 @@
-"""The local store of computed rows, by content."""
+"""The local, content-addressed store of computed rows."""

@@ -1,4 +1,4 @@
-"""Computed rows by content: the interface of a store, the recipe of a row, and the check of stored rows."""
+"""Content-addressed rows: the interface of a store, the recipe of a row, and the check of stored rows."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class RowStore(Protocol):
 
 
 def recipe_digest(recipe: Mapping[str, object], module: str) -> str:
-    """SHA-256 of everything that determines a row: named values, and the code of the computing module."""
+    """SHA-256 of everything that determines a row: named values, and the code of the module computing it."""
     named = {"recipe": recipe, "code": closure_digest(module)}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -34,6 +34,6 @@ def check_again(
     for key, old, new in zip(keys, stored, compute(), strict=True):
         if old != new:
             raise DeterminismError(
-                f"{what}: image {key[:12]} computed again is not what the store holds; delete the store "
-                "(HEADSTART_CACHE) and run again; if it returns, this machine does not compute alike twice"
+                f"{what}: image {key[:12]}, recomputed, differs from its stored row; delete the store "
+                "(HEADSTART_CACHE) and run again; if this recurs, this machine's results are not reproducible"
             )

@@ -1,4 +1,4 @@
-"""A store of computed rows, addressed by content: work that is done only once per image."""
+"""A content-addressed store of computed rows, so that work is done only once per image."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ import lmdb
 from headstart.errors import HeadstartError
 
 MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with its contents
-MAPPED_BYTES = 2**27  # read before the map is reopened, because its pages count as our memory
+MAPPED_BYTES = 2**27  # read before the map is reopened, because its pages count as this process's memory
 
 
 class Store:
-    """Rows by recipe and key, in one LMDB file that processes share; use it as a context manager."""
+    """Rows by recipe and key, in one LMDB file shared by processes; use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Store:
         except (OSError, lmdb.Error) as error:
             raise HeadstartError(
                 f"cannot use the store of computed rows in {self._folder}: {error}; set HEADSTART_CACHE to a "
-                "folder that can be written, or delete this one (it only saves work)"
+                "writable folder, or delete this one (it is only a cache)"
             ) from error
 
     def __enter__(self) -> "Store":
@@ -51,7 +51,7 @@ class Store:
         self._lmdb.close()
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
-        """The rows of hexadecimal `keys`, None if one is not computed yet."""
+        """The rows of hexadecimal `keys`; None for each that is not stored yet."""
         with self._lock:
             with self._lmdb.begin() as transaction:
                 rows: list[bytes | None] = [transaction.get(_key(recipe, key)) for key in keys]
@@ -63,7 +63,7 @@ class Store:
         return rows
 
     def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
-        """Which keys have a row; reads no row."""
+        """Whether each key has a row, without reading any."""
         with self._lock, self._lmdb.begin() as transaction, transaction.cursor() as cursor:
             return [cursor.set_key(_key(recipe, key)) for key in keys]
 

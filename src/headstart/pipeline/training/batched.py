@@ -1,8 +1,8 @@
-"""Many settings of one head, trained side by side as one batched computation over the same features.
+"""Train many settings of one head side by side, as one batched computation over the same features.
 
 All trials see the same batches in the same order, so that the features are read once for all of them.
-As long as trials share the input of a linear layer, their weights are one matrix and one product;
-`torch.func.vmap` makes a batch of small products of it, ten times slower.
+While trials share the input of a linear layer, their weights form one matrix and need one product;
+`torch.func.vmap` would run a batch of small products instead, ten times slower.
 """
 
 import math
@@ -40,7 +40,7 @@ BATCHED = (
 
 
 def can_batch(network: Network) -> bool:
-    """Whether the layers after the cut are of kinds that train side by side."""
+    """Whether the layers after the cut are of kinds that can train side by side."""
     return all(
         isinstance(layer.kind, BATCHED) and (layer.is_trained <= isinstance(layer.kind, kinds.Linear))
         for layer in network.after
@@ -53,7 +53,7 @@ class Batched:
     Args:
         head: the layers after the cut, with the starting weights of every trial.
         settings: those that the trials share.
-        trials: those of the same dropout stand together.
+        trials: sorted so that those with the same dropout are adjacent.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Batched:
         self._schedule.restore(values["schedule"])
 
     def _repeated(self, count: int) -> dict[str, torch.Tensor]:
-        """The starting weights of the trained layers, `count` times, as leaves of the graph."""
+        """The starting weights of the trained layers, repeated `count` times, as leaves of the graph."""
         learning = {
             f"{layer.name}.{name}"
             for layer, _ in self._layers
@@ -157,8 +157,8 @@ class Batched:
     def _forward(self, x: torch.Tensor, training: bool) -> torch.Tensor:
         """Logits [trials, batch, classes] of inputs that all trials share.
 
-        Until the first trained layer, trials with the same dropout share one input, and their weights are one
-        matrix; after it every trial has an input of its own.
+        Up to the first trained layer, trials with the same dropout share one input, and their weights form
+        one matrix; after it every trial has its own input.
         """
         shared: list[torch.Tensor] = [x]
         own: torch.Tensor | None = None
@@ -176,7 +176,7 @@ class Batched:
                     own = _linear_of_groups(shared, weight, bias, self._group_sizes)
                 else:
                     own = torch.baddbmm(bias.unsqueeze(1), own, weight.transpose(1, 2))
-            else:  # poolings stand before the first linear layer; the others work on the last dimension
+            else:  # poolings come before the first linear layer; the others work on the last dimension
                 function = nn.functional.relu if isinstance(layer.kind, kinds.ReLU) else module
                 if own is None:
                     shared = [function(part) for part in shared]
@@ -186,7 +186,7 @@ class Batched:
         return own
 
     def _drop_shared(self, shared: list[torch.Tensor], planned: float) -> list[torch.Tensor]:
-        """Drop alike for trials of the same rate; the draws are the same for all rates."""
+        """Apply one mask to all trials of the same rate; the draws are the same for all rates."""
         if self._rates is None:
             return [nn.functional.dropout(part, planned) for part in shared]
         if len(self._rates) == 1:
@@ -209,7 +209,7 @@ def _scores(losses: torch.Tensor, accuracies: torch.Tensor) -> list[Score]:
 
 
 def _dropouts(trials: Sequence[Trial]) -> tuple[list[float] | None, list[int]]:
-    """The distinct dropout rates in order, None if the trials set none, and how many trials have each."""
+    """The distinct dropout rates in order (None if the trials set none), and how many trials have each."""
     if trials[0].dropout is None:
         return None, [len(trials)]
     sizes: dict[float, int] = {}

@@ -10,7 +10,7 @@ def losses_of(
     smoothing: torch.Tensor | None,
     class_weights: torch.Tensor | None,
 ) -> torch.Tensor:
-    """`nn.functional.cross_entropy` of every trial, with a smoothing of its own: [trials].
+    """`nn.functional.cross_entropy` of every trial, each with its own smoothing: [trials].
 
     Args:
         logits: [trials, batch, classes].

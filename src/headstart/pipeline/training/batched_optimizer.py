@@ -1,4 +1,4 @@
-"""AdamW and SGD of many heads at once, each with its own learning rate, momentum and weight decay."""
+"""AdamW and SGD for many heads at once, each with its own learning rate, momentum and weight decay."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 from headstart.pipeline.training.settings import Train
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch.optim.AdamW's
-TINY = 1e-20  # keeps a learning rate of 0 from being a division by 0
+TINY = 1e-20  # avoids dividing by 0 if the learning rate is 0
 COLUMNS = ("lr", "momentum", "weight_decay")
 
 
@@ -18,7 +18,7 @@ class BatchedOptimizer:
 
     Args:
         weights: tensors [heads, ...] by name, updated in place.
-        settings: of each head; the optimizer and `clip_norm` are the same for all.
+        settings: one per head; the optimizer and `clip_norm` are the same for all.
     """
 
     def __init__(self, weights: Mapping[str, torch.Tensor], settings: Sequence[Train]) -> None:
@@ -39,8 +39,8 @@ class BatchedOptimizer:
         """Update the weights.
 
         Args:
-            gradients: by the names of the weights.
-            factor: of every head's learning rate.
+            gradients: tensors by the names of the weights.
+            factor: multiplies every head's learning rate.
         """
         self._steps += 1
         lr = self._columns["lr"] * factor
@@ -57,7 +57,7 @@ class BatchedOptimizer:
         return {"steps": self._steps}
 
     def restore(self, groups: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
-        """Take over what `tensors` and `to_dict` returned."""
+        """Restore the state that `tensors` and `to_dict` returned."""
         for group, own in self.tensors().items():
             for name, tensor in own.items():
                 tensor.copy_(groups[group][name])

@@ -1,4 +1,4 @@
-"""The stored states of unfinished trainings, and the key by which a training finds its own."""
+"""Saved states of unfinished trainings, and the key by which a training finds its own."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ SAMPLED_ROWS = 16
 def checkpoint_key(
     train: Train, metadata: Mapping[str, Any], table: pd.DataFrame, rows: Rows, module: str
 ) -> str:
-    """Digest of all that decides a training's result; only a training with the same key may resume.
+    """Digest of everything that determines a training's result; only one with the same key may resume.
 
-    The code is that of `module`, the stage, with everything it imports. The rows are sampled: their
-    origin is already in `metadata`, by the backbone's digest, and in `table`, by the images'.
+    The code is that of `module`, the stage, with everything it imports. The rows are only sampled: the
+    backbone's digest in `metadata` and the images' digests in `table` already identify them.
     """
     sample = np.linspace(0, len(table) - 1, num=min(SAMPLED_ROWS, len(table)), dtype=int)
     sha = hashlib.sha256()
@@ -52,12 +52,12 @@ def checkpoint_of(key: str, first: int = 0) -> Checkpoint:
 
 
 def stored_checkpoints(key: str) -> list[Path]:
-    """The files of a training that was stopped."""
+    """The files left by a training that was stopped."""
     return list(_folder().glob(f"{key}-*.safetensors"))
 
 
 def remove_checkpoints(key: str) -> None:
-    """Remove a finished training's files, and what kills in the middle of a write left of any."""
+    """Remove a finished training's files, and half-written ones left by any that was killed."""
     left = [path for path in _folder().glob(".*") if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
     for path in [*stored_checkpoints(key), *left]:
         path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
 
 
 class Histories:
-    """The epochs of each head; one whose patience has ended, or whose loss diverged, gets no more.
+    """The epochs of each head; a head gets no more once its patience runs out or its loss diverges.
 
     Attributes:
         epochs: how many epochs have been trained.
@@ -51,7 +51,7 @@ class Histories:
 
     @property
     def are_over(self) -> bool:
-        """Whether no head trains any longer."""
+        """Whether every head has finished training."""
         return all(map(self._is_over, range(len(self._histories))))
 
     @property
@@ -60,7 +60,7 @@ class Histories:
         return None not in self.diverged
 
     def add(self, rates: Iterable[float], train: Iterable[Score], val: Iterable[Score]) -> list[int]:
-        """Add one epoch of every head, by its learning rate and scores; returns the heads that improved."""
+        """Add an epoch for every head, from its learning rate and scores; returns the heads that improved."""
         self.epochs += 1
         improved = []
         for head, (lr, trained, judged) in enumerate(zip(rates, train, val, strict=True)):
@@ -76,7 +76,7 @@ class Histories:
         return improved
 
     def leader(self, number: int) -> Epoch:
-        """The latest epoch, at epoch `number`, of the head that was best until then."""
+        """The latest epoch, as of epoch `number`, of the head that was best so far."""
         alive = [
             history[:number]
             for history, diverged in zip(self._histories, self.diverged, strict=True)
@@ -94,7 +94,7 @@ class Histories:
         }
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Take over what `to_dict` returned."""
+        """Restore the state that `to_dict` returned."""
         self.epochs = values["epochs"]
         self.diverged = [Epoch(**epoch) if epoch else None for epoch in values["diverged"]]
         self._histories = [[Epoch(**epoch) for epoch in history] for history in values["histories"]]

@@ -37,12 +37,12 @@ def read_initial(path: Path, digest: str) -> tuple[dict[str, torch.Tensor], dict
     """Tensors and metadata of the file that `headstart init-from` wrote.
 
     Raises:
-        ModelError: it is missing, or its digest is not the one in params.yaml.
+        ModelError: the file is missing, or its digest is not the one in params.yaml.
     """
     if not path.exists():
         raise ModelError(
-            f"train.init: there is no {path}; fetch it with `dvc pull {path}.dvc`, make it with "
-            "`headstart init-from`, or set `init: null` to start anew"
+            f"train.init: there is no {path}; fetch it with `dvc pull {path}.dvc`, write it with "
+            "`headstart init-from`, or set `init: null` to start from scratch"
         )
     tensors = checkpoint.load(path)
     if (found := checkpoint.digest(tensors)) != digest:
@@ -65,7 +65,7 @@ def start_from(
     """Copy the tensors of all layers that both heads have; rows of the class layer are matched by class.
 
     Raises:
-        ModelError: the earlier head was trained on another backbone, changed a layer that is frozen here,
+        ModelError: the earlier head was trained on another backbone, changed a layer that is frozen now,
             or has no layer in common with this one.
     """
     earlier = spec_of(metadata)

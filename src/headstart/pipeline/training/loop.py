@@ -38,13 +38,13 @@ class Learner(Protocol):
         """Remember the current tensors of some heads as their best."""
 
     def best(self, head: int) -> dict[str, torch.Tensor]:
-        """The tensors that were kept last, by torchvision's names, on the CPU."""
+        """The tensors kept most recently, by torchvision's names, on the CPU."""
 
     def state(self) -> State:
         """Tensors and plain JSON values from which `restore` resumes."""
 
     def restore(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
 
 def ignore(epoch: Epoch) -> None:
@@ -54,10 +54,10 @@ def ignore(epoch: Epoch) -> None:
 def train_epochs(
     learner: Learner, data: TrainingData, settings: Train, on_epoch: OnEpoch, checkpoint: Checkpoint | None
 ) -> Histories:
-    """Train until the epochs or every head's patience end.
+    """Train until all epochs are done or every head's patience has run out.
 
     Args:
-        on_epoch: called after each epoch with the leading head's; also for epochs of a resumed training.
+        on_epoch: called after each epoch with the leading head's, and again for earlier epochs on resuming.
         checkpoint: where the state is written after each epoch, and read from if it exists.
     """
     order = runtime.generator(settings.seed)

@@ -1,4 +1,4 @@
-"""Train one head: everything after the cut, by torch's own optimizers."""
+"""Train one head: everything after the cut, with torch's own optimizers."""
 
 import math
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ def train_head(
     fit: bool = True,
     checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """Train until the epochs or the patience end, and keep the epoch with the lowest validation loss.
+    """Train until all epochs are done or patience runs out; keep the epoch with the lowest validation loss.
 
     Args:
         head: the layers after the cut, with their starting weights.

@@ -1,4 +1,4 @@
-"""The optimizer of one head, and the course of the learning rate."""
+"""The optimizer of one head, and the learning-rate schedule."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def make_optimizer(head: Chain, settings: Train) -> torch.optim.Optimizer:
 def make_scheduler(
     optimizer: torch.optim.Optimizer, settings: Train, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """One step per batch over all epochs, after a linear warm-up if `warmup_epochs` is set.
+    """A schedule with one step per batch over all epochs, after a linear warm-up if `warmup_epochs` is set.
 
     Cosine to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983), one cycle (Smith and Topin 2018,
     arXiv:1708.07120; torch's, with its own warm-up and constant momentum), or constant.
@@ -49,7 +49,7 @@ def make_scheduler(
 
 
 class RateSchedule:
-    """The learning rate over all steps as a factor, for heads that each have a rate of their own."""
+    """The schedule as a factor, for heads that each have their own learning rate."""
 
     def __init__(self, settings: Train, steps_per_epoch: int) -> None:
         self._optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
@@ -58,11 +58,11 @@ class RateSchedule:
 
     @property
     def factor(self) -> float:
-        """Factor of every learning rate in the next step."""
+        """Factor applied to every learning rate in the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """Move on by one batch."""
+        """Advance by one batch."""
         if not self._has_stepped:
             self._optimizer.step()  # torch warns if a schedule steps before its optimizer ever has
             self._has_stepped = True
@@ -73,6 +73,6 @@ class RateSchedule:
         return {"factor": self.factor, "scheduler": self._scheduler.state_dict()}
 
     def restore(self, values: dict[str, Any]) -> None:
-        """Take over what `to_dict` returned."""
+        """Restore the state that `to_dict` returned."""
         self._optimizer.param_groups[0]["lr"] = values["factor"]
         self._scheduler.load_state_dict(values["scheduler"])

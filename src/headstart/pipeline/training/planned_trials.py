@@ -15,12 +15,12 @@ SETTINGS = tuple(Trial.model_fields)
 
 
 def planned_trials(train: Train, network: Network) -> list[Trial]:
-    """The trials of a training; a setting that a trial leaves out is the common one.
+    """The trials to train; settings that a trial leaves out take the common value.
 
     `dropout` stays None if no trial sets it: then each layer keeps its own rate.
 
     Raises:
-        ParamsError: a trial sets `dropout`, but no dropout layer is trained through.
+        ParamsError: a trial sets `dropout`, but no dropout layer comes after the cut.
     """
     if train.trials is None:
         return []

@@ -1,4 +1,4 @@
-"""Store and restore the state of a training, so that a killed one resumes and ends with the same bits."""
+"""Save and restore training state, so that a killed training resumes and ends with the same bits."""
 
 import json
 import logging
@@ -23,12 +23,12 @@ class Checkpoint:
         self._path = path
 
     def save(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        """Write the state; a kill in between leaves the previous one."""
+        """Write the state; if killed halfway, the previous one remains."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(self._path, {name: t.detach().cpu() for name, t in tensors.items()}, values)
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The state saved last; None if there is none, or it cannot be read."""
+        """The last saved state; None if there is none or it cannot be read."""
         if not self._path.exists():
             return None
         try:
@@ -43,12 +43,12 @@ class Checkpoint:
 
 
 def pack(**groups: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Merge named groups of named tensors; `unpack` takes one out again."""
+    """Merge named groups of named tensors; `unpack` extracts one of them."""
     return {f"{group}/{name}": t.detach().clone() for group, own in groups.items() for name, t in own.items()}
 
 
 def unpack(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, torch.Tensor]:
-    """One group of `pack`."""
+    """Extract one of the groups merged by `pack`."""
     start = f"{group}/"
     return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
 
@@ -75,11 +75,11 @@ def restore_optimizer(
 
 
 def random_values(order: np.random.Generator) -> dict[str, Any]:
-    """The state of the generator that orders the images, as JSON values."""
+    """The state of the generator that shuffles the images, as JSON values."""
     return dict(order.bit_generator.state)
 
 
 def restore_random(tensors: Mapping[str, torch.Tensor], order: np.random.Generator, values: Any) -> None:
-    """Restore torch's random state and that of the generator that orders the images."""
+    """Restore torch's random state and that of the generator that shuffles the images."""
     runtime.restore_random_state(unpack(tensors, "random"))
     order.bit_generator.state = values

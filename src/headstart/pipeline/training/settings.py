@@ -8,7 +8,7 @@ from headstart.ground.settings import Count, Digest, NotNegative, Positive, Prec
 
 
 class Range(Section):
-    """The interval that a setting is drawn from."""
+    """The interval from which a setting is drawn."""
 
     low: NotNegative
     """the smallest value"""
@@ -96,7 +96,7 @@ class Train(Section):
     weight_decay: NotNegative
     """weight decay: decoupled with `adamw`, added to the gradient with `sgd`"""
     schedule: Literal["cosine", "one_cycle", "constant"]
-    """course of the learning rate: `cosine` falls to 0 over all steps"""
+    """learning-rate schedule: `cosine` falls to 0 over all steps"""
     warmup_epochs: NotNegative
     """epochs over which the learning rate rises to `lr`; a fraction is allowed"""
     epochs: Count
@@ -116,12 +116,12 @@ class Train(Section):
     seed: Seed
     """seed of new layers, dropout and the order of images"""
     init: Digest | None
-    """digest of `artifacts/init.safetensors`, the earlier head to start from; None starts anew"""
+    """digest of `artifacts/init.safetensors`, the earlier head to start from; None starts from scratch"""
     trials: Trials | None
     """a list of trials, or a sample to draw them from; None trains once"""
 
     def of_trial(self, trial: Trial) -> "Train":
-        """These settings with those of one trial in their place; its dropout belongs to the network."""
+        """These settings, overridden by one trial's; its dropout belongs to the network."""
         return self.changed(**trial.model_dump(exclude_none=True, exclude={"dropout"}), trials=None)
 
     @model_validator(mode="after")

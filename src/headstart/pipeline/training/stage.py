@@ -63,7 +63,7 @@ def run(train: Train) -> str:
 
 
 class _Start:
-    """Makes heads with starting values, new ones or those of an earlier head."""
+    """Makes heads whose starting values are new or come from an earlier head."""
 
     def __init__(self, data: TrainingData, metadata: Mapping[str, Any], train: Train) -> None:
         self._network, self._metadata, self._seed = data.network, metadata, train.seed

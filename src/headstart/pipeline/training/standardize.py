@@ -1,4 +1,4 @@
-"""Mean and scale of `Standardize` layers, from the training rows."""
+"""Fit the mean and scale of `Standardize` layers to the training rows."""
 
 import torch
 

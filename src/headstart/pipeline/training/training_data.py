@@ -1,4 +1,4 @@
-"""The network and the rows that a training reads."""
+"""The network and the rows that training reads."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from headstart.pipeline.network.network import Network
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything a training is given besides its settings and starting weights.
+    """Everything that training needs apart from its settings and starting weights.
 
     Attributes:
         rows: inputs of the layers after the cut, of all splits.

@@ -46,10 +46,10 @@ def train_trials(
         head: makes the layers after the cut with their starting weights.
         on_epoch: called with the leading trial's epoch, once per epoch of each group.
         fit: fit `Standardize` layers to the training rows; False keeps the values in `head`.
-        checkpoint: that of the group whose first trial has this number.
+        checkpoint: maps the number of a group's first trial to the group's checkpoint.
 
     Returns:
-        The best trial's tensors and epochs, and the outcome of each trial in its order.
+        The best trial's tensors and epochs, and the outcome of every trial, in order.
 
     Raises:
         ModelError: every trial's loss diverged.
