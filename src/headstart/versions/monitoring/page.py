@@ -1,4 +1,4 @@
-"""The monitoring page: verdict, checks, distributions, the least familiar images; no network, no script."""
+"""The monitoring page: verdict, checks, distributions, least familiar images; needs no network or script."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ AXES = {
 
 
 def as_html(model: str, source: str, found: Drift, reference: Reference, new: Observed) -> str:
-    """The page; the same bytes for the same comparison."""
+    """The comparison as an HTML page; the same comparison gives the same bytes."""
     return render(
         "headstart.versions.monitoring",
         "drift.html.j2",
@@ -45,7 +45,7 @@ def as_json(model: str, source: str, found: Drift) -> str:
 
 
 def as_text(model: str, source: str, found: Drift) -> str:
-    """For a terminal."""
+    """The comparison as text for a terminal."""
     lines = [f"{source} against {model}", found.sentence(), ""]
     lines += [_line(check) for check in found.checks]
     lines += ["", counts(found)]
@@ -59,7 +59,7 @@ def as_text(model: str, source: str, found: Drift) -> str:
 
 
 def as_markdown(model: str, source: str, found: Drift) -> str:
-    """For a flow run's page and a notification."""
+    """The comparison as Markdown, for a flow run's page and a notification."""
     rows = [
         f"| {check.title} | {check.figure or check.skipped} | {check.against} | {p_value(check.adjusted)} "
         f"| {'**drift**' if check.drifted else '-' if check.skipped else 'ok'} |"
@@ -82,7 +82,7 @@ def as_markdown(model: str, source: str, found: Drift) -> str:
 
 
 def counts(found: Drift) -> str:
-    """How many files are behind the figures."""
+    """A sentence on how many files the figures are based on."""
     said = f"{found.files} files"
     if found.looked_at < found.files:
         said += f", {found.looked_at} drawn from them"
@@ -109,7 +109,7 @@ def _line(check: Check) -> str:
 
 
 def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
-    """A plot a check, those that drifted first."""
+    """One plot per check, those that drifted first."""
     checks = {check.name: check for check in found.checks}
     pairs = sides(reference, new)
     order = sorted(SUBJECTS, key=lambda subject: not checks[subject.name].drifted)
@@ -121,7 +121,7 @@ def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
 
 
 def _png(subject: Subject, side: Observed, new: Observed) -> bytes | None:
-    """None where there is nothing to show on one side."""
+    """The plot of one check; None if a side has too few images to show."""
     if len(side) < 2 or not len(new):
         return None
     if subject.kind == "rows":
@@ -143,7 +143,7 @@ def _caption(check: Check) -> str:
 
 
 def _thumbnail(path: Path) -> bytes:
-    """JPEG bytes; empty where the file has gone meanwhile."""
+    """JPEG bytes; empty if the file has disappeared meanwhile."""
     try:
         return thumbnail_jpeg(np.asarray(decode(path.read_bytes())), THUMBNAIL)
     except (OSError, DataError):
