@@ -134,7 +134,7 @@ def test_every_address_is_no_address_for_mlflow(
     monkeypatch.setattr("sys.argv", ["guard", "--host", "0.0.0.0"])
     with pytest.raises(SystemExit):
         main()
-    assert "--url says which MLflow takes" in capsys.readouterr().err
+    assert "give MLflow one with --url" in capsys.readouterr().err
 
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
