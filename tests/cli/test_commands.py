@@ -50,7 +50,7 @@ def say(
 def test_describe_shows_layers_cut_and_totals(say: Callable[..., Said]) -> None:
     out, _ = say("describe")
     assert "vgg16, head pooled, 3 classes" in out
-    assert "cut: 32 numbers an image" in out
+    assert "cut: 32 numbers per image" in out
     found = json.loads(say("describe", "--json", "--classes", "7")[0])
     assert found["layers"][-1]["output"] == [7]
     assert found["cut"] == {"after": "flatten", "shape": [32]}
