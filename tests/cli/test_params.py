@@ -1,4 +1,4 @@
-"""params.yaml: every key must be there, and no other."""
+"""params.yaml: every key is required, and no others are allowed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the guard's receiver takes, and what it refuses."""
+"""The guard's receiver: deliveries that it accepts, and those that it refuses."""
 
 import json
 import time
@@ -19,7 +19,7 @@ SECRET = "a secret"
 
 
 class Starts:
-    """Counts what was started; fails while told to."""
+    """Counts starts; fails while `fails` is set."""
 
     def __init__(self) -> None:
         self.count, self.fails = 0, False
