@@ -48,7 +48,7 @@ def compare(source: str | None, model: str | None) -> State[Any]:
 
     params = load_params(paths.PARAMS)
     if source is None and params.monitor.source is None:
-        return Completed(name="Skipped", message="monitor.source is null: there is nothing to look at")
+        return Completed(name="Skipped", message="monitor.source is null: there is nothing to compare")
     compared = look(
         [source or str(params.monitor.source)], model or f"models:/{params.register_.model}@champion"
     )

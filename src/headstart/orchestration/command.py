@@ -22,10 +22,10 @@ def run_as_command(run: Callable[[], object]) -> None:
 def advice(error: Exception) -> str:
     """A sentence that advises what to do after an error."""
     if isinstance(error, UnreachableError):
-        return "This may pass. Once it answers, run again: finished stages are not repeated."
+        return "This may be temporary. Once it answers, run again: finished stages are not repeated."
     if isinstance(error, HeadstartError):
         return "Correct what the message names, then run again: finished stages are not repeated."
-    return "Headstart does not know this error: the tab Logs shows where it came from."
+    return "This is not an error Headstart knows: the Logs tab shows where it came from."
 
 
 def quieten() -> None:

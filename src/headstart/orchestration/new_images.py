@@ -21,7 +21,7 @@ def bring_data() -> State[str]:
 
     settings = load_params(paths.PARAMS).data
     if settings.source is None:
-        said = "as data.dvc names it (`data.source` is null)"
+        said = "as listed in data.dvc (`data.source` is null)"
         return Completed(name="Skipped", message=said, data=said)
     from headstart.sources.ingestion import bring
 

@@ -306,7 +306,7 @@ def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
             _check_alive(service.name)
         if time.monotonic() > until:
             raise HeadstartError(
-                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs say why"
+                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs show why"
             )
         time.sleep(0.5)
 
@@ -323,7 +323,7 @@ def _report(text: str) -> None:
 def _check_alive(name: str) -> None:
     for service in _services():
         if service.name == name and not _is_alive(service):
-            raise HeadstartError(f"{name} ended at its start; {_log_of(name)}")
+            raise HeadstartError(f"{name} exited at startup; {_log_of(name)}")
 
 
 def _log_of(name: str) -> str:

@@ -107,4 +107,4 @@ class StageProgress:
                 update_progress_artifact(self._artifact, share)
         except (httpx.HTTPError, OSError, RuntimeError) as error:
             self.end_line()
-            get_run_logger().warning("progress is not shown on the run's page now: %r", error)
+            get_run_logger().warning("cannot show progress on the run's page at the moment: %r", error)

@@ -50,7 +50,7 @@ def alone_in_tree() -> Iterator[None]:
     """Allow one flow at a time per project; others wait. If a flow is killed, its lock is released."""
     lock = acquire(
         FileLock(".dvc/tmp/headstart-flow.lock"),
-        lambda: get_run_logger().info("another flow runs in this project: waiting for it to end"),
+        lambda: get_run_logger().info("another flow is running in this project: waiting for it to end"),
     )
     try:
         yield

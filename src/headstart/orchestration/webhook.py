@@ -57,7 +57,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> 
     )
     expected = signature(secret, delivery, timestamp, body)
     if not delivery or not hmac.compare_digest(expected.encode(), given.encode()):
-        raise WebhookRefused("the signature is not that of our secret")
+        raise WebhookRefused("the signature was not made with our secret")
     if not timestamp.isascii() or not timestamp.isdigit() or abs(now - int(timestamp)) > AGE_SECONDS:
         raise WebhookRefused(f"timestamp {timestamp} is not within {AGE_SECONDS} s of now")
     return delivery
@@ -83,7 +83,7 @@ class Deliveries:
             try:
                 database.execute("insert into deliveries values (?, ?)", (delivery, now))
             except sqlite3.IntegrityError:
-                raise WebhookRefused(f"delivery {delivery} came before") from None
+                raise WebhookRefused(f"delivery {delivery} was received before") from None
 
     def forget(self, delivery: str) -> None:
         """Drop an id, so that a delivery that could not be handled may be sent again."""

@@ -55,12 +55,12 @@ class Collected:
         lines = [f"kept for: {', '.join(self.kept[:SHOWN])}{_more(len(self.kept))}"]
         if self.remote is not None and self.alone:
             lines.append(
-                f"remote {self.remote_name}: what other projects keep there is not known here "
-                "(--project names a clone)"
+                f"remote {self.remote_name}: other projects may need files there "
+                "(name their clones with --project)"
             )
         lines.append(f"cache: {self.cache.files} files, {self.cache.bytes / 1e6:.1f} MB {done}")
         if self.remote is not None:
-            size = f"({self.remote.bytes / 1e6:.1f} MB of them known here)"
+            size = f"({self.remote.bytes / 1e6:.1f} MB of known size)"
             lines.append(f"remote {self.remote_name}: {self.remote.files} files {done} {size}")
         if self.environments:
             lines.append(
@@ -95,7 +95,7 @@ def collect_garbage(
             if delete and not runs and not without_versions:
                 raise LineageError(
                     f"{tracking.server_name()} has no registered version: is MLFLOW_TRACKING_URI right? "
-                    "With --no-versions it is taken at its word"
+                    "If it is, pass --no-versions"
                 )
             records = {
                 name: download_tree_files(run_id, Path(folder) / run_id) for run_id, name in runs.items()

@@ -84,12 +84,12 @@ def _version(record: Record) -> Facts:
             ("gate", (found.description or "").split("\n")[0] or found.tags.get("gate", "not judged")),
         ]
         if found.tags.get("reproduced"):
-            facts.append(("made again", found.tags["reproduced"]))
+            facts.append(("reproduced", found.tags["reproduced"]))
     facts += [
         ("MLflow run", record.run_id),
         (
             "flow run",
-            tags.get("headstart.flow_run_name") or tags.get("headstart.flow_run") or "none, by command",
+            tags.get("headstart.flow_run_name") or tags.get("headstart.flow_run") or "none, run by command",
         ),
         ("results (dvc.lock)", tags[versions.LOCK_TAG]),
     ]

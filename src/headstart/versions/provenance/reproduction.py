@@ -85,7 +85,7 @@ class Reproduction:
             ("Environment", self.environment),
             ("Machine", f"differs in {', '.join(found.machine)}" if found.machine else "of the same kind"),
             ("Stages run", f"{', '.join(self.stages)} in {self.seconds:.0f} s{partial}"),
-            ("Files of stages", f"{sum(out.same for out in found.outs)} of {len(found.outs)} identical"),
+            ("Stage outputs", f"{sum(out.same for out in found.outs)} of {len(found.outs)} identical"),
             ("Head", "identical" if found.head_recorded == found.head_again else "different"),
             ("Metrics", f"{len(found.metrics) - changed} of {len(found.metrics)} identical"),
             ("Predictions", f"{predictions.identical} of {predictions.images} identical"),
@@ -93,10 +93,10 @@ class Reproduction:
         if found.first_difference:
             rows.append(("First difference", found.first_difference))
         if worst is not None and worst.gap > 0:
-            rows.append(("Largest of a metric", f"{worst.name}: {worst.recorded} became {worst.again}"))
+            rows.append(("Largest metric change", f"{worst.name}: {worst.recorded} became {worst.again}"))
         if not predictions.same:
-            rows.append(("First image", f"{predictions.first}; {len(predictions.relabelled)} change class"))
-            rows.append(("Largest of a probability", f"{predictions.probability_gap:.3g}"))
+            rows.append(("First image", f"{predictions.first}; {len(predictions.relabelled)} changed class"))
+            rows.append(("Largest probability gap", f"{predictions.probability_gap:.3g}"))
         if self.folder is not None:
             rows.append(("Kept in", str(self.folder)))
         verdict: str = found.verdict
@@ -190,13 +190,13 @@ def _environment(record: Record, folder: Path, wanted: str, say: Callable[[str],
     python = str(next(iter(record.environments.values()))["python"])
     differ = environments.differences(lock, python)
     if not differ:
-        return sys.executable, "as recorded: the one that runs this command"
+        return sys.executable, "as recorded: the one running this command"
     first = ", ".join(f"{name} {was}, here {now}" for name, (was, now) in list(differ.items())[:3])
     shown = f"different here: {first}" + (f" and {len(differ) - 3} more" if len(differ) > 3 else "")
     if wanted == "current":
         return sys.executable, f"not the recorded one; {shown}"
-    say(f"making the recorded environment; {shown}")
-    return environments.python_of(lock, python), f"made of the recorded lock; {shown}"
+    say(f"building the recorded environment; {shown}")
+    return environments.python_of(lock, python), f"built from the recorded lock; {shown}"
 
 
 def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> None:

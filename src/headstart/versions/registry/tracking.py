@@ -134,7 +134,7 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
 def keep_text(run_id: str, text: str, name: str) -> None:
     """Store a text file as an artifact of a run."""
     client = connect()
-    with translated(f"keep {name}"):
+    with translated(f"store {name}"):
         client.log_text(run_id, text, name)
 
 
