@@ -25,7 +25,7 @@ def advice(error: Exception) -> str:
         return "This may be temporary. Once it answers, run again: finished stages are not repeated."
     if isinstance(error, HeadstartError):
         return "Correct what the message names, then run again: finished stages are not repeated."
-    return "This is not an error Headstart knows: the Logs tab shows where it came from."
+    return "This is not an error that Headstart expects: the Logs tab shows where it came from."
 
 
 def quieten() -> None:

@@ -361,7 +361,7 @@ def _is_alive(service: Service) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """Wait for a child of this process, which stays a zombie after its end until then."""
+    """Reap a child of this process: after its end it stays a zombie until it is waited for."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

@@ -189,7 +189,7 @@ def _images(record: Record) -> pd.DataFrame:
 def _image_changes(
     left: pd.DataFrame, right: pd.DataFrame
 ) -> tuple[tuple[Image, ...], tuple[Image, ...], tuple[Image, ...]]:
-    """Images added, removed and relabelled, matched by pixels: a renamed file counts as unchanged."""
+    """Added, removed and relabelled images, matched by pixels: a renamed one is neither added nor removed."""
     before, after = (table.drop_duplicates("pixels").set_index("pixels") for table in (left, right))
     new = after.loc[after.index.difference(before.index)].sort_values("path")
     gone = before.loc[before.index.difference(after.index)].sort_values("path")

@@ -64,7 +64,7 @@ def page(place: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """An address that is safe to show."""
+    """An address without its user and password, safe to show."""
     return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)
 
 
