@@ -1,7 +1,7 @@
-"""The monitoring flow: new images against the champion's own; drift is an event that others may act on.
+"""The monitoring flow: compare new images with the champion's own, and emit an event on drift.
 
 The event `headstart.drift` names the model, and its payload holds the verdict in words: a trigger in
-prefect.yaml may start a training, an automation may tell people.
+prefect.yaml can start a training, or an automation can notify people.
 """
 
 import os
@@ -29,11 +29,11 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
     """Compare the images of a source with those of a version.
 
     Args:
-        source: a folder or glob pattern; without it `monitor.source` of params.yaml.
-        model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`; without it the champion.
+        source: a folder or glob pattern; `monitor.source` of params.yaml by default.
+        model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`; the champion by default.
 
     Returns:
-        Completed, named Drift or Inconclusive where that was found, Skipped where no source is named.
+        Completed, named Drift or Inconclusive if that is the verdict, or Skipped if no source is named.
     """
     enter_tree()
     quieten()
@@ -43,12 +43,12 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
 
 
 def compare(source: str | None, model: str | None) -> State[Any]:
-    """The flow, by the code of the tree as it stands now."""
+    """The flow itself, run with the code now in the tree."""
     from headstart.params import load_params
 
     params = load_params(paths.PARAMS)
     if source is None and params.monitor.source is None:
-        return Completed(name="Skipped", message="monitor.source is null: there is nothing to look at")
+        return Completed(name="Skipped", message="monitor.source is null: there is nothing to compare")
     compared = look(
         [source or str(params.monitor.source)], model or f"models:/{params.register_.model}@champion"
     )
@@ -62,7 +62,7 @@ def compare(source: str | None, model: str | None) -> State[Any]:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def look(sources: list[str], model: str) -> "Monitored":
-    """The comparison, and its page in reports/."""
+    """Compare the images, and write the page to reports/."""
     from headstart.params import load_params
     from headstart.versions.monitoring import run
 

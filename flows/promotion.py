@@ -1,4 +1,4 @@
-"""The promotion flow: an alias that changed by hand is judged, and recorded or put back."""
+"""The promotion flow: judge an alias that was changed by hand, and record the change or put it back."""
 
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,10 @@ EVENT = "headstart.promotion-refused"
 
 @flow(name="promotion")
 def check_champion() -> State[None]:
-    """Compare the alias with the journal, and judge what differs.
+    """Compare the champion alias with the journal, and judge any difference.
 
     Returns:
-        Completed, named Unchanged where they agree and Refused where a version was put back.
+        Completed, named Unchanged if they agree and Refused if the change was put back.
     """
     enter_tree()
     quieten()
@@ -35,7 +35,7 @@ def check_champion() -> State[None]:
 
 
 def judge() -> State[None]:
-    """The flow, by the code of the tree as it stands now."""
+    """The flow itself, run with the code now in the tree."""
     outcome = reconcile()
     get_run_logger().info(outcome.sentence)
     if outcome.change is None:
@@ -48,7 +48,7 @@ def judge() -> State[None]:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def reconcile() -> "Outcome":
-    """Alias and journal; the gate where they differ."""
+    """Compare alias and journal, and run the gate if they differ."""
     from headstart.params import load_params
     from headstart.versions.release import promotion
     from headstart.versions.release.settings import Requirements
@@ -60,7 +60,7 @@ def reconcile() -> "Outcome":
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def tell(outcome: "Outcome") -> None:
-    """An artifact on this run's page, and an event that an automation can send on."""
+    """Publish a refusal: an artifact on this run's page, and an event that an automation can forward."""
     from headstart.versions.release import overview
 
     change = outcome.change

@@ -1,4 +1,4 @@
-"""The scoring flow: many images by one exact version to a Parquet file, as `headstart score` does it."""
+"""The scoring flow: score many images with one exact version into a Parquet file, like `headstart score`."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @flow(name="scoring")
 def score_images(source: str, out: str, model: str = "models:/headstart@champion", batch: int = 32) -> str:
-    """Score the images of a folder, a glob pattern or a list, a row each in a Parquet file.
+    """Score the images of a folder, glob pattern or list into a Parquet file with one row per image.
 
-    A run that was killed goes on where it was when it is started again; a complete file is left as it is.
+    A killed run resumes where it stopped when it is started again; a complete file is left as it is.
 
     Args:
-        source: on the worker's machine; a list may name URLs.
+        source: a folder, pattern or list on the worker's machine; a list may name URLs.
         out: the Parquet file; relative paths are below the worker's clone, so give an absolute one.
         model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`, resolved once, at the start.
-        batch: images in one forward pass.
+        batch: images per forward pass.
 
     Returns:
-        What was done, in one line.
+        One line that reports what was done.
     """
     enter_tree()
     quieten()
-    with alone_in_tree():  # what runs is imported here: a flow beside this one may bring the tree elsewhere
+    with alone_in_tree():  # imported here: later, another flow may move the tree to another commit
         run = in_newest("flows.scoring", score_and_tell)
         import_module("headstart.versions.serving.batch_scoring")
     sentence: str = run(source, out, model, batch)
@@ -41,10 +41,10 @@ def score_images(source: str, out: str, model: str = "models:/headstart@champion
 
 
 def score_and_tell(source: str, out: str, model: str, batch: int) -> str:
-    """The flow, by the code that the tree had at its start."""
+    """The flow itself, run with the code that was in the tree at its start."""
     scored = score(source, out, model, batch)
     create_markdown_artifact(
-        key="scoring", markdown=as_markdown(scored), description="Images a class, errors, and the version"
+        key="scoring", markdown=as_markdown(scored), description="Images per class, errors, and the version"
     )
     get_run_logger().info(scored.sentence())
     return scored.sentence()
@@ -52,7 +52,7 @@ def score_and_tell(source: str, out: str, model: str, batch: int) -> str:
 
 @task(**AGAIN)
 def score(source: str, out: str, model: str, batch: int) -> "Scored":
-    """All of it; a retry goes on where the last try was, and only a server out of reach is tried again."""
+    """Score all images; only an unreachable server leads to a retry, which resumes where the last stopped."""
     from pathlib import Path
 
     from headstart.versions.serving.batch_scoring import score_to_file

@@ -1,4 +1,4 @@
-"""One stage for a training flow elsewhere: run in this worker's own clone, its outs pushed by DVC."""
+"""Run one stage for a training flow elsewhere, in this worker's own clone, and push its outs with DVC."""
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -12,15 +12,15 @@ from headstart.repository import worker_clone
 
 @flow(name="stage")
 def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
-    """Take the commit and the texts, run the stage, push what it made, and leave its entry of dvc.lock.
+    """Check out the commit, write the texts, run the stage, push its outs and publish its entry in dvc.lock.
 
     Args:
         stage: name in dvc.yaml.
-        commit: full hash; this clone's git remote has it.
-        texts: params.yaml, dvc.lock and .dvc files, by path.
+        commit: full hash of a commit that this clone's git remote has.
+        texts: contents of params.yaml, dvc.lock and the .dvc files, by path.
 
     Returns:
-        The sentence with which the stage ended.
+        The stage's own last sentence.
     """
     worker_clone.check_own()
     enter_tree()

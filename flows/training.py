@@ -1,7 +1,7 @@
-"""The training flow: every stage of dvc.yaml, a task each, then publication in MLflow.
+"""The training flow: every stage of dvc.yaml as a task, then publication in MLflow.
 
-Run it with `headstart run`, or serve it as a deployment. It has no path, loop or parameter of its own:
-a stage is `dvc repro --single-item STAGE`, so that `dvc repro` finds nothing to do after it.
+Run it with `headstart run`, or serve it as a deployment. It has no paths, loops or parameters of its own:
+a stage is `dvc repro --single-item STAGE`, so `dvc repro` finds nothing to do afterwards.
 """
 
 import os
@@ -27,11 +27,11 @@ from headstart.repository import worker_clone
 
 @flow(name="training")
 def train_and_register(init_from: str | None = None) -> State[Any]:
-    """Make everything that is out of date, then register it; what is up to date ends as Cached.
+    """Run every stage that is out of date, then register the results; other stages end as Cached.
 
     Args:
-        init_from: an earlier head to train further from, such as `models:/headstart@champion`; without
-            it params.yaml decides (`train.init`).
+        init_from: an earlier head to start training from, such as `models:/headstart@champion`; by
+            default, `train.init` in params.yaml decides.
 
     Returns:
         Completed, named Unchanged if there was nothing to do and Rejected if the version did not pass the
@@ -49,7 +49,7 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
 
 
 def train_in_tree(init_from: str | None) -> State[Any]:
-    """The flow, run by the project's code as it stands now."""
+    """The flow itself, run with the code now in the tree."""
     with failure_shown():
         data = str(bring_data().result())
         is_clean = init_from is None and not repository.stale()

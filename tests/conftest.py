@@ -1,4 +1,4 @@
-"""Every test has a store, a tracking server and settings of its own."""
+"""Fixtures: every test gets its own store, tracking server and settings."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from headstart.host.project import QUIET
 
 
 def forget_servers() -> None:
-    """MLflow keeps the servers that a test named, in its modules and in this process's environment."""
+    """Reset the servers that a test named: MLflow keeps them in its modules and in the environment."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         os.environ.pop(name, None)
     if "mlflow" in sys.modules:
@@ -24,7 +24,7 @@ def forget_servers() -> None:
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's store, servers or settings."""
+    """Hide the user's store, servers and settings from every test."""
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "store"))
@@ -38,7 +38,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder with this tree's code and a narrow network; the working folder."""
+    """A project folder with this tree's code and a narrow network, as the working folder."""
     root = tmp_path / "project"
     make_tree(root)
     monkeypatch.chdir(root)
@@ -47,7 +47,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repository(tree: Path) -> Path:
-    """A project under git and DVC with data of two classes."""
+    """A project under git and DVC with images of two classes."""
     draw_images(tree / "data", {"dark": 24, "light": 24})
     make_repository(tree)
     return tree

@@ -1,4 +1,4 @@
-"""The documents name only what exists: commands, options, make targets, files, settings, links."""
+"""The documents only name what exists: commands, options, make targets, files, settings, links."""
 
 import argparse
 import re
@@ -47,7 +47,7 @@ def text_of(page: Path) -> str:
 
 
 def code_of(page: Path) -> list[str]:
-    """Lines of code blocks and texts in backticks, comments left out."""
+    """Lines of code blocks and texts in backticks, without comments."""
     text = text_of(page)
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     plain = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -68,7 +68,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def calls_of(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every `headstart COMMAND` of a page, with its options."""
+    """Every `headstart COMMAND` on a page, with its options."""
     for line in code_of(page):
         for call in re.finditer(r"(?:^|bin/|run )headstart ([a-z][\w-]*)([^|;)]*)", line):
             yield call[1], re.findall(r"(?<![\w-])--[a-z][\w-]*", call[2])
@@ -105,7 +105,7 @@ def test_make_targets_exist(page: Path) -> None:
 
 def looks_like_a_path(span: str) -> bool:
     if not FILE.fullmatch(span) or re.fullmatch(r"[a-z]+/[a-z-]+", span):
-        return False  # a deployment, such as training/nightly, is no path
+        return False  # a deployment, such as training/nightly, is not a path
     return "/" in span or (not span.startswith(".") and bool(SUFFIX.search(span)))
 
 

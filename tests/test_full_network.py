@@ -1,4 +1,4 @@
-"""The sample through the full VGG16: what the demo promises."""
+"""The sample data through the full VGG16 gives the results that the demo promises."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_random_convolutions_see_scratches(tree: Path) -> None:
-    """With the committed parameters, on images that nothing before evaluation has looked at."""
+    """With the committed parameters, on images that were not used before evaluation."""
     (tree / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     draw_sample(tree / "data")
     make_repository(tree)

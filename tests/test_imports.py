@@ -1,4 +1,4 @@
-"""Starting is quick: no command or stage imports what it does not use."""
+"""Commands start quickly: no command or stage imports what it does not use."""
 
 import subprocess
 import sys
@@ -25,9 +25,9 @@ def test_a_module_imports_only_what_it_uses(module: str) -> None:
     script = f"import sys, headstart.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     allowed = USED[module]
-    if "mlflow" in allowed:  # it brings pandas and, where they are installed, others
+    if "mlflow" in allowed:  # it imports pandas and, if they are installed, others
         allowed = HEAVY - {"torch", "torchvision", "great_expectations", "prefect"}
-    if "great_expectations" in allowed:  # it brings matplotlib
+    if "great_expectations" in allowed:  # it imports matplotlib
         allowed = allowed | {"matplotlib"}
     assert set(done.stdout.split()) & HEAVY <= allowed
 

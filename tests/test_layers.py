@@ -1,4 +1,4 @@
-"""The walls between the rooms: imports run down only, and each outside tool has one door."""
+"""The layers of the code: imports only go down, and each outside tool is imported in one place."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import ROOT
 
-LAYERS = (  # each may import those before it
+LAYERS = (  # each may import the ones before it
     "errors",
     "progress",
     "ground",
@@ -32,7 +32,7 @@ LAYERS = (  # each may import those before it
     "cli",
     "flows",
 )
-SPLIT = ("pipeline", "versions")  # their rooms are one level down
+SPLIT = ("pipeline", "versions")  # their subpackages are layers of their own
 LOOSE = {"__init__", "__main__", "errors", "params", "progress"}
 
 
@@ -42,7 +42,7 @@ def room_of(module: str) -> str:
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Module and module: who imports whom, late imports included."""
+    """Pairs of a module and a module it imports, late imports included."""
     for folder, package in ((ROOT / "src/headstart", "headstart"), (ROOT / "flows", "flows")):
         for path in folder.rglob("*.py"):
             if path.stem in ("__init__", "__main__") and path.parent == folder:

@@ -1,4 +1,4 @@
-"""Every error a user can meet. The command line prints the message and exits 1; no traceback."""
+"""Every error a user can meet. The command line prints its message without a traceback and exits with 1."""
 
 
 class HeadstartError(Exception):
@@ -6,15 +6,15 @@ class HeadstartError(Exception):
 
 
 class ParamsError(HeadstartError):
-    """A key of params.yaml is missing, unknown or has a wrong value."""
+    """A key in params.yaml is missing or unknown, or has a wrong value."""
 
 
 class DataError(HeadstartError):
-    """The images or their folders are not what a stage can use."""
+    """The images or their folders cannot be used by a stage."""
 
 
 class BackboneError(HeadstartError):
-    """Backbone weights are out of reach, damaged or of another architecture."""
+    """Backbone weights are unreachable, damaged or for another architecture."""
 
 
 class ModelError(HeadstartError):
@@ -26,19 +26,19 @@ class DeterminismError(HeadstartError):
 
 
 class StageError(HeadstartError):
-    """A stage of dvc.yaml failed or stands in the wrong tree."""
+    """A stage of dvc.yaml failed, or was run in the wrong tree."""
 
 
 class TrackingError(HeadstartError):
-    """MLflow is out of reach or refuses what was asked of it."""
+    """MLflow is unreachable or refuses a request."""
 
 
 class LineageError(HeadstartError):
-    """Git or DVC cannot say what made this result."""
+    """Git or DVC cannot determine how a result was made."""
 
 
 class UnreachableError(HeadstartError):
-    """A server or remote does not answer now: trying again later may help."""
+    """A server or remote does not answer at the moment; a retry may help."""
 
 
 class TrackingUnreachable(TrackingError, UnreachableError):
@@ -46,12 +46,12 @@ class TrackingUnreachable(TrackingError, UnreachableError):
 
 
 class RemoteUnreachable(LineageError, UnreachableError):
-    """The remote of DVC or git cannot be read or written now."""
+    """The DVC or git remote cannot be read or written at the moment."""
 
 
 class WorkerLost(StageError, UnreachableError):
-    """Another worker took a stage and is gone: a worker may do it again."""
+    """The worker that took a stage is gone; another may run it again."""
 
 
 class SourceUnreachable(DataError, UnreachableError):
-    """The source of new images cannot be read now."""
+    """The source of new images cannot be read at the moment."""

@@ -1,4 +1,4 @@
-"""params.yaml, read and checked once: every key must be there, and no other."""
+"""params.yaml, read and checked once: every key is required, and no others are allowed."""
 
 import difflib
 from pathlib import Path
@@ -48,7 +48,7 @@ class Params(Section):
         weights = self.backbone.weights
         if weights.startswith("IMAGENET") and weights != self.preprocess.weights:
             raise ValueError(
-                f"backbone.weights {weights} must be fed what preprocess.weights {weights} makes"
+                f"backbone.weights {weights} needs images as preprocess.weights {weights} prepares them"
             )
         return self
 
@@ -57,10 +57,10 @@ def load_params(path: Path) -> Params:
     """Read params.yaml.
 
     Raises:
-        ParamsError: no such file, no YAML, or the first keys that are missing, unknown or wrong.
+        ParamsError: the file is missing or not YAML, or keys are missing, unknown or wrong (first 5 named).
     """
     try:
-        # YAML 1.2, as DVC reads it: `1e-3` is a number.
+        # YAML 1.2, as in DVC, so that `1e-3` is a number.
         document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError as error:
         raise ParamsError(f"there is no {path}; restore it with `git checkout {path}`") from error
@@ -96,7 +96,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _walk(location: tuple[str | int, ...]) -> tuple[list[str | int], list[str]]:
-    """The keys of a location, without what pydantic adds for unions, and the keys known at its last one."""
+    """The keys of a location, without pydantic's additions for unions, and the keys allowed at its end."""
     sections: list[type[Section]] = []
     named: list[str | int] = []
     annotation: object = Params
@@ -116,7 +116,7 @@ def _walk(location: tuple[str | int, ...]) -> tuple[list[str | int], list[str]]:
 
 
 def _sections(annotation: object) -> list[type[Section]]:
-    """The sections that an annotation names, inside of unions and lists too."""
+    """The sections that an annotation names, also inside unions and lists."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]  # type: ignore[list-item]
     return [section for part in get_args(annotation) for section in _sections(part)]

@@ -1,4 +1,4 @@
-"""Progress bars of long work, on standard error."""
+"""Progress bars for long-running work, on standard error."""
 
 import sys
 from typing import Any
@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 
 def bar(total: int, what: str, unit: str = "image") -> "tqdm[Any]":
-    """A bar for `total` units of work; a context manager whose `update` takes what was done.
+    """A bar for `total` units of work; a context manager whose `update` takes the number of units done.
 
-    Where standard error is no terminal (a flow, CI) it is redrawn rarely.
+    If standard error is not a terminal (a flow, CI), the bar is redrawn less often.
     """
     interval = 0.2 if sys.stderr.isatty() else 2.0
     return tqdm(total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)

@@ -1,4 +1,4 @@
-"""What a person does with a network: describe, classify, predict, train further."""
+"""The commands for a network: describe, classify, predict, train further."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def say(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
-    """Run a command in the trained project (or a folder in it): what it prints, and its errors."""
+    """Run a command in the trained project or a folder in it; return its output and its errors."""
 
     def call(*arguments: str, folder: str = ".") -> Said:
         monkeypatch.chdir(trained / folder)
@@ -50,7 +50,7 @@ def say(
 def test_describe_shows_layers_cut_and_totals(say: Callable[..., Said]) -> None:
     out, _ = say("describe")
     assert "vgg16, head pooled, 3 classes" in out
-    assert "cut: 32 numbers an image" in out
+    assert "cut: 32 numbers per image" in out
     found = json.loads(say("describe", "--json", "--classes", "7")[0])
     assert found["layers"][-1]["output"] == [7]
     assert found["cut"] == {"after": "flatten", "shape": [32]}
@@ -172,7 +172,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     process.kill()
     assert process.wait() == -9
     assert len(list(states.glob("*-0.safetensors"))) == 1
-    unfinished = states / ".state.safetensors.0123"  # as a kill in the middle of a write leaves one
+    unfinished = states / ".state.safetensors.0123"  # as a kill during a write leaves it
     unfinished.touch()
     for left in states.glob(".*"):
         os.utime(left, (0, 0))

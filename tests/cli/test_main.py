@@ -1,4 +1,4 @@
-"""The command line as a whole: groups, suggestions, completion, and pipes and ports that are not there."""
+"""The command line as a whole: groups, suggestions, completion, closed pipes and bad ports."""
 
 import os
 import socket
@@ -66,7 +66,7 @@ def test_stages_are_commands_in_their_order() -> None:
 
 
 def test_a_reader_that_has_enough_is_no_error(tree: Path) -> None:
-    """`headstart describe | head -1`: far more than a pipe holds is written to a closed one."""
+    """`headstart describe | head -1`: the command writes far more to a closed pipe than a pipe holds."""
     script = f"{sys.executable} -m headstart describe | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], cwd=tree, capture_output=True, text=True)
     assert done.stdout.count("\n") == 1

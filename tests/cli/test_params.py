@@ -1,4 +1,4 @@
-"""params.yaml: every key must be there, and no other."""
+"""params.yaml: every key is required, and no others are allowed."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         (
             "weights: random",
             "weights: IMAGENET1K_FEATURES",
-            r"must be fed what preprocess.weights IMAGENET1K_F",
+            r"needs images as preprocess.weights IMAGENET1K_F",
         ),
         ("backbone:\n", "backbone: 3\nx:\n", r"backbone: .*found 3"),
     ],

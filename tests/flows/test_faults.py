@@ -1,4 +1,4 @@
-"""What fails or is killed leaves nothing behind: the next run goes on to the same bytes, registered once."""
+"""Failed and killed runs leave nothing behind: the next one makes the same bytes and registers them once."""
 
 import getpass
 import os
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose training takes seconds, with all stages before it done; and the lock of the rest."""
+    """A project whose training takes seconds, with the earlier stages done, and the expected dvc.lock."""
     folder = tmp_path_factory.mktemp("made")
     root = folder / "project"
     make_tree(root)
@@ -62,13 +62,13 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def project(made: Path, prefect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That project, with the store beside it."""
+    """A copy of that project, next to its store."""
     monkeypatch.setenv("PREFECT_API_URL", prefect)
     return copy(made, tmp_path)
 
 
 def copy(made: Path, folder: Path) -> Path:
-    """That project elsewhere, with a remote of its own."""
+    """Copy that project, and give the copy a remote of its own."""
     shutil.copytree(made, folder, symlinks=True, dirs_exist_ok=True)
     remote = [sys.executable, "-m", "dvc", "remote", "modify", "--local", "local", "url"]
     run(folder / "project", *remote, str(folder / "project-remote"))
@@ -82,7 +82,7 @@ def headstart(root: Path, *arguments: str, fails: bool = False) -> str:
 
 
 def check(root: Path, *said: str) -> None:
-    """The last run completed what others had begun: same bytes, nothing twice."""
+    """Check that the last run completed what others began, with the same bytes and nothing made twice."""
     assert "went through the network now" not in "".join(said)
     assert (root / "dvc.lock").read_bytes() == (root.parent / "whole.lock").read_bytes()
     assert run(root, sys.executable, "-m", "dvc", "status").stdout.startswith("Data and pipelines are up to")
@@ -151,12 +151,12 @@ def test_a_remote_that_does_not_answer_is_tried_again(
         assert 0.7 * 0.5 * 2**number <= delay <= 1.3 * 0.5 * 2**number
     assert said.count("Running stage 'train'") == 1
     assert list(remote.rglob("*.dir"))
-    assert not (tmp_path / "project-remote").exists()  # the clone's own setting has precedence
+    assert not (tmp_path / "project-remote").exists()  # the clone's own setting takes precedence
     check(project, said)
 
 
 def delays(log: Path) -> list[float]:
-    """Seconds before each further try, as the log tells them."""
+    """Seconds before each retry, from the log."""
     return [float(found) for found in re.findall(r"will start (\d+(?:\.\d+)?) second", log.read_text())]
 
 
@@ -210,7 +210,7 @@ def test_a_worker_that_is_gone_may_be_followed_by_another(prefect: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of its own, which can be filled."""
+    """A folder on a small file system of its own, which a test can fill."""
     folder = tmp_path / "disk"
     folder.mkdir()
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
@@ -242,7 +242,7 @@ def test_a_full_disk_is_said_and_the_next_run_completes(
 
 
 def fill(path: Path) -> None:
-    """Take all room that is left on the disk."""
+    """Use up all space left on the disk."""
     with path.open("wb", buffering=0) as file:
         for size in (2**20, 2**12, 1):
             try:

@@ -1,4 +1,4 @@
-"""The monitoring flow against a Prefect server: its states, its artifact, the event that others act on."""
+"""The monitoring flow against a Prefect server: its states, its artifact and its event."""
 
 import json
 import sys
@@ -46,7 +46,7 @@ def test_drift_is_a_state_an_artifact_and_an_event(
     draw_images(tmp_path / "new", {"dark": 0, "light": 0, "white": 30}, seed=5)
     assert "Finished in state Drift" in watch(tree, monkeypatch)
     found = {"event": {"name": ["headstart.drift"]}, "occurred": {"since": "2000-01-01T00:00:00Z"}}
-    [event] = wait_for(lambda: ask(server, "events/filter", filter=found)["events"])  # kept in batches
+    [event] = wait_for(lambda: ask(server, "events/filter", filter=found)["events"])  # stored in batches
     assert event["resource"]["prefect.resource.id"] == "headstart.model.headstart"
     assert event["payload"]["message"].startswith("models:/headstart/1: drift in 30 images: ")
     assert "brightness" in event["payload"]["checks"]

@@ -1,4 +1,4 @@
-"""New images in a source folder, as nightly runs meet them: brought, trained on, and every version kept."""
+"""New images in a source folder, as nightly runs find them: fetched, trained on, and every version kept."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from projects import commit, draw_images, edit_params, headstart, run
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.server
-HALF = 300  # bytes of a picture that is still arriving
+HALF = 300  # bytes of an image that is still arriving
 
 
 @pytest.fixture
 def source(repository: Path, tmp_path: Path) -> Path:
-    """A folder that people put images into; the project's DVC cache is linked to, its git remote is bare."""
+    """A folder that people put images into, for a project with a linked DVC cache and a bare git remote."""
     folder = tmp_path / "source"
     shutil.copytree(repository / "data", folder)
     grow_old(folder)
@@ -137,5 +137,5 @@ def test_a_worker_goes_on_with_the_code_and_data_of_the_newest_commit(
     said = headstart(clone, "run")
     assert "as one class more 1" in said, said
     assert "conflicts" not in said
-    assert "0 new, 0 changed, 0 removed" in said  # what was brought was not thrown away by the new commit
+    assert "0 new, 0 changed, 0 removed" in said  # the new commit did not discard the fetched images
     assert data_ref(clone) == brought

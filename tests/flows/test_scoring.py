@@ -1,4 +1,4 @@
-"""Batch scoring by the command and by the flow: exact, complete, and the same after a kill."""
+"""Batch scoring by command and by flow: exact, complete, and the same after a kill."""
 
 import json
 import os
@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(registered: Path, tmp
     command = [str(registered / "bin" / "headstart"), "score", str(source), str(out)]
     started = subprocess.Popen(command, cwd=registered, start_new_session=True)
     wait_for(lambda: (parts / "00000000.parquet").exists(), started)
-    os.kill(started.pid, signal.SIGSTOP)  # it cannot finish before the other has looked
+    os.kill(started.pid, signal.SIGSTOP)  # it must not finish before the other has checked
     busy = subprocess.run(command, cwd=registered, capture_output=True, text=True)
     assert "another process is scoring into" in busy.stderr
     os.kill(started.pid, signal.SIGKILL)
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Pa
 def test_a_version_older_than_the_column_path_is_asked_with_bytes(
     registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate compares with such a champion, by its own code."""
+    """The gate compares with such a champion by running its own code."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registered}/mlflow/mlflow.db")
     number = register_older(tmp_path)
     expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
@@ -200,7 +200,7 @@ def test_a_version_older_than_the_column_path_is_asked_with_bytes(
 
 
 def register_older(folder: Path) -> str:
-    """Version 1 with code as it was before it knew paths; the number of the new version."""
+    """Register version 1's model with code from before the column `path`; return the new version's number."""
     stored = stored_model.fetch("models:/headstart/1")
     (folder / "older.py").write_text(OLDER)
     signature = ModelSignature(
@@ -263,7 +263,7 @@ def wait_for(
 
 
 def members_of(session: int) -> list[int]:
-    """Processes of a session that live."""
+    """Running processes of a session."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -22,7 +22,7 @@ def client(root: Path) -> MlflowClient:
 
 
 def runs(root: Path) -> list[Run]:
-    """Newest first."""
+    """All runs, newest first."""
     experiment = client(root).get_experiment_by_name("headstart")
     assert experiment is not None
     return list(client(root).search_runs([experiment.experiment_id]))

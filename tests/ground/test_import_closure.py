@@ -1,4 +1,4 @@
-"""The files that decide a module's result, found by its imports, and their digest."""
+"""The files that a module's result depends on, found through its imports, and their digest."""
 
 import ast
 import shutil
@@ -15,7 +15,7 @@ STAGE = "headstart.pipeline.training.stage"
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A package `ours` whose module `start` is written by each test."""
+    """A package `ours`; each test writes its module `start`."""
     for name in ("ours", "ours/deep", "ours/coded"):
         (tmp_path / "src" / name).mkdir(parents=True)
         (tmp_path / "src" / name / "__init__.py").write_text('"""A package."""\n')
@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def closure(source: Path, text: str, module: str = "ours.start") -> set[str]:
-    """The files besides the module itself, relative to the package."""
+    """The closure's files except the module itself, relative to the package."""
     path = source.joinpath(*module.split(".")).with_suffix(".py")
     path.write_text(text)
     return {name.removeprefix("src/ours/") for name in import_closure(source, module)} - {

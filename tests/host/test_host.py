@@ -1,4 +1,4 @@
-"""A stage ends with its flow, and an accelerator has one process at a time."""
+"""A stage ends with its flow, and an accelerator is used by one process at a time."""
 
 import os
 import signal

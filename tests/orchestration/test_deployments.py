@@ -1,4 +1,4 @@
-"""The deployments and automations of this project on a real Prefect server."""
+"""This project's deployments and automations on a real Prefect server."""
 
 import json
 import sys
@@ -37,12 +37,12 @@ def test_the_nightly_run_is_planned_and_automations_are_made_once(
 
 
 def planned(address: str) -> dict[str, str]:
-    """The state of a flow run of each deployment that has one."""
+    """The state of a flow run for each deployment that has one."""
     return {each["deployment_id"]: each["state_type"] for each in ask(address, "flow_runs/filter")}
 
 
 def ask(address: str, place: str) -> list[dict[str, Any]]:
-    """Everything that a server lists at a place of its API."""
+    """Everything that a server lists at a path of its API."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}/api/{place}", data=b"{}", headers=headers)
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -1,4 +1,4 @@
-"""MLflow tells the guard of a promotion made by hand; the flow judges it and puts a bad version back."""
+"""MLflow notifies the guard of a promotion by hand; the flow judges it and reverts a bad one."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ SERVE = "from flows.promotion import check_champion; check_champion.serve(name='
 
 @dataclass
 class Guarded:
-    """Versions 1 (champion) and 2 (bad) on a server that calls a guard; Prefect, and the flow served."""
+    """Versions 1 (champion) and 2 (bad) on a server that calls a guard, with Prefect serving the flow."""
 
     root: Path
     folder: Path
@@ -58,7 +58,7 @@ class Guarded:
             time.sleep(0.5)
 
     def finished(self) -> list[str]:
-        """States in which all runs of the flow ended, in order; waits for those that run."""
+        """Wait for all runs of the flow to end, and return their final states in order."""
         with get_client(sync_client=True) as prefect:
             while True:
                 states = [run.state for run in sorted(prefect.read_flow_runs(), key=lambda run: run.created)]
@@ -129,7 +129,7 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
     assert guarded.changes()[-1].kind == "refusal"
     assert "Promotion refused" in guarded.client.get_model_version("headstart", "2").description
     guarded.wait_for(lambda: len(guarded.finished()) == 2)
-    assert guarded.finished() == ["Refused", "Unchanged"]  # its own change starts one look, and no more
+    assert guarded.finished() == ["Refused", "Unchanged"]  # its own change triggers one check, and no more
 
     guarded.client.delete_registered_model_alias("headstart", "champion")
     guarded.wait_for(lambda: guarded.changes()[-1].kind == "removal")
@@ -143,7 +143,7 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
     assert guarded.champion() == "2"
     assert not {"promotion.override", "promotion.refused"} & set(guarded.tags("2"))
 
-    # Another guard at the same port ends, and the webhook stays whose it was.
+    # Another guard at the same port exits, and the webhook still belongs to the first.
     [before] = guarded.client.list_webhooks()
     assert run(guarded.root, *guarded.command, check=False).returncode != 0
     [after] = guarded.client.list_webhooks()
@@ -162,7 +162,7 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
         *("promotion", "refusal", "removal", "promotion", "promotion", "rollback", "refusal")
     ]
 
-    webhooks.subscribe("http://127.0.0.1:1/mlflow", "another")  # once, however often
+    webhooks.subscribe("http://127.0.0.1:1/mlflow", "another")  # repeated calls keep one webhook
     [found] = guarded.client.list_webhooks()
     assert found.url == "http://127.0.0.1:1/mlflow"
     secret = guarded.root / ".services" / "guard.secret"

@@ -1,4 +1,4 @@
-"""A placed stage: each phase before it runs has a time and a message of its own."""
+"""A placed stage: each phase before it runs has its own time limit and message."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from headstart.orchestration import placement
 
 
 class Client:
-    """Answers with one state after the other; the last one stays."""
+    """Returns one state after the other, and then the last one for good."""
 
     def __init__(self, *states: State[Any] | None) -> None:
         self._states = list(states)
@@ -24,7 +24,7 @@ class Client:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second passes with each look; a phase may last 3."""
+    """Let one second pass per poll; a phase may last 3."""
     seconds = iter(range(10_000))
     monkeypatch.setattr(placement.time, "monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr(placement.time, "sleep", lambda duration: None)

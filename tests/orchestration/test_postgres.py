@@ -1,4 +1,4 @@
-"""Both servers on a real PostgreSQL, and a password of Prefect: a training, a backup that is restored."""
+"""Both servers on a real PostgreSQL, Prefect with a password: a training, and a restored backup."""
 
 import json
 import shutil
@@ -40,14 +40,14 @@ def postgres() -> Iterator[Server]:
 
 
 def use(server: Server, monkeypatch: pytest.MonkeyPatch, suffix: str = "") -> None:
-    """Set the two settings that a team sets."""
+    """Set the two database settings that a team sets."""
     for name, variable in DATABASES.items():
         monkeypatch.setenv(variable, server.address(DRIVERS[name], name + suffix))
 
 
 @contextmanager
 def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Running servers with one worker, which this process and the project's commands know."""
+    """Running servers with one worker, known to this process and the project's commands."""
     prefect, mlflow, guard = free_port(), free_port(), free_port()
     ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow), "--guard-port", str(guard)]
     headstart(project, "services", "start", "--gpu", "none", *ports)
@@ -61,7 +61,7 @@ def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train() -> str:
-    """Run the deployment that people start; the name and sentence of its end."""
+    """Run the on-demand deployment; return its final state's name and message."""
     done = run_deployment("training/on-demand", as_subflow=False, timeout=300, poll_interval=1)
     assert isinstance(done, FlowRun)
     assert done.state is not None
@@ -80,7 +80,7 @@ def check_that_only_servers_know_the_password(project: Path) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """What a process of this machine was called with, unless it ended meanwhile."""
+    """A file of a process under /proc, empty if the process ended meanwhile."""
     try:
         return path.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Services are killed while a flow runs: what died is started again, work goes on, nothing is made twice."""
+"""Services are killed while a flow runs: they are restarted, work continues, and nothing is made twice."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from projects import commit, edit_params, headstart, repro, run
 from servers import free_port
 
 pytestmark = pytest.mark.server
-LOST_SECONDS = 45  # without a sign of life; one is given every 30 s
+LOST_SECONDS = 45  # without a heartbeat; one is sent every 30 s
 
 
 class Team:
-    """Running services, and what is asked of them."""
+    """Running services, and the actions of a test on them."""
 
     def __init__(self, project: Path, client: SyncPrefectClient, ports: list[str]) -> None:
         self.project = project
@@ -30,23 +30,23 @@ class Team:
         self._ports = ports
 
     def start(self) -> None:
-        """Start what does not run."""
+        """Start every service that is not running."""
         headstart(self.project, "services", "start", "--gpu", "none", *self._ports)
 
     def kill(self, name: str, group: bool = True) -> None:
-        """SIGKILL of a service, as a whole or of its first process alone."""
+        """Send SIGKILL to a service's whole process group, or only to its first process."""
         listed = json.loads((self.project / ".services/processes.json").read_text())
         [pid] = [entry["pid"] for entry in listed if entry["name"] == name]
         (os.killpg if group else os.kill)(pid, signal.SIGKILL)
 
     def train(self) -> "Run":
-        """Ask for a training."""
+        """Start a training."""
         asked = run_deployment("training/on-demand", as_subflow=False, timeout=0)
         return Run(self, asked.id)
 
 
 class Run:
-    """A flow run; what it says is read from its worker's log, which needs no server."""
+    """A flow run; its output is read from its worker's log, without a server."""
 
     def __init__(self, team: Team, id: object) -> None:
         self._team = team
@@ -63,14 +63,14 @@ class Run:
         return state.name if state is not None and state.is_final() else ""
 
     def wait(self) -> str:
-        """To its end; the name of the state."""
+        """Wait for the run to end, and return its state's name."""
         wait_for(self.state, 600)
         return self.state()
 
 
 @pytest.fixture
 def team(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    """Services with one worker, in a project whose training takes seconds; all stages before it are done."""
+    """Services with one worker; the project's training takes seconds, and its earlier stages are done."""
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     automations = repository / "automations.yaml"
     automations.write_text(automations.read_text().replace("within: 90", f"within: {LOST_SECONDS}"))
@@ -100,7 +100,7 @@ def test_services_that_are_killed(team: Team, tmp_path: Path, monkeypatch: pytes
     lost = team.train()
     wait_for(lambda: checkpoints(store))
     team.kill("worker cpu", group=False)
-    wait_for(lambda: not processes(team.clone), 60)  # neither the flow nor its stage is left
+    wait_for(lambda: not processes(team.clone), 60)  # neither the flow nor its stage is left running
     wait_for(lambda: lost.state() == "Crashed")
     team.start()
     again = team.train()
@@ -124,7 +124,7 @@ def test_services_that_are_killed(team: Team, tmp_path: Path, monkeypatch: pytes
 
 
 def check(team: Team, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each result is registered once, and is what an undisturbed run makes."""
+    """Check that each result is registered once and equals that of an undisturbed run."""
     tracking = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     assert len(tracking.search_model_versions("name = 'headstart'")) == count
     with monkeypatch.context() as patch:

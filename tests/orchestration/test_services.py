@@ -1,4 +1,4 @@
-"""`make services` as a team uses it: servers, a worker with a clone of its own, stages on another worker."""
+"""`make services` as a team uses it: servers, a worker with its own clone, stages on another worker."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def project(repository: Path) -> Path:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What people are told: the texts that a webhook of theirs is sent."""
+    """Notifications to people: the texts sent to their webhook."""
     texts: list[str] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @pytest.fixture
 def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
-    """Running services with a worker for placement; a client of their Prefect server."""
+    """A client of the Prefect server of running services that have a worker for placed stages."""
     monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
     prefect, mlflow, guard = free_port(), free_port(), free_port()
     ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow), "--guard-port", str(guard)]
@@ -71,7 +71,7 @@ def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) ->
         assert "127.0.0.1" in said.partition("Notifications")[2]
         assert "secret-part" not in said
         processes = (project / ".services/processes.json").read_text()
-        headstart(project, "services", "start", "--gpu", "cpu", *ports)  # all of it runs: nothing is started
+        headstart(project, "services", "start", "--gpu", "cpu", *ports)  # all are running: nothing is started
         assert (project / ".services/processes.json").read_text() == processes
         other = ["--prefect-port", str(free_port())]
         assert f"prefect runs at http://127.0.0.1:{prefect}" in headstart(
@@ -92,7 +92,7 @@ def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def train(**settings: Any) -> FlowRun:
-    """Run the deployment that people start, to its end."""
+    """Run the on-demand deployment to its end."""
     done = run_deployment("training/on-demand", as_subflow=False, timeout=600, poll_interval=1, **settings)
     assert isinstance(done, FlowRun)
     assert done.state is not None
@@ -100,7 +100,7 @@ def train(**settings: Any) -> FlowRun:
 
 
 def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
-    """Flow runs of stages that another worker took, by stage."""
+    """Flow runs of the stages that another worker ran, by stage."""
     found = [each for each in client.read_flow_runs() if each.parent_task_run_id is not None]
     assert done.start_time is not None
     mine = [each for each in found if each.expected_start_time and each.expected_start_time > done.start_time]

@@ -1,4 +1,4 @@
-"""Two hosts' worth: clones, DVC caches and workers of their own; the DVC remote over a real SSH server."""
+"""Two simulated hosts, each with its own clone, DVC cache and worker; the DVC remote is a real SSH server."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ LONG = {"train.epochs": 1000, "train.patience": 1000, "train.batch_size": 4}
 
 @dataclass(frozen=True)
 class Pair:
-    """Host A runs the training flow, host B the stages that are placed; `author` is whom both follow."""
+    """Host A runs the training flow, host B the placed stages; both follow the commits of `author`."""
 
     author: Path
     a: Host
@@ -61,7 +61,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Both hosts at work, and a project that they follow."""
+    """Both hosts with running workers, and the project that they follow."""
     folder = tmp_path_factory.mktemp("two")
     with (
         ssh_server(folder / "sshd") as sshd,
@@ -87,14 +87,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def train(timeout: float = RUN_SECONDS) -> FlowRun:
-    """Start the deployment that people start; to its end, or without waiting (0)."""
+    """Run the on-demand deployment and wait for its end; with timeout 0, do not wait."""
     done = run_deployment("training/on-demand", as_subflow=False, timeout=timeout, poll_interval=1)
     assert isinstance(done, FlowRun)
     return done
 
 
 def said(host: Host, since: int = 0) -> str:
-    """What a host's worker and its flows have printed."""
+    """The output of a host's worker and its flows."""
     return host.log.read_bytes()[since:].decode(errors="replace")
 
 
@@ -124,7 +124,7 @@ def test_features_and_training_run_on_the_other_host_and_their_results_lie_here(
 
 
 def check_what_travelled(pair: Pair, child: FlowRun, stage: str) -> None:
-    """The commit, the stage's name and the texts of small files: data goes by DVC."""
+    """Check that only the commit, the stage's name and small texts were sent: data goes through DVC."""
     head = run(pair.author, "git", "rev-parse", "HEAD").stdout.strip()
     assert set(child.parameters) == {"stage", "commit", "texts"}
     assert (child.parameters["stage"], child.parameters["commit"]) == (stage, head)

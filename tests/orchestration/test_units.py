@@ -1,4 +1,4 @@
-"""The units of docs/systemd: accepted by systemd, and with the settings that `make services` gives."""
+"""The units in docs/systemd: accepted by systemd, and with the same settings as `make services`."""
 
 import shlex
 import shutil
@@ -52,7 +52,7 @@ def test_the_servers_listen_on_loopback_and_their_settings_are_read_from_a_file(
 
 @pytest.mark.server
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
-    """Their interpreter is that of this test, since systemd looks whether a program is there."""
+    """The units get this test's interpreter, since systemd checks that the program exists."""
     program = shutil.which("systemd-analyze")
     assert program, "this test needs systemd-analyze: apt-get install systemd"
     for unit in UNITS:

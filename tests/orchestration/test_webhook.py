@@ -1,4 +1,4 @@
-"""What the guard's receiver takes, and what it refuses."""
+"""The guard's receiver: deliveries that it accepts, and those that it refuses."""
 
 import json
 import time
@@ -19,7 +19,7 @@ SECRET = "a secret"
 
 
 class Starts:
-    """Counts what was started; fails while told to."""
+    """Counts starts; fails while `fails` is set."""
 
     def __init__(self) -> None:
         self.count, self.fails = 0, False
@@ -134,7 +134,7 @@ def test_every_address_is_no_address_for_mlflow(
     monkeypatch.setattr("sys.argv", ["guard", "--host", "0.0.0.0"])
     with pytest.raises(SystemExit):
         main()
-    assert "--url says which MLflow takes" in capsys.readouterr().err
+    assert "give MLflow one with --url" in capsys.readouterr().err
 
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data that cannot be used: a clear error, nothing half-written, nothing lost."""
+"""Unusable data: a clear error, nothing half-written, nothing lost."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from headstart.cli.main import main
 
 @pytest.fixture
 def validate(tree: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Run the stage, which must fail; the message."""
+    """Run the stage, which must fail, and return the message."""
 
     def call() -> str:
         with pytest.raises(SystemExit) as stopped:

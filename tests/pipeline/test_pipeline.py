@@ -33,7 +33,7 @@ OUTS = (
 
 
 def code_of(stage: str) -> set[str]:
-    """The source files that decide a stage's result."""
+    """The source files that a stage's result depends on."""
     used = import_closure(ROOT / "src", f"headstart.pipeline.{PACKAGES[stage]}.stage")
     return used - {f"src/headstart/{name}" for name in NO_RESULT}
 
@@ -57,7 +57,7 @@ def test_no_stage_talks_to_a_server_or_imports_what_cannot_be_seen(stage: str) -
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Everything imported by name, and the names and attributes that import by a computed one."""
+    """Everything imported by name, and every name or attribute that could import by a computed name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -77,7 +77,7 @@ def test_stages_are_listed_in_the_order_they_run() -> None:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose pipeline has run once; tests copy it."""
+    """A project whose pipeline has run once, for tests to copy."""
     folder = tmp_path_factory.mktemp("done")
     root = folder / "project"
     make_tree(root)
@@ -126,7 +126,7 @@ def test_random_weights_are_named_in_the_report(done: Path) -> None:
 
 
 def test_from_nothing_again_gives_the_same_bytes(done: Path, tmp_path: Path) -> None:
-    """Another folder, another store, DVC's run-cache and cache gone."""
+    """In another folder, with another store and without DVC's cache and run-cache."""
     again = copy(done, tmp_path / "elsewhere")
     for name in ("artifacts", "reports", ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(again / name)
@@ -166,7 +166,7 @@ def test_new_images_cost_only_themselves(done: Path, tmp_path: Path, monkeypatch
 
 
 def test_a_worktree_with_edited_code_shows_the_edit(done: Path, tmp_path: Path) -> None:
-    """The installed package is another one than the tree's."""
+    """The installed package is not the one in the tree."""
     root = copy(done, tmp_path / "p")
     (root / "src" / "headstart").unlink()
     shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart")
@@ -203,7 +203,7 @@ def test_a_killed_training_starts_anew_after_an_edit_of_code_that_decides_its_re
 
 
 def first_line(root: Path, command: list[str]) -> str:
-    """The first line that a command prints, after which it is killed."""
+    """Run a command until its first line of output, kill it, and return the line."""
     with subprocess.Popen(command, cwd=root, text=True, stdout=-1, stderr=-2) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.strip())
@@ -214,7 +214,7 @@ def first_line(root: Path, command: list[str]) -> str:
 def test_the_launcher_uses_the_interpreter_of_dvc(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`.venv/bin/dvc repro` without an activated environment."""
+    """Test `.venv/bin/dvc repro` without an activated environment."""
     monkeypatch.delenv("HEADSTART_PYTHON")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
@@ -268,7 +268,7 @@ def test_dirt_is_seen_and_recorded(done: Path, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def headstart(tree: Path) -> Callable[..., str]:
-    """A command of the tree's own, in a process, that must fail: what it prints."""
+    """Run the tree's own command, which must fail, and return its output."""
 
     def call(*arguments: str) -> str:
         done = run(tree, str(tree / "bin" / "headstart"), *arguments, check=False)

@@ -1,4 +1,4 @@
-"""The features stage and monitoring use the same stored rows, because they compute the same recipe."""
+"""The features stage and monitoring share stored rows, because both compute the same recipe."""
 
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ from headstart.versions.monitoring.observing import Observer
 
 @pytest.fixture
 def recipes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every recipe of features that is computed."""
+    """Collects every feature recipe that is computed."""
     found: list[str] = []
     recipe_of = compute.features_recipe
 

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that each stage takes are those that dvc.yaml lists for it."""
+"""Each stage takes exactly those sections of params.yaml that dvc.yaml lists for it."""
 
 import inspect
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""When the environment of a version is this one, and that another is made of its lock."""
+"""A version's environment is this one if it matches the lock; otherwise one is built from the lock."""
 
 import platform
 import re

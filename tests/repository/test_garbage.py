@@ -1,4 +1,4 @@
-"""Garbage is looked for without a trace: git's remotes are asked, and no ref of the clone changes."""
+"""Finding garbage leaves no trace: git's remotes are queried, but no ref of the clone changes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def refs(root: Path) -> str:
 
 
 def push_from_another_clone(repository: Path) -> str:
-    """A branch, a tag and a run that only the git remote has; returns the run's commit."""
+    """Push a branch, a tag and a run that only the git remote then has; return the run's commit."""
     origin, other = repository.parent / "origin", repository.parent / "other"
     run(repository.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(repository, "git", "remote", "add", "origin", str(origin))

@@ -1,4 +1,4 @@
-"""The DVC remote over SSH, with a real server: what one host made, another has without computing."""
+"""The DVC remote over SSH, with a real server: one host gets another's results without computing."""
 
 import getpass
 import shutil
@@ -48,7 +48,7 @@ def test_a_second_clone_takes_everything_from_the_remote(
         repository / "artifacts/head.safetensors"
     ).read_bytes()
 
-    third = tmp_path / "third"  # it has no dvc.lock: the run-cache knows
+    third = tmp_path / "third"  # it has no dvc.lock, only the run-cache
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(third))
     dvc(third, "remote", "modify", "--local", "local", "keyfile", str(sshd.key))
     (third / "dvc.lock").unlink()
@@ -61,7 +61,7 @@ def test_a_second_clone_takes_everything_from_the_remote(
     edit_params(repository, **{"train.lr": 0.02})
     out = run(repository, str(repository / "bin" / "headstart"), "run").stdout
     assert "version 2 registered" in out
-    assert gone.exists()  # sent again, though DVC remembered that it was there
+    assert gone.exists()  # sent again, although DVC remembered it as present
     shutil.rmtree(remote)
     edit_params(repository, **{"train.lr": 0.03})
     remote.write_text("no folder")

@@ -1,4 +1,4 @@
-"""A worker writes in its own clone alone, and there only what may travel."""
+"""A worker only writes in its own clone, and only the files that may be sent to it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a source has is brought into data/; what is still arriving is not, and nothing is lost."""
+"""A source's images are brought into data/, except those still arriving, and nothing is lost."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def put(path: Path, content: bytes, modified: float = OLD) -> None:
 
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[..., Brought]:
-    """Look at the folder `source` as a flow does."""
+    """Bring the images of the folder `source`, as a flow does."""
 
     def call(source: str | None = None, max_removed: float = 0.5) -> Brought:
         return bring(source or str(tmp_path / "source"), tmp_path / "data", 60, max_removed)
@@ -224,7 +224,7 @@ def test_a_listing_that_leaves_the_source_is_refused(
 ) -> None:
     memory = fsspec.filesystem("memory")
     listed = {"/evil/images/../../x.png": {"size": 1}}
-    monkeypatch.setattr(type(memory), "find", lambda *_, **__: listed)  # no real store lists such a name
+    monkeypatch.setattr(type(memory), "find", lambda *_, **__: listed)  # no real store would list such a name
     with pytest.raises(DataError, match="lies outside of it"):
         look("memory://evil/images")
     assert not (tmp_path / "data").exists()

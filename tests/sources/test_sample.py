@@ -26,7 +26,7 @@ CHANCE_BOUND = 0.65
 
 
 def digest(paths: list[Path]) -> str:
-    """SHA-256 over class folder, name and bytes of files, in order."""
+    """SHA-256 over the class folder, name and bytes of each file, in order."""
     total = hashlib.sha256()
     for path in paths:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -40,7 +40,7 @@ def images(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The default set, 106 MB: removed at the end, for pytest keeps the folders of three runs."""
+    """The default set, 106 MB; removed at the end, since pytest keeps the folders of three runs."""
     folder = tmp_path_factory.mktemp("sample") / "images"
     sample.draw_sample(folder)
     yield folder
@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Table:
-    """A row an image: trivial features, class number, split."""
+    """One row per image: trivial features, class number, split."""
 
     features: NDArray[np.float64]
     labels: NDArray[np.int64]

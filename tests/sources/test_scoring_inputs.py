@@ -1,4 +1,4 @@
-"""What batch scoring takes: folders, patterns and lists."""
+"""Inputs of batch scoring: folders, patterns and lists."""
 
 from pathlib import Path
 

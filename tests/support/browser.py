@@ -1,4 +1,4 @@
-"""Chromium by chromedriver's own HTTP protocol (W3C WebDriver): no package is needed."""
+"""Chromium, driven by chromedriver's HTTP protocol (W3C WebDriver), without any package."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ class Browser:
         _call(f"{self._session}/url", {"url": address})
 
     def find(self, xpath: str, seconds: float = SECONDS) -> str:
-        """Wait for an element that is there."""
+        """Wait until an element exists, and return its path in the protocol."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -51,14 +51,14 @@ class Browser:
                 time.sleep(0.3)
 
     def click(self, xpath: str) -> None:
-        """Click an element as soon as it takes clicks."""
+        """Click an element as soon as it is clickable."""
         end = time.monotonic() + SECONDS
         while True:
             try:
                 _call(f"{self.find(xpath)}/click", {})
                 return
             except urllib.error.HTTPError:
-                assert time.monotonic() < end, f"{xpath} takes no click"
+                assert time.monotonic() < end, f"{xpath} is not clickable"
                 time.sleep(0.3)
 
     def write(self, xpath: str, text: str) -> None:
@@ -69,13 +69,13 @@ class Browser:
         return str(_call(f"{self._session}/execute/sync", {"script": script, "args": []}))
 
     def picture(self, path: Path) -> None:
-        """A PNG file of the window."""
+        """Save a PNG screenshot of the window."""
         path.write_bytes(base64.b64decode(_call(f"{self._session}/screenshot")))
 
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with an empty profile in `folder`, for as long as the block runs."""
+    """A browser with an empty profile in `folder`, for the duration of the block."""
     port = free_port()
     driver = subprocess.Popen(
         ["/usr/bin/chromedriver", f"--port={port}"],

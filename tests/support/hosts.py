@@ -1,4 +1,4 @@
-"""A host of a test: a worker with a clone, a DVC cache and settings of its own."""
+"""A simulated host: a worker with its own clone, DVC cache and settings."""
 
 import getpass
 import os
@@ -16,7 +16,7 @@ from headstart.host.project import QUIET
 
 @dataclass(frozen=True)
 class Host:
-    """A worker's clone, and all else that a host has of its own."""
+    """A worker's clone, and everything else that a host has of its own."""
 
     clone: Path
     pool: str
@@ -32,7 +32,7 @@ class Host:
     @property
     def environment(self) -> dict[str, str]:
         own = self.clone.parent
-        others = ("PREFECT_", "HEADSTART_", "MLFLOW_")  # what the user of the test has set
+        others = ("PREFECT_", "HEADSTART_", "MLFLOW_")  # set by the user who runs the test
         kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         return {
             **kept,
@@ -53,11 +53,11 @@ class Host:
         return done.stdout
 
     def use_key(self, key: Path) -> None:
-        """Which private key opens the DVC remote: `.dvc/config.local`, which git does not carry."""
+        """Set the private key for the DVC remote, in `.dvc/config.local`, outside git."""
         self.dvc("remote", "modify", "--local", "local", "keyfile", str(key))
 
     def stages(self) -> list[int]:
-        """Processes of DVC and of stages that stand in the clone."""
+        """Processes of DVC and of stages that run in the clone."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
@@ -71,7 +71,7 @@ class Host:
 
 
 def make_author(folder: Path, sshd: Server) -> Path:
-    """A project with its own code, pushed to a bare repository; its data on a remote behind SSH."""
+    """A project with its own code, pushed to a bare repository, with its data on a remote over SSH."""
     author, remote = folder / "author", folder / "on a third host"
     make_tree(author, linked=False)
     for name in ("prefect.yaml", "automations.yaml"):
@@ -99,7 +99,7 @@ def make_host(own: Path, pool: str, sshd: Server) -> Host:
 
 
 def deploy(author: Path, addresses: dict[str, str]) -> None:
-    """As a person does, whose shell names no worker's clone."""
+    """Deploy as a person does, from a shell whose environment names no worker's clone."""
     settings = {
         name: value for name, value in Host(author, "").environment.items() if name != "HEADSTART_CLONE"
     }

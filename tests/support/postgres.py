@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback, for as long as a test runs."""
+"""A real PostgreSQL on loopback, for the duration of a test."""
 
 import os
 import shutil
@@ -18,22 +18,22 @@ SETTINGS = "-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c unix_socket_
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and its programs."""
+    """A server's address and the folder of its programs."""
 
     port: int
     programs: Path
 
     def address(self, driver: str, database: str) -> str:
-        """What SQLAlchemy connects to."""
+        """A database's URL for SQLAlchemy."""
         secret = quote(PASSWORD, safe="")
         return f"postgresql+{driver}://{USER}:{secret}@127.0.0.1:{self.port}/{database}"
 
     def create(self, database: str) -> None:
-        """Make an empty database that belongs to a user without further rights."""
+        """Create an empty database, owned by a user without further rights."""
         self.run("createdb", f"--owner={USER}", database, user="postgres")
 
     def run(self, program: str, *arguments: str, user: str = USER) -> str:
-        """Run psql, pg_dump or another client; what it printed."""
+        """Run psql, pg_dump or another client, and return its output."""
         command = [str(self.programs / program), "--host=127.0.0.1", f"--port={self.port}"]
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
         done = subprocess.run(
@@ -43,14 +43,14 @@ class Server:
         return done.stdout
 
     def ask(self, database: str, query: str) -> list[str]:
-        """The rows of a query, as text."""
+        """Run a query, and return its rows as text."""
         found = self.run("psql", "--no-align", "--tuples-only", "--command", query, database)
         return found.splitlines()
 
 
 @contextmanager
 def postgres_server() -> Iterator[Server]:
-    """Start it in a folder of its own, which a user other than root can reach, and stop it at the end."""
+    """Start a server in its own folder, readable by a user other than root, and stop it at the end."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     assert found, "this test needs a PostgreSQL server: apt-get install postgresql"
     programs, port = found[-1], free_port()
@@ -77,7 +77,7 @@ def postgres_server() -> Iterator[Server]:
 
 
 def _as_postgres(program: Path, *arguments: str, log: Path) -> None:
-    """The server refuses to run as root."""
+    """Run a program as the user postgres if this is root, because the server refuses to run as root."""
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     done = subprocess.run(
         [*user, str(program), *arguments],

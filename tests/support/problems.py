@@ -1,4 +1,4 @@
-"""Small problems that heads can learn."""
+"""Small classification problems that a head can learn."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from headstart.pipeline.network.weights import random_tensors
 
 
 def features_file(folder: Path, rows: torch.Tensor) -> Features:
-    """Rows [N, *shape] as a features file."""
+    """Write rows [N, *shape] to a features file."""
     path = folder / "features.safetensors"
     checkpoint.save(path, {"features": rows}, {})
     return Features(path)
@@ -31,7 +31,7 @@ def two_classes(folder: Path, channels: int, count: int = 600) -> tuple[Features
 
 
 def backbone_file(folder: Path, arch: str = "vgg16", width: int = 4) -> Path:
-    """A backbone of random weights."""
+    """Write a backbone with random weights."""
     path = folder / "backbone.safetensors"
     checkpoint.save(path, dict(random_tensors(vgg_layers(arch, width), 0)), {})
     return path

@@ -1,4 +1,4 @@
-"""Flows and stages as processes: started, watched and found by the folder they stand in."""
+"""Flows and stages as processes: start them, watch them, and find them by their working folder."""
 
 import subprocess
 import time
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WAIT_SECONDS = 300  # an idle machine needs a tenth
+WAIT_SECONDS = 300  # an idle machine needs a tenth of this
 
 
 def start_flow(root: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """`headstart run`, in a session of its own."""
+    """Start `headstart run` in a session of its own."""
     with log.open("ab") as file:
         return subprocess.Popen(
             [str(root / "bin" / "headstart"), "run"],
@@ -22,7 +22,7 @@ def start_flow(root: Path, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def wait_for(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
-    """Until something is so; what was found."""
+    """Wait until `what` returns a true value, and return that value."""
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until
@@ -31,7 +31,7 @@ def wait_for(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
 
 
 def processes(root: Path) -> dict[int, str]:
-    """Processes that stand in a folder: id to command line."""
+    """Command lines of the processes that run in a folder, by id."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -44,10 +44,10 @@ def processes(root: Path) -> dict[int, str]:
 
 
 def stage_of(root: Path, name: str) -> int:
-    """The process of a stage."""
+    """The id of a stage's process."""
     return next(pid for pid, line in processes(root).items() if f"-m headstart {name}" in line)
 
 
 def checkpoints(store: Path) -> list[Path]:
-    """States of trainings that have not ended."""
+    """Stored states of unfinished trainings."""
     return list((store / "checkpoints").glob("[!.]*.safetensors"))

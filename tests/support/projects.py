@@ -1,4 +1,4 @@
-"""Projects that tests make: real files, a narrow network, under git and DVC."""
+"""Projects made by tests: real files, a narrow network, under git and DVC."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
 def make_tree(root: Path, linked: bool = True) -> None:
-    """Everything of this project that a stage needs, its code by a link, or its own to be edited."""
+    """Copy everything of this project that a stage needs; its code is linked, or copied to be edited."""
     root.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -45,15 +45,15 @@ def make_tree(root: Path, linked: bool = True) -> None:
 
 
 def make_narrow(root: Path) -> None:
-    """Set a network and a gate that a test has time for."""
+    """Set a network and a gate that are fast enough for a test."""
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
     few = {"min_images": 5, "min_class_images": 2, "margin": 0.5, "class_margin": 1.0}
-    easy = dict.fromkeys(("mirror", "brightness", "shift", "encoding"), 0.0)  # of a head on noise
+    easy = dict.fromkeys(("mirror", "brightness", "shift", "encoding"), 0.0)  # the head is trained on noise
     edit_params(root, **{f"gate.{name}": value for name, value in (few | easy).items()})
 
 
 def edit_params(root: Path, **changes: object) -> None:
-    """Set keys of params.yaml, named by their dotted path."""
+    """Set keys of params.yaml, given by their dotted path."""
     yaml = YAML()
     path = root / "params.yaml"
     document = yaml.load(path)
@@ -67,7 +67,7 @@ def edit_params(root: Path, **changes: object) -> None:
 
 
 def draw_images(folder: Path, classes: dict[str, int], seed: int = 0) -> None:
-    """Small noisy pictures, brighter for each further class: `{class: how many}` as PNG files."""
+    """Draw `{class: how many}` small noisy pictures as PNG files, each class brighter than the last."""
     random = np.random.default_rng(seed)
     for number, (name, count) in enumerate(classes.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def commit(root: Path) -> None:
 
 
 def run(root: Path, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """Run a command in `root`; its whole output is in `stdout`."""
+    """Run a command in `root`; all its output, errors included, is in `stdout`."""
     done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if check:
         assert done.returncode == 0, done.stdout
@@ -105,12 +105,12 @@ def run(root: Path, *command: str, check: bool = True) -> "subprocess.CompletedP
 
 
 def repro(root: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """`dvc repro` with this interpreter."""
+    """Run `dvc repro` with this interpreter."""
     return run(root, sys.executable, "-m", "dvc", "repro", *arguments, check=check)
 
 
 def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    """What the tree's own command prints; it must end with `status`."""
+    """Run the tree's own command, which must end with `status`, and return its output."""
     done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
     assert done.returncode == status, done.stdout
     return done.stdout

@@ -1,4 +1,4 @@
-"""A real SSH server on loopback, for as long as a test runs."""
+"""A real SSH server on loopback, for the duration of a test."""
 
 import shutil
 import signal
@@ -29,7 +29,7 @@ Subsystem sftp internal-sftp
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and the private key it lets in."""
+    """A server's port, and the private key that it accepts."""
 
     port: int
     key: Path
@@ -37,13 +37,13 @@ class Server:
 
 @contextmanager
 def ssh_server(folder: Path, port: int | None = None) -> Iterator[Server]:
-    """Start sshd with keys of its own, wait until it listens, and stop it at the end."""
+    """Start sshd with its own keys, wait until it listens, and stop it at the end."""
     program = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
     assert program, "this test needs sshd: apt-get install openssh-server"
     make_keys(folder)
     port = port or free_port()
     (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
-    Path("/run/sshd").mkdir(exist_ok=True)  # where sshd separates privileges
+    Path("/run/sshd").mkdir(exist_ok=True)  # sshd needs it for privilege separation
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, "-D", "-e", "-f", str(folder / "config")],
@@ -60,7 +60,7 @@ def ssh_server(folder: Path, port: int | None = None) -> Iterator[Server]:
 
 
 def make_keys(folder: Path) -> None:
-    """A host's and a user's key, unless they are there."""
+    """Make a host key and a user key, unless they exist."""
     folder.mkdir(exist_ok=True)
     for name in ("host", "user"):
         if not (folder / name).exists():

@@ -1,4 +1,4 @@
-"""A version that was registered before the packages moved carries its own code, and today's works with it."""
+"""A version registered before the packages moved carries its own code, and today's works with it."""
 
 import io
 import json
@@ -33,7 +33,7 @@ OLD, NEW = "models:/headstart/1", "models:/headstart/2"
 
 
 def unpack(revision: str, root: Path) -> None:
-    """The project of an earlier commit, without its data, tests and documents."""
+    """Unpack the project at an earlier commit, without its data, tests and documents."""
     archive = subprocess.run(
         ["git", "archive", revision, *CODE], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
@@ -51,7 +51,7 @@ def check_history() -> None:
 
 
 def upgrade(root: Path, today: Path) -> None:
-    """Put today's code in the place of the old, and commit it."""
+    """Replace the old code with today's, and commit it."""
     make_tree(today, linked=False)
     for name in CODE:
         if (root / name).is_dir():
@@ -64,7 +64,7 @@ def upgrade(root: Path, today: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Version 1 was registered by the old code, and version 2, of the same data, by today's."""
+    """A project with version 1 registered by the old code, and version 2 by today's on the same data."""
     check_history()
     tmp_path = tmp_path_factory.mktemp("moved")
     root = tmp_path / "project"

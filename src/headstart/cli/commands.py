@@ -1,4 +1,4 @@
-"""The parser that all commands are added to: grouped help, and a suggestion for a mistyped command."""
+"""The parser for all commands, with help by group and a suggestion for a mistyped command."""
 
 import argparse
 import difflib
@@ -60,8 +60,9 @@ class Commands:
         """Add a command.
 
         Args:
-            summary: its line in `headstart --help`.
-            about: what its own help says more; an example follows.
+            summary: the command's line in `headstart --help`.
+            about: further text for the command's own help.
+            example: shown at the end of the command's own help.
         """
         self._listed[group].append((name, summary))
         added: argparse.ArgumentParser = self._adding.add_parser(
@@ -74,7 +75,7 @@ class Commands:
         return added
 
     def list_all(self) -> None:
-        """Put all commands, by group, below the parser's help."""
+        """List all commands, by group, below the parser's help."""
         lines = []
         for group, commands in self._listed.items():
             lines += [f"{group}:", *(f"  {name:<12} {summary}" for name, summary in commands), ""]
@@ -83,7 +84,7 @@ class Commands:
 
 
 class _Wrapped(argparse.RawDescriptionHelpFormatter):
-    """Wraps the description, and leaves the example as it is."""
+    """Wraps the description but leaves the example as it is."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith("example:"):
@@ -92,5 +93,5 @@ class _Wrapped(argparse.RawDescriptionHelpFormatter):
 
 
 def add_json(parser: Any, what: str = "as JSON, on standard output") -> None:
-    """The option that every command with a report has."""
+    """Add the option that every command with a report has."""
     parser.add_argument("--json", action="store_true", help=what)

@@ -10,8 +10,8 @@ COLUMNS = ("layer", "kind", "output", "parameters", "")
 def describe(spec: NetworkSpec, network: Network, bytes_per_number: int) -> dict[str, Any]:
     """Every layer, the cut and the totals as plain values.
 
-    FLOP are multiplications and additions of convolutions and linear layers, for one image;
-    `feature_bytes` are what one image takes in the features file.
+    FLOP count the multiplications and additions of convolutions and linear layers for one image;
+    `feature_bytes` is the size of one image's row in the features file.
     """
     layers = [_layer(layer, index >= network.cut) for index, layer in enumerate(network.layers)]
     stored = bytes_per_number if network.cut else 0
@@ -35,7 +35,7 @@ def describe(spec: NetworkSpec, network: Network, bytes_per_number: int) -> dict
 
 
 def as_text(description: dict[str, Any]) -> str:
-    """A line a layer, a line where the cut falls, the totals."""
+    """One line per layer, a line where the cut falls, and the totals."""
     rows = [_row(layer) for layer in description["layers"]]
     widths = [max(len(row[i]) for row in [*rows, COLUMNS]) for i in range(len(COLUMNS))]
     lines = [
@@ -91,7 +91,7 @@ def _cut_line(description: dict[str, Any], width: int) -> str:
     if not totals["feature_bytes"]:
         return " cut: the images themselves, nothing is stored ".center(width, "-")
     shape = "x".join(map(str, description["cut"]["shape"]))
-    return f" cut: {shape} numbers an image, computed once and stored ".center(width, "-")
+    return f" cut: {shape} numbers per image, computed once and stored ".center(width, "-")
 
 
 def _totals(description: dict[str, Any]) -> list[str]:
@@ -99,9 +99,9 @@ def _totals(description: dict[str, Any]) -> list[str]:
     return [
         f"Trained         {totals['parameters_trained']:,} parameters",
         f"Frozen          {totals['parameters_frozen']:,} parameters",
-        f"Before the cut  {_short(totals['gflop_before_cut'])} GFLOP an image, once",
-        f"After the cut   {_short(totals['gflop_after_cut'])} GFLOP an image, each epoch (forward)",
-        f"Feature cache   {totals['feature_bytes']:,} bytes an image",
+        f"Before the cut  {_short(totals['gflop_before_cut'])} GFLOP per image, once",
+        f"After the cut   {_short(totals['gflop_after_cut'])} GFLOP per image, each epoch (forward)",
+        f"Feature cache   {totals['feature_bytes']:,} bytes per image",
     ]
 
 

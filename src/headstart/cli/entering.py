@@ -1,4 +1,4 @@
-"""Entering the project: its root, its parameters, and paths that were typed elsewhere."""
+"""Entering the project: its root, its parameters, and paths typed in another folder."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def checked_params() -> "Params":
-    """params.yaml, with a network that can be built; what does not fit is an error before any work."""
+    """params.yaml, checked to describe a network that can be built; errors come before any work."""
     from headstart.cli.network_params import check_network
     from headstart.params import load_params
 
@@ -23,7 +23,7 @@ def checked_params() -> "Params":
 
 
 def enter_with(*given: str) -> list[str]:
-    """Enter the project, and return paths that were typed elsewhere as they are seen from its root."""
+    """Enter the project, and return paths typed in another folder as seen from its root."""
     here = Path.cwd()
     root = enter_tree()
     return [_seen_from(root, here, path) for path in given]
@@ -35,11 +35,11 @@ def _seen_from(root: Path, here: Path, path: str) -> str:
 
 
 def import_path(root: Path) -> str:
-    """PYTHONPATH of a process of `flows/`."""
+    """PYTHONPATH for a process that runs `flows/`."""
     inherited = os.environ.get("PYTHONPATH")
     return os.pathsep.join(filter(None, (str(root / "src"), str(root), inherited)))
 
 
 def report(text: str) -> None:
-    """A line of progress, on standard error."""
+    """Print a line of progress on standard error."""
     print(text, file=sys.stderr, flush=True)

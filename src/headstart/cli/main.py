@@ -1,4 +1,4 @@
-"""The command line: `headstart COMMAND`. Errors that a user can mend are messages, not tracebacks."""
+"""The command line: `headstart COMMAND`. Errors that a user can fix are messages, not tracebacks."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; exits 1 with a message, not a traceback, on what a user can mend."""
+    """Run one command; an error that the user can fix ends it with a message and exit status 1."""
     chosen = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
             chosen.run(chosen)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has enough of it
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HeadstartError as error:
@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not any(text in str(error) for text in DISK_FULL):
             raise
         sys.exit(
-            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: what "
-            "was made is kept"
+            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: "
+            "finished work is kept"
         )
 
 

@@ -1,4 +1,4 @@
-"""New images against those of a version."""
+"""`headstart monitor`: compare new images with those of a version."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from headstart.ground import paths
 
 
 def add_to(commands: Commands) -> None:
-    """monitor."""
+    """Add monitor."""
     monitor = commands.add(
         IMAGES,
         "monitor",
@@ -20,7 +20,7 @@ def add_to(commands: Commands) -> None:
         "drift, 4: too few images, 1: it could not be done.",
         example="headstart monitor incoming/ --model headstart@champion",
     )
-    monitor.add_argument("paths", nargs="*", metavar="PATH", help="folders, files, patterns; monitor.source")
+    monitor.add_argument("paths", nargs="*", metavar="PATH", help="paths, patterns; default: monitor.source")
     monitor.add_argument("--model", help=f"{MODEL}; default: the champion")
     add_json(monitor)
     monitor.add_argument("--html", type=Path, metavar="FILE", help="default: reports/monitoring.html")

@@ -1,4 +1,4 @@
-"""Commands around the network: describe it, ask the pretrained one or a trained one, start from a head."""
+"""Commands for the network: describe it, classify with it pretrained or trained, start from a head."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from headstart.host.project import enter_tree
 
 
 def add_to(commands: Commands) -> None:
-    """describe, classify, predict, init-from."""
+    """Add describe, classify, predict and init-from."""
     describe = commands.add(
         NETWORK,
         "describe",
@@ -42,7 +42,7 @@ def add_to(commands: Commands) -> None:
     predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
     predict.add_argument(
         "--model",
-        help=f"{MODEL}, runs:/RUN/model, or a head file beside its "
+        help=f"{MODEL}, runs:/RUN/model, or a head file next to its "
         f"backbone.safetensors; default: {paths.HEAD}",
     )
     add_json(predict, "one JSON line per image")

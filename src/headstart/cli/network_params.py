@@ -9,10 +9,10 @@ from headstart.pipeline.network.network import network_spec, plan, stated_output
 
 
 def check_network(params: Params, data: Path) -> None:
-    """Plan the network; the folder of images is looked at only where a number of outputs is stated.
+    """Plan the network; the image folder is only read if params.yaml states a number of outputs.
 
     Raises:
-        ModelError: a layer does not exist or does not fit, or the outputs are not the classes.
+        ModelError: a layer does not exist or does not fit, or the outputs do not match the classes.
     """
     spec = network_spec(params.backbone, params.model, ("first", "second"))
     stated = stated_outputs(spec)
@@ -27,5 +27,5 @@ def check_network(params: Params, data: Path) -> None:
 
 
 def classes_in(data: Path) -> tuple[str, ...]:
-    """The classes of a folder of images, by their subfolders."""
+    """The classes of a folder of images, given by its subfolders."""
     return tuple(sorted({found.label for found in find_files(data)} - {""}))

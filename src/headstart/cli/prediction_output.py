@@ -1,4 +1,4 @@
-"""Predictions for people (a table) and for programs (JSON lines), printed as they come."""
+"""Print predictions as they arrive: a table for people, JSON lines for programs."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ Scored = Iterable[tuple[Path, np.ndarray | DataError]]
 
 
 def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path], as_json: bool) -> None:
-    """One line a file: label and probability, or why there is none.
+    """Print one line per file: its label and probability, or why it has none.
 
     Raises:
         HeadstartError: no file could be read.
@@ -35,7 +35,7 @@ def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path
 
 
 def print_top(scored: Scored, names: Sequence[str], files: Sequence[Path], top: int, as_json: bool) -> None:
-    """The best outputs of each file: a heading and a line an output, or one JSON line.
+    """Print the best outputs of each file: a heading and one line per output, or one JSON line.
 
     Raises:
         HeadstartError: no file could be read.

@@ -1,4 +1,4 @@
-"""Commands around a project: its data, the training flow, the results and their pages."""
+"""Commands for a project: its data, the training flow, the results and their pages."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from headstart.host.project import enter_tree
 
 
 def add_to(commands: Commands) -> None:
-    """sample, data, run, show, docs, tracking."""
+    """Add sample, data, run, show, docs and tracking."""
     sample = commands.add(
         PROJECT,
         "sample",
@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
     commands.add(
         PROJECT,
         "data",
-        "get the images of data.dvc: draw the sample, or pull them from the DVC remote",
+        "get the images listed in data.dvc: draw the sample, or pull them from the DVC remote",
         _data,
     )
     about = "Every stage that is out of date runs; `dvc repro` finds nothing to do afterwards."
@@ -59,7 +59,7 @@ def _data(chosen: argparse.Namespace) -> None:
     from headstart.sources.sample import DVC_DIGEST
 
     if paths.DATA.is_dir() and any(paths.DATA.iterdir()):
-        print(f"{paths.DATA}/ is there already; nothing was drawn or pulled")
+        print(f"{paths.DATA}/ already exists; nothing was drawn or pulled")
     elif repository.data_version() == DVC_DIGEST:
         chosen.folder = paths.DATA
         _sample(chosen)

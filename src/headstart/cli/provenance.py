@@ -1,4 +1,4 @@
-"""Where versions come from: made again, traced, compared; and what nothing needs any more."""
+"""Commands for provenance: reproduce, trace and compare versions, and remove unneeded files."""
 
 import argparse
 import sys
@@ -11,13 +11,13 @@ VERSION = f"{MODEL}, or runs:/ID"
 
 
 def add_to(commands: Commands) -> None:
-    """reproduce, lineage, compare, gc."""
+    """Add reproduce, lineage, compare and gc."""
     again = commands.add(
         ORIGIN,
         "reproduce",
-        "make a version again and compare every result",
+        "reproduce a version and compare every result",
         _reproduce,
-        about="It is made from its MLflow record, git and DVC. Exit status 0: identical, 3: within tolerance "
+        about="Uses only its MLflow record, git and DVC. Exit status 0: identical, 3: within tolerance "
         "on another kind of machine, 4: different, 1: it could not be done.",
         example="headstart reproduce headstart@champion",
     )
@@ -26,31 +26,31 @@ def add_to(commands: Commands) -> None:
         "--from",
         dest="start",
         metavar="STAGE",
-        help="first stage to run, default: preprocess; later is partial",
+        help="first stage to run, default: preprocess; a later one is a partial check",
     )
-    again.add_argument("--tolerance", type=float, help="of metrics and probabilities, default: 0.02")
+    again.add_argument("--tolerance", type=float, help="for metrics and probabilities, default: 0.02")
     again.add_argument(
         "--environment",
         choices=("recorded", "current"),
-        help="recorded (default): made from the recorded lock if this one differs; current: this one",
+        help="recorded (default): built from the recorded lock if this one differs; current: this one",
     )
     again.add_argument(
         "--report", type=Path, metavar="FILE", help="the report, as JSON; default: in reports/reproductions/"
     )
-    again.add_argument("--keep", action="store_true", help="keep the clone in which it was made")
-    again.add_argument("--tag", action="store_true", help="write the verdict on the version, as `reproduced`")
+    again.add_argument("--keep", action="store_true", help="keep the clone in which it ran")
+    again.add_argument("--tag", action="store_true", help="tag the version with the verdict, as `reproduced`")
     add_json(again)
     origin = commands.add(
         ORIGIN,
         "lineage",
-        "show what made a version, as one page",
+        "show how a version was made, on one page",
         _lineage,
         about="Commit, data, parameters, backbone, environment, machine, gate and parent.",
         example="headstart lineage headstart@champion",
     )
     origin.add_argument("model", metavar="MODEL", help=VERSION)
     add_json(origin)
-    origin.add_argument("--html", type=Path, metavar="FILE", help="as a page too")
+    origin.add_argument("--html", type=Path, metavar="FILE", help="write it as a page too")
     compare = commands.add(
         ORIGIN,
         "compare",
@@ -72,13 +72,13 @@ def _add_gc(commands: Commands) -> None:
         "gc",
         "remove what nothing needs from DVC's cache and remote",
         _gc,
-        about="Kept is what a branch, tag, recent run or registered version needs. Without --delete it only "
+        about="Keeps what a branch, tag, recent run or registered version needs. Without --delete it only "
         "reports what it would remove.",
         example="headstart gc --days 30",
     )
-    gc.add_argument("--delete", action="store_true", help="remove; default: a dry run")
+    gc.add_argument("--delete", action="store_true", help="remove the files; default: a dry run")
     gc.add_argument("--cache-only", action="store_true", help="leave the remote as it is")
-    gc.add_argument("--remote", metavar="NAME", help="of DVC; default: its default remote")
+    gc.add_argument("--remote", metavar="NAME", help="a DVC remote; default: DVC's default remote")
     gc.add_argument(
         "--days", type=float, default=7, help="runs under refs/runs younger than this are kept; default: 7"
     )
@@ -89,7 +89,7 @@ def _add_gc(commands: Commands) -> None:
         metavar="PATH",
         help="another clone with this cache or remote",
     )
-    gc.add_argument("--no-versions", action="store_true", help="delete although MLflow has no version")
+    gc.add_argument("--no-versions", action="store_true", help="delete even if MLflow has no version")
     add_json(gc)
 
 

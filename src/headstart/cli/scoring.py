@@ -1,4 +1,4 @@
-"""Many images, one exact version, one Parquet file."""
+"""`headstart score`: many images, one exact version, one Parquet file."""
 
 import argparse
 import sys
@@ -9,13 +9,13 @@ from headstart.cli.entering import enter_with
 
 
 def add_to(commands: Commands) -> None:
-    """score."""
+    """Add score."""
     score = commands.add(
         IMAGES,
         "score",
         "score many images into a Parquet file",
         _score,
-        about="One exact version answers, one row per image; after a kill, the same command resumes.",
+        about="Scores with one exact version, one row per image; after a kill, the same command resumes.",
         example="headstart score photos/ answers.parquet",
     )
     score.add_argument(
@@ -43,7 +43,7 @@ def _score(chosen: argparse.Namespace) -> None:
     with bar(0, "score") as progress:
 
         def show(done: int, total: int) -> None:
-            if progress.total != total:  # the first call says what an earlier run has done
+            if progress.total != total:  # the first call reports what an earlier run has done
                 progress.reset(total)
                 progress.initial = progress.n = done
                 if done:

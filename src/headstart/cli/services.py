@@ -1,4 +1,4 @@
-"""Servers and workers on this machine, and completion of the shell."""
+"""Commands for this machine: servers and workers, and shell completion."""
 
 import argparse
 
@@ -9,7 +9,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def add_to(commands: Commands, parser: Parser) -> None:
-    """services, completion."""
+    """Add services and completion."""
     services = commands.add(
         MACHINE,
         "services",
@@ -30,7 +30,7 @@ def add_to(commands: Commands, parser: Parser) -> None:
     completion = commands.add(
         MACHINE,
         "completion",
-        "print a script with which the shell completes commands and options",
+        "print a script that lets the shell complete commands and options",
         lambda chosen: _completion(parser, chosen.shell),
         example='eval "$(headstart completion bash)"',
     )

@@ -1,4 +1,4 @@
-"""A command per stage of dvc.yaml."""
+"""One command per stage of dvc.yaml."""
 
 import argparse
 import inspect
@@ -14,10 +14,10 @@ from headstart.host.project import enter_tree
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as a command: `run` of its package takes the sections of params.yaml that it names.
+    """A stage as a command: its package's `run` gets those sections of params.yaml that its arguments name.
 
     Attributes:
-        computes: whether it uses the accelerators, which are its own until it ends.
+        computes: whether the stage uses the accelerators; it then holds them until it ends.
     """
 
     name: str
@@ -50,7 +50,7 @@ STAGES = (
 
 
 def add_to(commands: Commands) -> None:
-    """The stages, in the order they run."""
+    """Add the stages, in the order they run."""
     for stage in STAGES:
         about = f"A stage of dvc.yaml: `dvc repro {stage.name}` runs it and those before it, if out of date."
         commands.add(GROUP, stage.name, stage.help, stage, about=about)

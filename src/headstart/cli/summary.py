@@ -14,13 +14,13 @@ SERVER_SETTINGS = Path("mlflow/server.env")
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the results stand in MLflow.
+    """The state of the results in MLflow.
 
     Attributes:
         version: `models:/NAME/VERSION`; None if they are not registered.
-        verdict: the gate's first line; None before it has judged.
+        verdict: first line of the gate's verdict; None before it has judged.
         has_champion: whether any version can be served.
-        problem: why MLflow cannot be asked.
+        problem: why MLflow cannot be queried.
     """
 
     version: str | None = None
@@ -41,7 +41,7 @@ class Results:
     standing: Standing
 
     def as_dict(self) -> dict[str, object]:
-        """For programs."""
+        """The results as JSON data."""
         return {
             "metrics": self.metrics,
             "backbone": self.backbone,
@@ -51,7 +51,7 @@ class Results:
         }
 
     def as_text(self) -> str:
-        """For people: figures, the version, and where to look next."""
+        """The results as text: figures, the version, and where to look next."""
         bounds = self.metrics["intervals"]["accuracy"]  # type: ignore[index]
         auc = self.metrics["roc_auc"]
         lines = [
@@ -75,10 +75,10 @@ class Results:
 
 
 def last_results() -> Results:
-    """What was evaluated last, and what became of it in MLflow.
+    """The last evaluation, and the state of its results in MLflow.
 
     Raises:
-        HeadstartError: nothing was evaluated yet.
+        HeadstartError: nothing has been evaluated yet.
     """
     if not paths.METRICS.exists():
         raise HeadstartError(f"there is no {paths.METRICS}; run `dvc repro` or `headstart run` first")
@@ -139,13 +139,13 @@ def _registered(standing: Standing) -> list[str]:
 
 
 def _server() -> str | None:
-    """The server that is used, if one is named."""
+    """Address of the tracking server in use, if one is named."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     return uri if uri.startswith("http") else None
 
 
 def _own_address() -> str:
-    """Where `make ui` serves: settings of the environment, else of mlflow/server.env."""
+    """Address of `make ui`, from the environment or else mlflow/server.env."""
     settings = {}
     if SERVER_SETTINGS.exists():
         lines = SERVER_SETTINGS.read_text(encoding="utf-8").splitlines()

@@ -1,1 +1,1 @@
-"""What the flows are made of; only this and flows/ import Prefect."""
+"""The parts that flows are built from; only this package and flows/ import Prefect."""

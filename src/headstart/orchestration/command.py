@@ -1,4 +1,4 @@
-"""A flow as a command: errors of ours end in a message; tracebacks are kept for all others."""
+"""Run a flow as a command: our own errors end in a message, all others keep their traceback."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def run_as_command(run: Callable[[], object]) -> None:
-    """Run a flow; an error of ours is printed last, with what to do next, and ends this process with 1."""
+    """Run a flow; if it raises one of our errors, print the error and advice last, and exit with 1."""
     quieten()
     try:
         run()
@@ -20,16 +20,16 @@ def run_as_command(run: Callable[[], object]) -> None:
 
 
 def advice(error: Exception) -> str:
-    """What to do after an error, in a sentence."""
+    """A sentence that advises what to do after an error."""
     if isinstance(error, UnreachableError):
-        return "This may pass. Once it answers, run again: finished stages are not repeated."
+        return "This may be temporary. Once it answers, run again: finished stages are not repeated."
     if isinstance(error, HeadstartError):
         return "Correct what the message names, then run again: finished stages are not repeated."
-    return "Headstart does not know this error: the tab Logs shows where it came from."
+    return "This is not an error that Headstart expects: the Logs tab shows where it came from."
 
 
 def quieten() -> None:
-    """Log errors of ours without their tracebacks: their messages say what to do."""
+    """Log our own errors without tracebacks: their messages say what to do."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
 

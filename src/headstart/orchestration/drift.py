@@ -1,4 +1,4 @@
-"""Drift as people and automations see it: an artifact on the flow run's page, and an event."""
+"""Report drift to people and automations: an artifact on the flow run's page, and an event."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ NAMED = 10
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def publish_drift(compared: "Monitored") -> None:
-    """The verdict and every check, on this flow run's page."""
+    """Publish the verdict and every check on this flow run's page."""
     create_markdown_artifact(
         key="monitoring-report",
         markdown=compared.as_markdown(),
@@ -27,7 +27,7 @@ def publish_drift(compared: "Monitored") -> None:
 
 
 def emit_drift(compared: "Monitored") -> None:
-    """Emit the event; what follows is up to whoever listens."""
+    """Emit the drift event for automations to react to."""
     from headstart.versions.release import overview
 
     found = compared.found

@@ -20,15 +20,15 @@ from headstart.versions.registry.versions import CHAMPION
 SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
 DEPLOYMENT = "promotion/guard"
 LONGEST = 64 * 1024  # bytes of a delivery
-LOG = logging.getLogger("uvicorn.error")  # MLflow's log says no more than that a delivery failed
+LOG = logging.getLogger("uvicorn.error")  # MLflow's own log gives no reason for a failed delivery
 
 
 def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[], str]) -> FastAPI:
-    """The receiver.
+    """The receiver as a FastAPI app.
 
     Args:
         model: the registered model whose champion is guarded.
-        start: starts the promotion flow, and says which run it is.
+        start: starts the promotion flow and returns the run's id.
     """
     app = FastAPI(openapi_url=None)
 
@@ -49,7 +49,7 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
         try:
             event = json.loads(body)
         except ValueError as error:
-            raise HTTPException(400, f"the delivery is no JSON: {error}") from error
+            raise HTTPException(400, f"the delivery is not JSON: {error}") from error
         if not _is_about(event, model):
             return {"ignored": f"not the alias {CHAMPION} of {model}"}
         try:
@@ -72,7 +72,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _is_about(event: Any, model: str) -> bool:
-    """Aliases are case-sensitive: `Champion` is another one."""
+    """Whether an event concerns the model's champion; aliases are case-sensitive, so `Champion` does not."""
     match event:
         case {"entity": "model_version_alias", "data": {"name": name, "alias": alias}}:
             return bool(name == model and alias == CHAMPION)
@@ -80,7 +80,7 @@ def _is_about(event: Any, model: str) -> bool:
 
 
 def start_promotion() -> str:
-    """Start the flow, and do not wait for it."""
+    """Start the promotion flow without waiting for it; return the run's id."""
     from prefect.client.schemas.objects import FlowRun
     from prefect.deployments import run_deployment
 
@@ -90,18 +90,18 @@ def start_promotion() -> str:
 
 
 def main() -> None:
-    """Register the webhook, then receive."""
+    """Register the webhook, then serve the receiver."""
     import uvicorn
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4300)
-    parser.add_argument("--url", help="under which MLflow reaches this; default: http://HOST:PORT/mlflow")
+    parser.add_argument("--url", help="the address MLflow is to call; default: http://HOST:PORT/mlflow")
     chosen = parser.parse_args()
     if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
-        parser.error(f"--host {chosen.host} is every address of this machine: --url says which MLflow takes")
+        parser.error(f"--host {chosen.host} is every address of this machine: give MLflow one with --url")
     enter_tree()
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is told
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is reported
     from headstart.params import load_params
     from headstart.versions.registry import webhooks
 
@@ -109,7 +109,7 @@ def main() -> None:
     model = load_params(paths.PARAMS).register_.model
     app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
     config = uvicorn.Config(app, host=chosen.host, port=chosen.port, log_level="warning")
-    bound = config.bind_socket()  # first: where the port is taken, the webhook of whoever has it stays
+    bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
     uvicorn.Server(config).run(sockets=[bound])
 

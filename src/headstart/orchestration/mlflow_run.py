@@ -1,4 +1,4 @@
-"""The MLflow run that a flow run is recorded in: opened first, ended with the flow, failed runs included."""
+"""The MLflow run that records a flow run: opened first, ended with the flow, even if the flow fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,27 +12,27 @@ from headstart.ground import paths
 
 
 class RecordedRun:
-    """A run that is opened as soon as MLflow answers: the stages need no server."""
+    """A run that is opened as soon as MLflow answers; the stages do not need the server."""
 
     def __init__(self) -> None:
         self._id = _open()
 
     @property
     def id(self) -> str | None:
-        """Its id; None while MLflow is out of reach."""
+        """The run's id; None while MLflow is unreachable."""
         if self._id is None:
             self._id = _open()
         return self._id
 
     def end(self, failure: str | None) -> None:
-        """End it, with the reason if it failed."""
+        """End the run, with the reason if the flow failed."""
         _keep(self._id)
         _close(self._id, failure)
 
 
 @contextmanager
 def recorded_run() -> Iterator[RecordedRun]:
-    """A run that ends with this block: FINISHED, or FAILED with the error."""
+    """Context manager for a run that ends with the block: FINISHED, or FAILED with the error."""
     run = RecordedRun()
     try:
         yield run
@@ -43,9 +43,9 @@ def recorded_run() -> Iterator[RecordedRun]:
 
 
 def _open() -> str | None:
-    """Open the MLflow run that this flow run is recorded in; None where MLflow is out of reach.
+    """Open the MLflow run that records this flow run; return None if MLflow is unreachable.
 
-    The stages need no server, so their work goes on; registration says at the end what failed.
+    The stages do not need the server, so they run anyway; registration reports the failure at the end.
     """
     from headstart.errors import TrackingError
     from headstart.params import load_params
@@ -67,7 +67,7 @@ def _open() -> str | None:
 
 
 def _keep(run_id: str | None) -> None:
-    """Keep dvc.lock under `refs/runs/`, of a failed run too; what stands in the way hides no other error."""
+    """Keep dvc.lock under `refs/runs/`, even for a failed run; an error here is logged and hides no other."""
     from headstart.versions.provenance import keeping
 
     if run_id is None:
@@ -79,7 +79,7 @@ def _keep(run_id: str | None) -> None:
 
 
 def _close(run_id: str | None, failure: str | None) -> None:
-    """End the MLflow run; a server that went away is logged and hides no other error."""
+    """End the MLflow run; if the server is gone, that is logged and hides no other error."""
     from headstart.errors import TrackingError
     from headstart.versions.registry import tracking
 

@@ -1,4 +1,4 @@
-"""Images of `data.source` come into `data/`: versioned, kept under a ref and pushed."""
+"""Bring the images of `data.source` into `data/`: version them, keep them under a ref and push them."""
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
@@ -12,16 +12,16 @@ from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def bring_data() -> State[str]:
-    """New, changed and removed images of `data.source`, versioned and pushed.
+    """Take over new, changed and removed images from `data.source`, then version and push them.
 
     Returns:
-        A state; its data says in words where the images are from.
+        A state; its data describes in words where the images are from.
     """
     from headstart.params import load_params
 
     settings = load_params(paths.PARAMS).data
     if settings.source is None:
-        said = "as data.dvc names it (`data.source` is null)"
+        said = "as listed in data.dvc (`data.source` is null)"
         return Completed(name="Skipped", message=said, data=said)
     from headstart.sources.ingestion import bring
 

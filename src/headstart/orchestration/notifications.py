@@ -1,6 +1,6 @@
-"""Tell people: a Prefect automation each for what failed and for what waits for a person.
+"""Notify people: one Prefect automation for failed runs, and one for anything that needs a person.
 
-`headstart services start` runs this where HEADSTART_NOTIFY names a webhook, such as that of a Slack channel.
+`headstart services start` runs this if HEADSTART_NOTIFY names a webhook, such as that of a Slack channel.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from headstart.errors import ParamsError
 
 BLOCK = "headstart-notify"
-FLOWS = ["training", "scoring", "monitoring", "promotion"]  # training tells of a stage elsewhere too
+FLOWS = ["training", "scoring", "monitoring", "promotion"]  # training also reports a stage run elsewhere
 FAILED = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
 NEWS = {"headstart.challenger", "headstart.promotion-refused", "headstart.drift"}
 ABOUT_FAILURE = "{{ flow.name }} run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
@@ -24,20 +24,20 @@ ABOUT_NEWS = "{{ event.payload.message }}\n{{ event.payload.link }}"
 
 
 async def notify(address: str) -> list[str]:
-    """Have Prefect send what people must know to a webhook, as JSON with `text`, `subject` and `body`.
+    """Create the automations that notify a webhook, with JSON of `text`, `subject` and `body`.
 
-    Made again at each call, so that a new address replaces the old one.
+    They are updated at each call, so that a new address replaces the old one.
 
     Returns:
         The names of the automations.
 
     Raises:
-        ParamsError: the address is no http(s) URL.
+        ParamsError: the address is not an http(s) URL.
     """
     if not address.startswith(("https://", "http://")):
         raise ParamsError(
             f"HEADSTART_NOTIFY: expected the http(s) address of a webhook, found {address.split(':')[0]!r}; "
-            "for e-mail make an automation on Prefect's page Automations"
+            "for e-mail create an automation on Prefect's Automations page"
         )
     told = {"text": "{{subject}}\n{{body}}", "subject": "{{subject}}", "body": "{{body}}"}
     block = CustomWebhookNotificationBlock(
@@ -75,7 +75,7 @@ async def _automate(
     wanted = Automation(name=name, description="Made by Headstart.", trigger=trigger, actions=[action])
     try:
         wanted.id = await _id_of(name)
-    except ValueError:  # there is none of this name
+    except ValueError:  # no automation has this name yet
         await wanted.acreate()
     else:
         await wanted.aupdate()

@@ -1,4 +1,4 @@
-"""Run one stage on another worker: what travels is the commit and a few texts; data goes by DVC."""
+"""Run one stage on another worker: only the commit and a few texts are sent; data goes through DVC."""
 
 import os
 import time
@@ -32,22 +32,22 @@ def run_placed(stage: str, deployment: str, before: Sequence[str]) -> str:
     Args:
         stage: name in dvc.yaml.
         deployment: `FLOW/NAME`, such as `stage/gpu`.
-        before: all stages and .dvc files in the order they run; those before `stage` are pushed.
+        before: all stages and .dvc files in the order they run; the outs of those before `stage` are pushed.
 
     Returns:
-        The sentence with which the stage ended.
+        A sentence that reports where the stage ran.
 
     Raises:
-        WorkerLost: a worker took it and is gone.
+        WorkerLost: the worker that took the stage is gone.
         RemoteUnreachable: the DVC remote does not answer.
-        StageError: it failed, with the child's own reason; no worker took it in
+        StageError: the stage failed, with the child's own reason; or no worker took it within
             HEADSTART_PLACEMENT_SECONDS (120), or the worker that took it did not start it in that time.
-        LineageError: the tree's code is not what the worker can have.
+        LineageError: the worker cannot get the tree's code.
     """
     logger = get_run_logger()
     commit, texts = worker_clone.travelling()
     worker_clone.push_stages(before[: before.index(stage)])
-    with get_client(sync_client=True) as client:  # before the child: an end from here on ends it too
+    with get_client(sync_client=True) as client:  # opened first: any later error ends the child
         child = run_deployment(
             deployment,
             parameters={"stage": stage, "commit": commit, "texts": texts},
@@ -89,14 +89,14 @@ def _wait(client: SyncPrefectClient, run: UUID, stage: str, deployment: str) -> 
 
 
 def _phase(state: State[Any] | None) -> str:
-    """`waiting` for a worker (or unknown), `taken` by one that has not started it, or `running`."""
+    """Return `waiting` for a worker (or unknown), `taken` by one that has not started it, or `running`."""
     if state is None or state.type == StateType.SCHEDULED:
         return "waiting"
     return "taken" if state.type == StateType.PENDING else "running"
 
 
 def _end(client: SyncPrefectClient, run: UUID) -> None:
-    """A parent that ends in any way ends its child."""
+    """End the child run: a parent that ends, for any reason, ends its child."""
     state = client.read_flow_run(run).state
     if state is None or not state.is_final():
         waiting = state is None or state.type in NOT_STARTED

@@ -1,4 +1,4 @@
-"""Publishing as tasks: the one sequence of `headstart register`, each of its steps a task that is retried."""
+"""Publishing as tasks: the same sequence as `headstart register`, with each step a task that is retried."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def publish_version(run_id: str | None) -> "Published":
-    """Push, register, judge and set the aliases of what stands in the project."""
+    """Push and register the project's results, judge the version and set its aliases."""
     from headstart.params import load_params
     from headstart.versions.release.publish import publish
 
@@ -31,12 +31,12 @@ def _as_task(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STEP_SECONDS)
 def registered_before() -> "Registered | None":
-    """The version that holds the results in the tree; None where it must be made or looked at."""
+    """The version that holds the results in the tree; None if it must be made or completed."""
     from headstart.errors import TrackingError
     from headstart.params import load_params
     from headstart.versions.registry import versions
 
     try:
         return versions.registered(load_params(paths.PARAMS).register_.model)
-    except TrackingError:  # the whole walk says what is wrong
+    except TrackingError:  # the full run will report what is wrong
         return None

@@ -1,4 +1,4 @@
-"""A worker's clone is brought to the newest commit; a flow that began with older code goes on with that."""
+"""Update a worker's clone to the newest commit and let a flow that began with older code use the new code."""
 
 import importlib
 import os
@@ -17,12 +17,12 @@ OURS = ("headstart", "flows")
 
 
 def in_newest(module: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Bring a worker's clone to the newest commit; the function of this module as it is there."""
+    """Update a worker's clone to the newest commit; return the function as defined by the module there."""
     return getattr(newest(module), function.__name__) if bring_to_newest() else function
 
 
 def bring_to_newest() -> bool:
-    """Bring a worker's clone to the newest commit of its branch; whether it stood at another one."""
+    """Update a worker's clone to the newest commit of its branch; return whether the commit changed."""
     branch = os.environ.get("HEADSTART_BRANCH")
     if not branch or not worker_clone.is_own():
         return False
@@ -34,17 +34,17 @@ def bring_to_newest() -> bool:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def follow_branch(branch: str) -> str:
-    """Bring a worker's clone to the newest commit of a branch, with its data."""
+    """Update a worker's clone to the newest commit of a branch, with its data; return that commit."""
     return repository.follow(branch)
 
 
 def newest(name: str) -> ModuleType:
-    """A module of ours as it is in the tree now, after the tree was brought to another commit.
+    """Import one of our modules anew, after the tree was updated to another commit.
 
-    What was imported before is of the commit that the tree had then: it must not meet files of another one.
+    Modules imported before belong to the earlier commit and must not be mixed with files of the new one.
 
     Args:
-        name: such as `flows.training`.
+        name: a module name, such as `flows.training`.
     """
     for loaded in [each for each in sys.modules if each.partition(".")[0] in OURS]:
         del sys.modules[loaded]

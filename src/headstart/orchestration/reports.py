@@ -1,4 +1,4 @@
-"""What a person looks for first: artifacts on the flow run's page, and events that automations use."""
+"""Reports of a flow run: artifacts on its page, and events for automations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def failure_shown() -> Iterator[None]:
-    """An error of this block is shown on the flow run's page, with what to do."""
+    """Context manager that shows an error in the block on the flow run's page, with advice."""
     try:
         yield
     except Exception as error:
@@ -27,7 +27,7 @@ def failure_shown() -> Iterator[None]:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
-    """What a person looks for first, on this flow run's page: figures against the champion, and links."""
+    """Publish the key figures against the champion, and links, on this flow run's page."""
     from headstart.versions.release import overview
 
     create_markdown_artifact(
@@ -38,7 +38,7 @@ def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> N
 
 
 def publish_failure(error: Exception) -> None:
-    """What failed and what to do, on this flow run's page; it hides no other error."""
+    """Publish an error and advice on this flow run's page; a failure to do so hides no other error."""
     kind = type(error).__name__
     lines = [line.replace("`", "'") for line in str(error).splitlines() if line.strip()]
     said = "  \n".join(f"`{line}`" for line in lines)  # a block of code would not wrap on a telephone
@@ -48,12 +48,12 @@ def publish_failure(error: Exception) -> None:
             markdown=f"## Failed: {kind}\n\n{said}\n\n{advice(error)}\n",
             description="Why this run failed",
         )
-    except Exception as other:  # Prefect's server may be what is gone
+    except Exception as other:  # Prefect's own server may be gone
         get_run_logger().error("the report of this failure could not be published: %s", other)
 
 
 def tell_challenger(registered: "Registered") -> None:
-    """An event that automations can use: a new version waits for people to promote it."""
+    """Emit an event for automations when a new version waits for someone to promote it."""
     from headstart.versions.registry import versions
     from headstart.versions.release import overview
 

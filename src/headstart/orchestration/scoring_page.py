@@ -1,4 +1,4 @@
-"""Batch scoring on the flow run's page: its progress, then counts, errors and the version."""
+"""Batch scoring on the flow run's page: first its progress, then counts, errors and the version."""
 
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ PROGRESS_SECONDS = 5.0
 
 
 class ScoringProgress:
-    """Shows what is done on the flow run's page, at most every few seconds."""
+    """Shows the progress on the flow run's page, updated at most every few seconds."""
 
     def __init__(self) -> None:
         self._artifact = create_progress_artifact(0.0, key="scoring-progress", description="Images scored, %")
@@ -29,7 +29,7 @@ class ScoringProgress:
 
 
 def as_markdown(scored: "Scored") -> str:
-    """Counts by class, the commonest errors, and the version."""
+    """Counts per class, the most common errors, and the version that scored."""
     from headstart.versions.release import overview
 
     version = scored.version

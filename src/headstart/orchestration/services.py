@@ -1,4 +1,4 @@
-"""`make services`: what a team needs, on this machine: both servers, and workers with clones of their own."""
+"""`make services`: run both servers, the guard and workers with their own clones on this machine."""
 
 import json
 import os
@@ -32,16 +32,16 @@ STOP_SECONDS = 20
 HOST = "127.0.0.1"
 PREFECT_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 MLFLOW_DATABASE = "MLFLOW_BACKEND_STORE_URI"
-PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # user:password, which every client gives too
+PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # user:password; clients need it as well
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 
 
 @dataclass(frozen=True)
 class Service:
-    """A process that was started here; `started` tells it from a later one with the same id.
+    """A process that was started here; `started` distinguishes it from a later one with the same id.
 
     Attributes:
-        address: where it answers, "" for a worker.
+        address: the URL it answers at, "" for a worker.
     """
 
     name: str
@@ -51,14 +51,18 @@ class Service:
 
 
 def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> str:
-    """Start what does not run (any more), wait until it is healthy, deploy, and say where it is.
+    """Start every service that is not running, wait until all are healthy, and create the deployments.
 
     Args:
-        gpus: `auto`: a worker for each GPU of this machine; `cpu`: one without, for trying placement; `none`.
+        gpus: `auto` for one worker per GPU of this machine; `cpu` for one GPU-pool worker without a GPU, to
+            try placement; `none` for no such worker.
+
+    Returns:
+        The addresses, one per line.
 
     Raises:
-        HeadstartError: a port is taken, a server runs at another one, or something does not start; what was
-            started now is stopped again.
+        HeadstartError: a port is taken, a server runs at another one, or a service does not start; the
+            services started by this call are stopped again.
     """
     FOLDER.mkdir(exist_ok=True)
     ports = {"prefect": prefect_port, "mlflow": mlflow_port, "guard": guard_port}
@@ -81,7 +85,7 @@ def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> st
 
 
 def stop() -> str:
-    """End exactly what `start` started, workers first."""
+    """Stop exactly those services that `start` started, workers first."""
     ended = []
     for service in reversed(_services()):
         if _is_alive(service):
@@ -135,7 +139,7 @@ def _start_all(
 
 
 def _webhook_settings() -> dict[str, str]:
-    """MLflow may call the guard, on loopback and by HTTP."""
+    """Settings that allow MLflow to call the guard, on loopback and over HTTP."""
     return {
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
@@ -152,7 +156,7 @@ def _start_guard(port: int, settings: Mapping[str, str]) -> None:
 
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
-    """Those of automations.yaml, once: their names tell."""
+    """Create the automations of automations.yaml that do not exist yet, going by their names."""
     wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
     there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
     if missing := [automation for automation in wanted if automation["name"] not in there]:
@@ -161,7 +165,7 @@ def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
 
 
 def _ask(address: str) -> list[dict[str, Any]]:
-    """What a Prefect server lists."""
+    """Query a filter endpoint of the Prefect server."""
     request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
     if password := os.environ.get(PREFECT_PASSWORD):
         request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
@@ -171,7 +175,7 @@ def _ask(address: str) -> list[dict[str, Any]]:
 
 
 def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
-    """The environment of every service, without the databases: their passwords are the servers' alone."""
+    """The environment of every service, without the databases: only the servers get their passwords."""
     hidden = {*_databases(*PREFECT_DATABASES, MLFLOW_DATABASE)}
     given = {
         name: value
@@ -199,7 +203,7 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
 
 
 def _databases(*names: str) -> dict[str, str]:
-    """Where a server keeps what it knows, if not in SQLite: those of the settings that are set."""
+    """Those of a server's database settings that are set; without them it uses SQLite."""
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
@@ -229,7 +233,7 @@ def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:
 
 
 def _clone(name: str) -> Path:
-    """A clone of this project for one worker, which shares its DVC cache; it stays for the next start."""
+    """A clone of this project for one worker, sharing the DVC cache; it is kept for the next start."""
     clone = FOLDER.resolve() / "clones" / name
     if not clone.exists():
         _git("clone", "--quiet", ".", str(clone))
@@ -240,7 +244,7 @@ def _clone(name: str) -> Path:
 
 
 def _cards(gpus: str) -> dict[str, str]:
-    """Workers of the GPU pool: name to the devices it sees."""
+    """Workers of the GPU pool: the devices each sees, by its name."""
     if gpus == "none":
         return {}
     if gpus == "cpu":
@@ -257,7 +261,7 @@ def _spawn(
     folder: Path | None = None,
     address: str = "",
 ) -> None:
-    """Start a service, unless it runs."""
+    """Start a service, unless it is running."""
     if running := [service for service in _services() if service.name == name]:
         if running[0].address != address:
             raise HeadstartError(f"{name} runs at {running[0].address}; `make services-stop` ends it")
@@ -302,7 +306,7 @@ def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
             _check_alive(service.name)
         if time.monotonic() > until:
             raise HeadstartError(
-                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs say why"
+                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs show why"
             )
         time.sleep(0.5)
 
@@ -319,7 +323,7 @@ def _report(text: str) -> None:
 def _check_alive(name: str) -> None:
     for service in _services():
         if service.name == name and not _is_alive(service):
-            raise HeadstartError(f"{name} ended at its start; {_log_of(name)}")
+            raise HeadstartError(f"{name} exited at startup; {_log_of(name)}")
 
 
 def _log_of(name: str) -> str:
@@ -357,7 +361,7 @@ def _is_alive(service: Service) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """A child of this process that ended is a zombie until it is waited for."""
+    """Reap a child of this process: after its end it stays a zombie until it is waited for."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""What a stage prints, as a flow shows it: lines in the log, bars as a progress artifact of the run."""
+"""A stage's output in its flow run: lines go to the log, progress bars become a progress artifact."""
 
 import re
 import sys
@@ -24,9 +24,9 @@ DVC_CHATTER = (
 
 
 class StageOutput:
-    """Takes each line and each state of a bar.
+    """Handles each line and each state of a progress bar.
 
-    The stage's last sentence is kept back: it becomes the message of the task's state, which Prefect logs.
+    The stage's last sentence is held back: it becomes the message of the task's state, which Prefect logs.
     """
 
     def __init__(self, stage: str) -> None:
@@ -58,17 +58,17 @@ class StageOutput:
         self._progress.show(text)
 
     def finish(self) -> str | None:
-        """The stage has ended well.
+        """Handle the successful end of the stage.
 
         Returns:
-            Its own last sentence; None if it did not run.
+            The stage's own last sentence; None if it did not run.
         """
         self._progress.finish()
         return self._sentence
 
 
 class StageProgress:
-    """A stage's bar, on this terminal and as a progress artifact."""
+    """A stage's progress bar, on this terminal and as a progress artifact."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -88,7 +88,7 @@ class StageProgress:
             self._tell(share)
 
     def end_line(self) -> None:
-        """Leave the bar where it stands: something else is printed below it."""
+        """Leave the bar as it is and print what follows below it."""
         if self._line_is_open:
             print(file=sys.stderr, flush=True)
         self._line_is_open = False
@@ -99,7 +99,7 @@ class StageProgress:
             self._tell(100.0)
 
     def _tell(self, share: float) -> None:
-        """Show it on the run's page; a server that is away for a while stops no stage."""
+        """Show the share on the run's page; a server that is briefly away does not stop the stage."""
         try:
             if self._artifact is None:
                 self._artifact = create_progress_artifact(share, description=self._stage)
@@ -107,4 +107,4 @@ class StageProgress:
                 update_progress_artifact(self._artifact, share)
         except (httpx.HTTPError, OSError, RuntimeError) as error:
             self.end_line()
-            get_run_logger().warning("progress is not shown on the run's page now: %r", error)
+            get_run_logger().warning("cannot show progress on the run's page at the moment: %r", error)

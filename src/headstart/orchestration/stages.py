@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml as tasks: here, or on another worker if HEADSTART_PLACEMENT names a deployment."""
+"""The stages of dvc.yaml as tasks, run here or on another worker if HEADSTART_PLACEMENT is set."""
 
 import json
 import os
@@ -20,14 +20,14 @@ PLACED = ("features", "train")  # if HEADSTART_PLACEMENT names a deployment, suc
 
 
 def run_stages() -> None:
-    """Walk all stages in the order of dvc.yaml; the validation pages are rendered beside the later ones.
+    """Run all stages in the order of dvc.yaml; the validation pages are rendered alongside the later ones.
 
     Raises:
-        HeadstartError: DVC still finds something to do at the end.
+        HeadstartError: DVC still finds something out of date at the end.
     """
     if not paths.DATA.is_dir() and not worker_clone.is_own():
         raise DataError(
-            f"there is no {paths.DATA}/: get the images of data.dvc with `make data` (`headstart data`), or "
+            f"there is no {paths.DATA}/: get the images in data.dvc with `make data` (`headstart data`), or "
             f"put your own there, one subfolder per class, and run `dvc add {paths.DATA}`"
         )
     docs = None
@@ -46,7 +46,7 @@ def run_stages() -> None:
 
 
 def mark_cached() -> None:
-    """Where DVC finds nothing to do, each stage is a task that ends as Cached."""
+    """Run each stage as a task that ends as Cached, for when DVC finds nothing to do."""
     for name in stage_names():
         run_stage.with_options(name=name)(name, known_clean=True)
     from headstart.versions.release import overview
@@ -61,7 +61,7 @@ def stage_names() -> list[str]:
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
 def run_stage(name: str, known_clean: bool) -> State[Any]:
-    """One stage; it ends as Cached where nothing it depends on has changed."""
+    """Run one stage; it ends as Cached if none of its dependencies changed."""
     if known_clean:
         return Completed(name="Cached", message=f"{name}: nothing changed")
     output = StageOutput(name)
@@ -75,7 +75,7 @@ def run_stage(name: str, known_clean: bool) -> State[Any]:
 
 @task(timeout_seconds=STAGE_SECONDS, **AGAIN)
 def run_placed_stage(name: str, deployment: str) -> State[Any]:
-    """One stage on another worker's clone; it ends as Cached where nothing it depends on has changed."""
+    """Run one stage in another worker's clone; it ends as Cached if none of its dependencies changed."""
     from headstart.orchestration.placement import run_placed
 
     if not repository.is_stale(name):
@@ -85,7 +85,7 @@ def run_placed_stage(name: str, deployment: str) -> State[Any]:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def start_from_earlier_head(source: str) -> str:
-    """Fetch an earlier head and set `train.init`; nothing changes where it is set already."""
+    """Fetch an earlier head and set `train.init`; changes nothing if it is already set to that head."""
     from headstart.versions.provenance.initial_head import init_from
 
     return init_from(source)
@@ -93,7 +93,7 @@ def start_from_earlier_head(source: str) -> str:
 
 @task(cache_policy=NO_CACHE)  # in a thread, which no timeout can interrupt
 def render_docs() -> None:
-    """The validation pages, from the stored result; and the imports of registration, beside the stages."""
+    """Render the validation pages from the stored result, and import registration while the stages run."""
     from headstart.pipeline.data_docs.pages import render_data_docs
 
     render_data_docs(json.loads(paths.VALIDATION.read_text(encoding="utf-8")), paths.DATA_DOCS)

@@ -1,4 +1,4 @@
-"""Options of the tasks that flows are made of: what is tried again, and for how long a step may last."""
+"""Options for the tasks of all flows: what is retried, and how long a step may take."""
 
 import os
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def may_pass(task: object, run: object, state: State[Any]) -> bool:
     return False
 
 
-AGAIN: dict[str, Any] = {  # options of tasks that ask a server or remote
+AGAIN: dict[str, Any] = {  # options of tasks that talk to a server or remote
     "cache_policy": NO_CACHE,
     "retries": RETRIES,
     "retry_delay_seconds": exponential_backoff(RETRY_SECONDS) if RETRIES else None,
@@ -41,16 +41,16 @@ AGAIN: dict[str, Any] = {  # options of tasks that ask a server or remote
 
 
 def log(text: str) -> None:
-    """A line in the flow run's log."""
+    """Write a line to the flow run's log."""
     get_run_logger().info("%s", text)
 
 
 @contextmanager
 def alone_in_tree() -> Iterator[None]:
-    """One flow at a time per project; another waits. The lock of a flow that was killed is free."""
+    """Allow one flow at a time per project; others wait. If a flow is killed, its lock is released."""
     lock = acquire(
         FileLock(".dvc/tmp/headstart-flow.lock"),
-        lambda: get_run_logger().info("another flow runs in this project: waiting for it to end"),
+        lambda: get_run_logger().info("another flow is running in this project: waiting for it to end"),
     )
     try:
         yield

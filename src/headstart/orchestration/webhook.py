@@ -1,4 +1,4 @@
-"""Signed webhooks: who sent one, when, and whether it came before. Needs neither MLflow nor Prefect."""
+"""Signed webhooks: verify the sender and age, and reject repeats. Needs neither MLflow nor Prefect."""
 
 import base64
 import hashlib
@@ -12,17 +12,17 @@ from pathlib import Path
 from headstart.errors import HeadstartError
 
 AGE_SECONDS = 300
-REMEMBERED_SECONDS = 3 * AGE_SECONDS  # longer than a delivery may be old, clocks apart included
+REMEMBERED_SECONDS = 3 * AGE_SECONDS  # longer than any accepted age, even with clocks apart
 
 
 class WebhookRefused(HeadstartError):
-    """A delivery is not signed by us, too old, or was here before."""
+    """A delivery has a wrong signature, is too old, or was received before."""
 
 
 def secret_in(path: Path) -> str:
-    """The secret of 32 bytes that a file holds, for its owner alone; it is made where there is none.
+    """Return the 32-byte secret in a file that only its owner can read, creating it if needed.
 
-    URL-safe Base64, which MLflow wants of the key that encrypts its own secrets.
+    It is URL-safe Base64, as MLflow requires for the key that encrypts its own secrets.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = base64.urlsafe_b64encode(os.urandom(32))
@@ -32,7 +32,7 @@ def secret_in(path: Path) -> str:
         with os.fdopen(handle, "wb") as file:
             file.write(text)
         try:
-            os.link(new, path)  # fails where another process was first
+            os.link(new, path)  # fails if another process was first
         except FileExistsError:
             path.chmod(0o600)
     finally:
@@ -41,30 +41,30 @@ def secret_in(path: Path) -> str:
 
 
 def signature(secret: str, delivery: str, timestamp: str, body: bytes) -> str:
-    """As MLflow signs: HMAC-SHA256 of `DELIVERY.TIMESTAMP.BODY`."""
+    """A signature as MLflow makes it: HMAC-SHA256 of `DELIVERY.TIMESTAMP.BODY`."""
     signed = f"{delivery}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str:
-    """The id of a delivery that is signed and young.
+    """Check a delivery's signature and age, and return its id.
 
     Raises:
-        WebhookRefused: with the reason.
+        WebhookRefused: the signature is wrong or the delivery is too old.
     """
     delivery, timestamp, given = (
         headers.get(f"x-mlflow-{part}", "") for part in ("delivery-id", "timestamp", "signature")
     )
     expected = signature(secret, delivery, timestamp, body)
     if not delivery or not hmac.compare_digest(expected.encode(), given.encode()):
-        raise WebhookRefused("the signature is not that of our secret")
+        raise WebhookRefused("the signature was not made with our secret")
     if not timestamp.isascii() or not timestamp.isdigit() or abs(now - int(timestamp)) > AGE_SECONDS:
         raise WebhookRefused(f"timestamp {timestamp} is not within {AGE_SECONDS} s of now")
     return delivery
 
 
 class Deliveries:
-    """The ids that came, in a file: a restart does not forget them."""
+    """The ids of received deliveries, in a file so that they survive a restart."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -73,20 +73,20 @@ class Deliveries:
             database.execute("create table if not exists deliveries (id text primary key, at real)")
 
     def take(self, delivery: str, now: float) -> None:
-        """Remember an id.
+        """Record an id.
 
         Raises:
-            WebhookRefused: it came before.
+            WebhookRefused: a delivery with this id was received before.
         """
         with closing(self._open()) as database, database:
             database.execute("delete from deliveries where at < ?", (now - REMEMBERED_SECONDS,))
             try:
                 database.execute("insert into deliveries values (?, ?)", (delivery, now))
             except sqlite3.IntegrityError:
-                raise WebhookRefused(f"delivery {delivery} came before") from None
+                raise WebhookRefused(f"delivery {delivery} was received before") from None
 
     def forget(self, delivery: str) -> None:
-        """What could not be served may come again."""
+        """Drop an id, so that a delivery that could not be handled may be sent again."""
         with closing(self._open()) as database, database:
             database.execute("delete from deliveries where id = ?", (delivery,))
 

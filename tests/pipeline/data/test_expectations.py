@@ -37,7 +37,7 @@ def unreadable(path: str, **changes: Any) -> dict[str, Any]:
 
 
 def manifest(*more: dict[str, Any], classes: tuple[str, ...] = ("cat", "dog")) -> pd.DataFrame:
-    """Four good images of each class, two in train and one in val and test, and `more`."""
+    """Four good images per class, two in train and one each in val and test, plus `more`."""
     good = [row(f"{c}/{i}.jpg", split=split) for c in classes for i, split in enumerate(SPLIT_OF)]
     return pd.DataFrame([*good, *more])
 
@@ -170,7 +170,7 @@ def test_class_that_was_asked_for_and_has_no_folder_is_missed() -> None:
 
 @pytest.mark.parametrize(("most", "blocked"), [(0.3, False), (0.29, True)])
 def test_share_of_files_left_out(most: float, blocked: bool) -> None:
-    """3 of 10: the share at the limit passes although 1 - 7 / 10 is more than 0.3 in floats."""
+    """3 of 10: a share at the limit passes, although 1 - 7 / 10 is more than 0.3 in floats."""
     out = [row(f"cat/x{i}.jpg", excluded="too small", split="") for i in range(3)]
     kept = manifest().iloc[[0, 2, 3, 4, 5, 6, 7]]
     table = pd.concat([kept, pd.DataFrame(out)])

@@ -1,4 +1,4 @@
-"""What a folder of images says about classes and splits."""
+"""Classes and splits as given by a folder of images."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The manifest: a row a file, remembered by the file's digest."""
+"""The manifest: one row per file, cached by the file's digest."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Data Docs out of a stored validation result."""
+"""Data Docs rendered from a stored validation result."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def row(label: str, name: str, split: str, **changes: Any) -> dict[str, Any]:
 
 
 def stored(*more: dict[str, Any]) -> dict[str, Any]:
-    """The result for two classes and `more`, as it is after writing and reading it."""
+    """The result for two classes and `more`, after a round trip through JSON."""
     good = [row(c, f"{s}.jpg", s) for c in (HOSTILE, "dog") for s in ("train", "val", "test")]
     table = pd.DataFrame([*good, *more])
     rules = section(
@@ -54,7 +54,7 @@ def pages(folder: Path) -> dict[str, str]:
 
 
 class Elements(HTMLParser):
-    """The tags, the addresses and the text of a page."""
+    """The tags, addresses and text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def test_same_result_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_great_expectations_reports_no_rendering_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It logs what it could not render and leaves a gap in the page."""
+    """Great Expectations only logs what it cannot render, and leaves a gap in the page."""
     result = blocked()
     caplog.clear()
     render_data_docs(result, tmp_path / "docs")

@@ -98,7 +98,7 @@ def test_confusion_numbers_its_cells_up_to_fifteen_classes() -> None:
         return confusion_png(matrix_of(count), names) != confusion_png(matrix_of(count) * 2, names)
 
     assert doubled_differs(15)
-    assert not doubled_differs(16)  # colours show shares, which doubling leaves alone
+    assert not doubled_differs(16)  # colours show shares, and doubling keeps those
 
 
 def test_confusion_of_a_class_without_images() -> None:
@@ -126,7 +126,7 @@ def test_roc_of_many_classes_shows_their_mean() -> None:
 
 
 def test_history_marks_the_epoch_that_was_kept() -> None:
-    legend = 60  # pixels, which name the epoch
+    legend = 60  # pixels of the legend, which names the epoch
     assert (pixels(history(best=2))[legend:] != pixels(history(best=3))[legend:]).any()
 
 

@@ -132,7 +132,7 @@ def test_mistakes_are_the_most_confident_ones(report: Report) -> None:
     text = Page(render_report(replace(report, mistakes=many))).text
     shown = re.findall(r"data/ok/(\d+)\.jpg", text)
     assert shown == [str(number) for number in range(39, 15, -1)]
-    assert "24 of the 4 test images" in text  # the 4 is what the metrics say
+    assert "24 of the 4 test images" in text  # the 4 comes from the metrics
 
 
 def test_counts_have_totals_and_zeros(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Training after the cut is training the whole network: the proof of docs/cut.md on narrow networks."""
+"""Training after the cut equals training the whole network: the proof of docs/cut.md on narrow networks."""
 
 from pathlib import Path
 

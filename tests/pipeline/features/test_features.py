@@ -1,4 +1,4 @@
-"""The frozen part runs once an image, and a row never depends on its neighbours."""
+"""The frozen part runs once per image, and a row never depends on its neighbours."""
 
 import hashlib
 from pathlib import Path

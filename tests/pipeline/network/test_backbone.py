@@ -1,4 +1,4 @@
-"""Backbone weights: torchvision's cache, a file, random; and what is wrong with each."""
+"""Backbone weights from torchvision's cache, a file or a seed, and the errors of each."""
 
 import hashlib
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 class Code:
-    """What a hostile file would run."""
+    """Code that a hostile file would run."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Path.touch, (Path("ran"),))
@@ -117,7 +117,7 @@ def test_pretrained_weights_out_of_reach_say_where_to_put_the_file(
 def test_pretrained_weights_come_from_torchvisions_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is in torchvision's format and place; the real one cannot be had in a test."""
+    """The file has torchvision's format and place; the real one is not available to a test."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     state = models.vgg16(weights=None, init_weights=False).state_dict()
     cached = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"

@@ -1,4 +1,4 @@
-"""Where the cut falls, and what learns."""
+"""The position of the cut, and the layers that learn."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One way from bytes to pixels."""
+"""The one path from image bytes to pixels."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Many heads updated at once take the steps of torch's own optimizers, one head at a time."""
+"""Many heads updated at once take the same steps as torch's own optimizers take for each head alone."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def drawn(seed: int) -> dict[str, torch.Tensor]:
 
 
 def alone(own: Train, head: int, steps: int) -> dict[str, torch.Tensor]:
-    """The weights of one head after `steps` of torch's optimizer."""
+    """The weights of one head after `steps` steps of torch's optimizer."""
     weights = {name: t[head].clone().requires_grad_() for name, t in drawn(0).items()}
     optimizer = torch_optimizer(own, list(weights.values()))
     for step in range(1, steps + 1):

@@ -1,4 +1,4 @@
-"""The batches of an epoch, in their random order."""
+"""The batches of an epoch, in random order."""
 
 import math
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_every_row_comes_once_an_epoch_with_its_label(
 
 
 def test_views_are_drawn_anew_each_epoch(tmp_path: Path) -> None:
-    """Row r in view v holds the number 100 v + r."""
+    """Row r of view v holds the number 100 v + r."""
     place = Views(count=3, first=10, rows=80, offset=100, seed=0)
     rows = torch.cat([torch.arange(100.0), 100 + torch.arange(10.0, 90.0), 200 + torch.arange(10.0, 90.0)])
     checkpoint.save(tmp_path / "f", {"features": rows[:, None]}, {"views": place.to_dict()})

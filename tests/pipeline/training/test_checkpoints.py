@@ -1,4 +1,4 @@
-"""The key that decides which training a stored state belongs to."""
+"""The key by which a stored state is matched to its training."""
 
 from pathlib import Path
 from typing import Any

@@ -28,7 +28,7 @@ def new_head(network: Network) -> Chain:
 def begin(
     earlier: NetworkSpec, now: NetworkSpec, backbone: str = "b" * 64
 ) -> tuple[Start, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """What was said, the head's tensors after it, and the earlier ones (all numbers 7, 8, ...)."""
+    """The start's report, the head's tensors after it, and the earlier head's tensors (7, 8, 9, ...)."""
     names = plan(earlier).head_names()
     shapes = {n: t.shape for n, t in head_of(plan(earlier)).tensors().items()}
     tensors = {name: torch.arange(float(shapes[name].numel())).reshape(shapes[name]) + 7 for name in names}

@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_starts_anew(tmp_path: Path) -> None:
 
 
 def test_class_weights_change_what_is_learnt(tmp_path: Path) -> None:
-    """Labels that nothing tells apart: the class that weighs more is predicted more often."""
+    """With indistinguishable labels, the class with the larger weight is predicted more often."""
     data = problem(tmp_path)
     drawn = LabelledRows(data.train.indices, data.train.labels.roll(1))
     shares = []

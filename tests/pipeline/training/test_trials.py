@@ -1,4 +1,4 @@
-"""Trials trained side by side give what each gives alone."""
+"""Trials trained side by side give the same results as each trained alone."""
 
 from collections.abc import Sequence
 from pathlib import Path

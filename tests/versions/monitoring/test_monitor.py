@@ -1,4 +1,4 @@
-"""`headstart monitor` of a registered version: its own kind of images, drifted ones, too few, bad files."""
+"""`headstart monitor` for a registered version: similar images, drifted ones, too few, bad files."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_a_version_is_monitored(project: Path, tmp_path: Path) -> None:
     _check_bad_and_known_files(project, new)
     _check_too_few(project, new)
 
-    # another machine: no data, no reference, no rows; all comes from DVC
+    # as on another machine: no data, reference or rows; everything comes from DVC
     shutil.rmtree(project / "data")
     shutil.rmtree(tmp_path / "store")
     assert monitor(project, str(new), status=0)["checks"] == same["checks"]

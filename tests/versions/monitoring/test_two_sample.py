@@ -1,4 +1,4 @@
-"""The tests give what scipy gives, and err at the rate that they state."""
+"""The tests give the same results as scipy, and err at their stated rate."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_the_largest_gap_is_that_of_kolmogorov_and_smirnov_with_ties_too() -> No
         found = largest_gap_test(reference, new, PERMUTATIONS, 0)
         known = stats.ks_2samp(reference, new, method="exact")
         assert found.statistic == pytest.approx(known.statistic)
-        if len(set(reference)) == 80:  # scipy's is exact without ties only
+        if len(set(reference)) == 80:  # scipy's p-value is exact only without ties
             assert found.p_value == pytest.approx(known.pvalue, abs=0.05)
     assert found.p_value == 1
 
@@ -58,7 +58,7 @@ def test_holm_adjusts_as_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["values", "ties", "rows", "shares"])
 def test_without_drift_a_test_errs_at_its_rate(name: str) -> None:
-    """Of 400 draws 20 are expected at 0.05, and more than 38 hardly ever."""
+    """Of 400 draws, 20 are expected to err at 0.05, and more than 38 hardly ever do."""
     generator = np.random.default_rng(7)
     p_values = []
     for seed in range(400):

@@ -1,4 +1,4 @@
-"""What counts as the same, what as near, and where the first difference is."""
+"""Verdicts of identical, within tolerance and different, and the place of the first difference."""
 
 import json
 from pathlib import Path

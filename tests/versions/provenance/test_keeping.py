@@ -1,4 +1,4 @@
-"""A run's refs: the line that reports them names a remote only for what was sent there."""
+"""A run's refs: the line that reports them only names a remote for refs that were sent there."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from headstart.versions.registry import tracking
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A tracking database, and the run that made version 1 of `headstart` there."""
+    """A tracking database, and the run in it that made version 1 of `headstart`."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('server')}/mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)

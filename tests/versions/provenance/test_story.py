@@ -1,4 +1,4 @@
-"""Two versions are made, everything but the remotes is deleted, and both are made again, bit by bit."""
+"""Two versions are made, everything but the remotes is deleted, and both are reproduced bit by bit."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowCl
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with code of its own, and a git remote that has its first commit."""
+    """A project with its own code, and a git remote that has its first commit."""
     tree = tmp_path / "project"
     make_tree(tree, linked=False)
     draw_images(tree / "data", {"dark": 24, "light": 24})
@@ -55,7 +55,7 @@ def report(root: Path, version: int) -> dict[str, object]:
 
 
 def change_everything(project: Path) -> None:
-    """Images added, removed, relabelled, renamed; code committed, not pushed; a parameter not committed."""
+    """Add, remove, relabel and rename images; commit code without pushing; leave a parameter uncommitted."""
     draw_images(project / "data", {"extra": 4}, seed=5)
     for path in sorted((project / "data/extra").iterdir()):
         path.rename(project / "data/light" / f"new-{path.name}")
@@ -153,7 +153,7 @@ def _check_pages(project: Path) -> None:
 
 
 def _forget_the_second_commit(origin: Path) -> None:
-    """As if nothing of it had been pushed: only the bundle in MLflow has it."""
+    """Remove the second commit from the remote, so that only the bundle in MLflow has it."""
     refs = run(
         origin, "git", "for-each-ref", "--format=%(refname)", "refs/runs", "refs/versions"
     ).stdout.split()
@@ -252,7 +252,7 @@ def test_garbage_is_what_no_version_branch_or_run_needs(
 
 
 def _heads(project: Path, server: MlflowClient) -> dict[str, str]:
-    """Digests of heads: of versions, one of them deleted and once champion, and of runs never registered."""
+    """Digests of heads: of versions, one of them a deleted former champion, and of unregistered runs."""
 
     def head() -> str:
         return next(

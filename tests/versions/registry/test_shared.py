@@ -17,7 +17,7 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A running tracking server, which `MLFLOW_TRACKING_URI` names; the folder of its files."""
+    """The folder of a running tracking server's files; `MLFLOW_TRACKING_URI` is set to the server."""
     with mlflow_server(tmp_path / "server") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         yield tmp_path / "server" / "artifacts"
@@ -84,7 +84,7 @@ def test_versions_share_a_backbone_that_is_fetched_by_digest_and_verified(
 
 
 def _damage(server: Path, layer: Path) -> None:
-    """Other numbers under the same name."""
+    """Replace a layer's file with other values."""
     path = server / layer
     tensors = checkpoint.load(path)
     checkpoint.save(path, {name: tensor + 1 for name, tensor in tensors.items()}, checkpoint.metadata(path))

@@ -1,4 +1,4 @@
-"""One notation for a model, and what is said of one that does not exist."""
+"""One notation for a model, and the messages for one that does not exist."""
 
 import sqlite3
 from contextlib import closing
@@ -17,7 +17,7 @@ RUN = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A registry with two versions of `headstart`, of which the first is champion."""
+    """A registry with two versions of `headstart`; the first is champion."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client = tracking.connect()
     client.create_registered_model("headstart")
@@ -85,7 +85,7 @@ def dump(database: Path) -> list[str]:
 
 
 def test_questions_write_nothing(client: MlflowClient, tmp_path: Path) -> None:
-    """What history, gc without --delete, show and resolve ask of the server."""
+    """The queries of history, gc without --delete, show and resolve leave the server unchanged."""
     before = dump(tmp_path / "mlflow.db")
     assert set(record.runs_to_keep().values()) <= {"models:/headstart/1", "models:/headstart/2"}
     assert journal.read(client, "headstart").entries == ()

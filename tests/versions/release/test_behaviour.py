@@ -1,4 +1,4 @@
-"""Changed pictures are changed as said, and no more."""
+"""Pictures are changed exactly as described, and no more."""
 
 from pathlib import Path
 

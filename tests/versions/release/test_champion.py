@@ -1,4 +1,4 @@
-"""Alias, journal and rollback on a real registry; the gate, which is slow, is replaced by its verdicts."""
+"""Alias, journal and rollback on a real registry; the slow gate is replaced by fixed verdicts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ WANTED = Requirements(section("register").thresholds, section("gate"))
 
 
 class Registry:
-    """Versions 1 to 4, of which 3 does not pass and 4 cannot be judged; `on_gate` happens while it runs."""
+    """Versions 1 to 4; 3 does not pass and 4 cannot be judged; `on_gate` is called while the gate runs."""
 
     def __init__(self) -> None:
         self.client = tracking.connect()
@@ -73,7 +73,7 @@ def registry(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def test_a_bad_version_goes_back_where_it_was_and_is_told(registry: Registry) -> None:
-    registry.set_by_hand("3")  # there was none
+    registry.set_by_hand("3")  # there was no champion
     assert registry.reconcile().is_refusal
     assert registry.champion is None
     registry.promote("1")
@@ -121,7 +121,7 @@ def test_an_override_counts_for_one_change(registry: Registry) -> None:
 
 def test_a_promotion_that_is_refused_accepts_nothing_that_was_set_by_hand(registry: Registry) -> None:
     registry.promote("1")
-    registry.set_by_hand("3")  # which nobody has judged yet
+    registry.set_by_hand("3")  # not judged yet
     with pytest.raises(HeadstartError, match="does not pass the gate"):
         registry.promote("4")
     assert registry.reconcile().is_refusal
@@ -140,7 +140,7 @@ def test_a_rollback_takes_back_one_promotion_after_the_other(registry: Registry)
         promotion.rollback(NAME, "ann", "")
     for number in ("1", "2"):
         registry.promote(number)
-    registry.set_by_hand("3")  # which nobody has seen yet
+    registry.set_by_hand("3")  # not noticed yet
     assert promotion.rollback(NAME, "ann", "false alarms").champion == "2"
     assert registry.changes()[-2].after == "3"
     assert promotion.rollback(NAME, "ann", "").champion == registry.champion == "1"

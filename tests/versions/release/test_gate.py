@@ -25,7 +25,7 @@ def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: P
     assert first.description.startswith("PASS: accuracy ")
     assert "pencil beside Aliases" in first.description
 
-    # Another class, and another draw of the splits: most test images of version 2 trained version 1.
+    # One more class and other splits: most test images of version 2 were training images of version 1.
     draw_images(repository / "data", {"a": 1, "b": 1, "white": 24}, seed=7)
     for name in ("a", "b"):
         (repository / "data" / name / "000.png").unlink()

@@ -1,4 +1,4 @@
-"""The report on a flow run's page: true of every outcome, and narrow enough for a telephone."""
+"""The report on a flow run's page: correct for every outcome, and narrow enough for a phone."""
 
 import json
 from pathlib import Path

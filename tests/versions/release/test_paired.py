@@ -1,4 +1,4 @@
-"""Known cases of a candidate against a champion, from arrays alone."""
+"""Known cases of a candidate against a champion, from plain arrays."""
 
 import math
 from statistics import NormalDist
@@ -86,7 +86,7 @@ def test_where_no_image_differs_the_interval_is_wilsons() -> None:
 
 
 def test_a_worse_model_passes_in_at_most_one_of_twenty_cases() -> None:
-    """Candidates that are worse by exactly the margin: the rate at which they pass is the stated one."""
+    """Candidates that are worse by exactly the margin pass at the stated rate."""
     random = np.random.default_rng(3)
     passed = 0
     for _ in range(1000):

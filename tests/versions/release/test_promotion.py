@@ -1,4 +1,4 @@
-"""Changes of champion: judged, recorded, put back. Versions of the same images, good and bad."""
+"""Changes of champion: judged, recorded, put back; with good and bad versions of the same images."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Registry:
-    """A project with versions 1 (champion) and 2, which are good, and 3, which is not."""
+    """A project with good versions 1 (champion) and 2, and a bad version 3."""
 
     root: Path
     client: MlflowClient
@@ -86,7 +86,7 @@ def test_promotions_by_hand_and_by_command(registry: Registry) -> None:
     page = registry.client.get_model_version("headstart", "3").description
     assert page.startswith("FAIL: ")
     assert "Promotion refused" in page
-    assert registry.reconcile().change is None  # its own change starts nothing
+    assert registry.reconcile().change is None  # its own change triggers nothing
 
     registry.client.set_model_version_tag("headstart", "2", "promotion.why", "sees more")
     registry.set_by_hand("2")

@@ -1,4 +1,4 @@
-"""One sequence publishes, and a run without a version ends as FAILED, whoever started it."""
+"""One sequence publishes, and a run without a version ends as FAILED, no matter who started it."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from headstart.versions.serving.path_access import PathAccess
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An allowed folder with an image, a secret beside it, and a link from one to the other."""
+    """An allowed folder with an image, next to a secret, and a link from one to the other."""
     allowed = tmp_path / "allowed"
     allowed.mkdir()
     (allowed / "a.png").write_bytes(b"image")

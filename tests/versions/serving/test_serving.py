@@ -99,7 +99,7 @@ def refused(address: str, document: dict[str, object]) -> str:
 
 
 def batch_answers(root: Path, paths: list[str]) -> list[dict[str, object]]:
-    """Of `headstart score`, in the shape of an answer over HTTP."""
+    """Answers of `headstart score`, in the form of an answer over HTTP."""
     source, out = root / "list.txt", root / "scored.parquet"
     source.write_text("\n".join(paths))
     run(root, str(root / "bin" / "headstart"), "score", str(source), str(out))
@@ -117,7 +117,7 @@ def batch_answers(root: Path, paths: list[str]) -> list[dict[str, object]]:
 
 
 def loaded_answers(root: Path, images: list[bytes]) -> list[dict[str, object]]:
-    """Of `mlflow.pyfunc.load_model` in a process of its own."""
+    """Answers of `mlflow.pyfunc.load_model` in a process of its own."""
     code = (
         "import sys, json, mlflow, pandas as pd; from pathlib import Path;"
         "model = mlflow.pyfunc.load_model('models:/headstart@champion');"

@@ -1,1 +1,1 @@
-"""Whether new images still look like those that a version was made of."""
+"""Monitoring: whether new images still look like those a version was trained on."""

@@ -1,4 +1,4 @@
-"""What a model and a ruler see of image files: properties, the row at the cut, the answer."""
+"""Measure image files: their properties, their features at the cut and the model's answer."""
 
 import io
 import math
@@ -26,20 +26,21 @@ from headstart.versions.serving.predictor import Predictor
 WINDOW = 256  # files in flight
 WINDOW_BYTES = 2**26  # of rows at the cut
 WORKERS = 4
-MOST_NUMBERS = 4096  # of an image in the features test: maps are averaged down to fewer
+MOST_NUMBERS = 4096  # per image in the features test; larger maps are averaged down
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 COLUMNS = ("path", "pixels", "format", "size", "brightness", "contrast", "sharpness", "label", "confidence")
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A set of images as it is compared.
+    """Measurements of a set of images.
 
     Attributes:
-        table: a row an image, with COLUMNS: `pixels` is the digest of the picture, `size` the root of its
-            area in pixels; brightness and contrast are mean and deviation of the luma in [0, 1] of what the
-            network reads, sharpness the deviation of its Laplacian over that of the luma.
-        features: float32 [N, D], the activations at the cut; maps averaged to at most 4096 numbers.
+        table: one row per image, with COLUMNS: `pixels` is the digest of the picture, `size` the root of its
+            area in pixels; brightness and contrast are the mean and deviation of the luma, in [0, 1], of the
+            picture as the network reads it; sharpness is the deviation of its Laplacian over that of the
+            luma.
+        features: float32 [N, D], the activations at the cut; maps are averaged to at most 4096 numbers.
         failures: path and reason of each file that could not be read.
     """
 
@@ -61,7 +62,7 @@ class _Picture:
 
 
 class Observer:
-    """One model, ready to look at images; rows at the cut that the store knows are not computed again."""
+    """One model, ready to observe images; features that the row store has are not computed again."""
 
     def __init__(self, head: Path, backbone: Path) -> None:
         self.predictor = Predictor.load(head, backbone)
@@ -81,7 +82,7 @@ class Observer:
 
     @property
     def recipe(self) -> str:
-        """Digest of what an observation depends on besides the image."""
+        """Digest of everything an observation depends on besides the image."""
         own = {"observed": COLUMNS, "features": self._recipe, "head": self.predictor.metadata["digest"]}
         return recipe_digest(own, __name__)
 
@@ -91,9 +92,9 @@ class Observer:
         store: RowStore,
         advance: Callable[[int], object] = lambda count: None,
     ) -> Observed:
-        """Look at files, each with the name it is reported by; one that cannot be read is listed.
+        """Observe files, each given with the name to report it by; unreadable ones are listed as failures.
 
-        Memory holds a window of pictures, and of each image a row of numbers.
+        Memory holds one window of pictures, plus one row of numbers per image.
         """
         rows: list[dict[str, object]] = []
         features: list[NDArray[np.float32]] = []
@@ -145,7 +146,7 @@ class Observer:
     def _answer(
         self, pictures: Sequence[_Picture], store: RowStore
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Numbers at the cut [n, D] and probabilities [n, C]."""
+        """Features at the cut [n, D] and probabilities [n, C]."""
         found, answers = [], []
         for rows in self._rows(pictures, store):
             found.append(_shrunk(rows).numpy())
@@ -154,7 +155,7 @@ class Observer:
         return np.concatenate(found), np.concatenate(answers)
 
     def _rows(self, pictures: Sequence[_Picture], store: RowStore) -> Iterator[torch.Tensor]:
-        """What the head reads, float32 in batches on the CPU; where the cut is the input, the pictures."""
+        """The head's inputs, float32 in batches on the CPU; if the cut is the input, the pictures."""
         size = self._network.eval_batch
         packed = _Packed([picture.packed for picture in pictures])
         if not self._network.cut:
@@ -183,7 +184,7 @@ def looks(packed: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _shrunk(rows: torch.Tensor) -> torch.Tensor:
-    """Rows [n, D]; maps [n, C, H, W] averaged to squares, as few as MOST_NUMBERS allows."""
+    """Rows [n, D]; maps [n, C, H, W] are averaged to square maps that fit in MOST_NUMBERS."""
     if rows.dim() == 2:
         return rows
     side = min(rows.shape[2], max(1, math.isqrt(MOST_NUMBERS // rows.shape[1])))
@@ -191,7 +192,7 @@ def _shrunk(rows: torch.Tensor) -> torch.Tensor:
 
 
 class _Packed:
-    """Packed pictures in memory, as `write_features` reads them."""
+    """Packed pictures in memory, in the form that `write_features` reads."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
         self._pictures = pictures
@@ -201,7 +202,7 @@ class _Packed:
 
 
 class _Held(RowWriter):
-    """Rows held in memory, where a stage writes them to a file."""
+    """Rows held in memory; a stage writes them to a file instead."""
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
         self._shape, self._dtype = network.feature_shape, dtype
@@ -212,7 +213,7 @@ class _Held(RowWriter):
         self._held.append(rows)
 
     def tensor(self, start: int, stop: int) -> torch.Tensor:
-        """float32 [n, *shape]."""
+        """The rows from `start` to `stop`: float32 [n, *shape]."""
         part = self._held[start:stop]
         raw = torch.frombuffer(bytearray(b"".join(part)), dtype=torch.uint8)
         rows = raw.view(self._dtype).reshape(len(part), *self._shape).float()

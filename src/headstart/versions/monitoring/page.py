@@ -1,4 +1,4 @@
-"""The monitoring page: verdict, checks, distributions, the least familiar images; no network, no script."""
+"""The monitoring page: verdict, checks, distributions, least familiar images; needs no network or script."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ AXES = {
 
 
 def as_html(model: str, source: str, found: Drift, reference: Reference, new: Observed) -> str:
-    """The page; the same bytes for the same comparison."""
+    """The comparison as an HTML page; the same comparison gives the same bytes."""
     return render(
         "headstart.versions.monitoring",
         "drift.html.j2",
@@ -46,7 +46,7 @@ def as_json(model: str, source: str, found: Drift) -> str:
 
 
 def as_text(model: str, source: str, found: Drift) -> str:
-    """For a terminal."""
+    """The comparison as text for a terminal."""
     lines = [f"{source} against {model}", found.sentence(), ""]
     lines += [_line(check) for check in found.checks]
     lines += ["", counts(found)]
@@ -60,7 +60,7 @@ def as_text(model: str, source: str, found: Drift) -> str:
 
 
 def as_markdown(model: str, source: str, found: Drift) -> str:
-    """For a flow run's page and a notification."""
+    """The comparison as Markdown, for a flow run's page and a notification."""
     rows = [
         f"| {check.title} | {cell(check.figure or check.skipped)} | {check.against} "
         f"| {p_value(check.adjusted)} | {'**drift**' if check.drifted else '-' if check.skipped else 'ok'} |"
@@ -83,7 +83,7 @@ def as_markdown(model: str, source: str, found: Drift) -> str:
 
 
 def counts(found: Drift) -> str:
-    """The number of files behind the figures."""
+    """The files that the figures are based on, in a sentence."""
     words = f"{found.files} files"
     if found.looked_at < found.files:
         words += f", {found.looked_at} drawn from them"
@@ -122,7 +122,7 @@ def _figures(found: Drift, reference: Reference, new: Observed) -> list[Figure]:
 
 
 def _png(subject: Subject, side: Observed, new: Observed) -> bytes | None:
-    """None if one side has nothing to show."""
+    """The plot of one check; None if a side has too few images to show."""
     if len(side) < 2 or not len(new):
         return None
     if subject.kind == "rows":
@@ -144,7 +144,7 @@ def _caption(check: Check) -> str:
 
 
 def _thumbnail(path: Path) -> bytes:
-    """JPEG bytes; empty if the file is gone."""
+    """JPEG bytes; empty if the file has disappeared meanwhile."""
     try:
         return thumbnail_jpeg(np.asarray(decode(path.read_bytes())), THUMBNAIL)
     except (OSError, DataError):

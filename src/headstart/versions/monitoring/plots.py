@@ -1,4 +1,4 @@
-"""Overlaid distributions of a version's own images and new ones, as PNG bytes."""
+"""Overlaid distributions of a version's own images and of new ones, as PNG bytes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 24
-SHOWN = 20  # names, those of the largest change
+SHOWN = 20  # names, those that changed most
 WIDTH, HEIGHT = 4.6, 2.6  # inches
 
 
@@ -22,8 +22,8 @@ def values_png(reference: NDArray[np.float64], new: NDArray[np.float64], label: 
     """Two histograms over the same bins, each as shares of its images.
 
     Args:
-        label: of the reference.
-        axis: what is measured, with its unit.
+        label: name of the reference in the legend.
+        axis: the measured quantity, with its unit.
     """
     low, high = (float(end) for end in np.quantile(np.concatenate([reference, new]), [0.0, 1.0]))
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1).tolist()

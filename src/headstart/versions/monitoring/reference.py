@@ -1,4 +1,4 @@
-"""What a version's own images look like, computed once and kept in the cache."""
+"""A version's own images as observed by its model, computed once and kept in the cache."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +18,12 @@ NAMES = tuple(name for name in COLUMNS if name not in NUMBERS)
 
 
 def kept(key: str, make: Callable[[], Observed]) -> Observed:
-    """What was kept under a digest of all it depends on, else what `make` gives, which is kept."""
+    """Return the cached observation, or make and cache it; `key` is a digest of everything it depends on."""
     path: Path = cache_folder() / "references" / f"{key}.safetensors"
     if path.exists():
         try:
             return _load(path)
-        except ModelError:  # cut off or damaged: it only saves work
+        except ModelError:  # truncated or damaged: it is only a cache
             path.unlink()
     made = make()
     _save(path, made)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from headstart.ground.settings import Count, Level, Section, Seed
 
-MONITOR_CHECKS = 8  # of a comparison: the smallest p-value must survive Holm's correction over them
+MONITOR_CHECKS = 8  # per comparison; the smallest p-value must survive Holm's correction over them
 
 
 class Monitor(Section):

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 250  # permutations held at once
-ROUNDING = 1e-6  # of a statistic: permutations within are as far as what was observed
+ROUNDING = 1e-6  # relative; a permuted statistic this close to the observed one counts as equal
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test found: how far the samples are apart, and how often chance takes them as far."""
+    """A test's result: how far apart the samples are, and how often chance alone takes them as far."""
 
     statistic: float
     p_value: float
@@ -26,10 +26,11 @@ class Outcome:
 def energy_test(
     reference: NDArray[np.float32], new: NDArray[np.float32], permutations: int, seed: int
 ) -> Outcome:
-    """Energy distance of rows, each column standardised over both samples.
+    """Energy distance between rows, each column standardised over both samples.
 
-    The statistic is the distance's share of twice the mean distance between the samples: 0 where they are
-    distributed alike, 1 where each is one point. Source: G. J. Székely, M. L. Rizzo, Energy statistics, 2013.
+    The statistic is the distance's share of twice the mean distance between the samples: 0 if they have the
+    same distribution, 1 if each is a single point. Source: G. J. Székely, M. L. Rizzo, Energy statistics,
+    2013.
 
     Args:
         reference: [M, D].
@@ -53,7 +54,7 @@ def energy_test(
 def largest_gap_test(
     reference: NDArray[np.float64], new: NDArray[np.float64], permutations: int, seed: int
 ) -> Outcome:
-    """The largest distance between two distribution functions: Kolmogorov and Smirnov's statistic."""
+    """Largest distance between two distribution functions: the Kolmogorov-Smirnov statistic."""
     values = np.concatenate([reference, new])
     order = np.argsort(values, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(values[order]) > 0, True))  # the last of each group of ties
@@ -67,9 +68,10 @@ def largest_gap_test(
 
 
 def shares_test(reference: Sequence[str], new: Sequence[str], permutations: int, seed: int) -> Outcome:
-    """Whether names have the same shares: Pearson's chi-square, with the tables that permutations give.
+    """Test whether names have the same shares, by Pearson's chi-square over permuted tables.
 
-    The statistic is the total variation distance: the share of images that would have to change their name.
+    The statistic returned is the total variation distance: the share of images that would have to change
+    their name.
     """
     names = sorted({*reference, *new})
     counts = np.array([[list(side).count(name) for name in names] for side in (reference, new)], np.int64)
@@ -83,7 +85,7 @@ def shares_test(reference: Sequence[str], new: Sequence[str], permutations: int,
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: rejecting those of at most alpha errs at all with a probability of at most alpha.
+    """Adjusted p-values: rejecting those up to alpha makes any error with a probability of at most alpha.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
     """
@@ -96,7 +98,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Columns of mean 0 and deviation 1; those that are the same everywhere say nothing and are left out."""
+    """Columns scaled to mean 0 and deviation 1; constant columns carry no information and are dropped."""
     deviation = rows.std(axis=0, dtype=np.float64)
     used = deviation > 1e-6 * max(1e-12, float(deviation.max(initial=0)))
     mean = rows[:, used].mean(axis=0, dtype=np.float64)
@@ -105,7 +107,7 @@ def standardised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def distances(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Euclidean distances of all pairs of rows: [M, N]; 0 for a row and itself."""
+    """Euclidean distances between all pairs of rows: [M, N]; 0 between a row and itself."""
     squares = [(rows.astype(np.float64) ** 2).sum(axis=1) for rows in (left, right)]
     apart = squares[0][:, None] + squares[1] - 2 * (left @ right.T)
     found: NDArray[np.float32] = np.sqrt(np.maximum(apart, 0)).astype(np.float32)
@@ -115,7 +117,7 @@ def distances(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[
 
 
 def _labels(m: int, n: int, permutations: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Which rows are taken for new, 1 or 0, a column a permutation; the first one is as observed."""
+    """Yield labels, 1 for rows taken as new, one column per permutation; the first is as observed."""
     observed = np.repeat(np.array([0, 1], np.float32), [m, n])
     yield observed[:, None]
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -125,7 +127,7 @@ def _labels(m: int, n: int, permutations: int, seed: int) -> Iterator[NDArray[np
 
 
 def _tested(found: NDArray[np.float64]) -> Outcome:
-    """Of statistics whose first is the observed one."""
+    """The outcome from an array of statistics, the observed one first."""
     observed, permuted = float(found[0]), found[1:]
     as_far = int((permuted >= observed - ROUNDING * abs(observed)).sum())
     return Outcome(observed, (1 + as_far) / (1 + len(permuted)))

@@ -1,4 +1,4 @@
-"""Which new images are least like those of training: the distance to the nearest of them."""
+"""Find the new images least like the training images, by distance to the nearest of them."""
 
 from dataclasses import dataclass
 
@@ -8,31 +8,32 @@ from numpy.typing import NDArray
 from headstart.versions.monitoring.two_sample import distances
 
 NEAREST = 5
-LEAST = 0.1  # of the median deviation
+LEAST = 0.1  # smallest scale, as a share of the median deviation
 
 
 @dataclass(frozen=True)
 class Unusualness:
-    """Mean distance to the nearest training images, in features of deviation 1.
+    """Mean distance to the nearest training images, in features scaled to deviation 1.
 
     Attributes:
-        reference: of each training image to the others: float64 [M].
-        new: float64 [N].
+        reference: from each training image to the others: float64 [M].
+        new: from each new image: float64 [N].
     """
 
     reference: NDArray[np.float64]
     new: NDArray[np.float64]
 
     def further_than(self) -> NDArray[np.float64]:
-        """Share of the training images that are nearer to their neighbours, for each new image."""
+        """For each new image, the share of training images that are nearer to their neighbours."""
         ranks = np.searchsorted(np.sort(self.reference), self.new, side="left")
         return ranks / len(self.reference)
 
 
 def unusualness(reference: NDArray[np.float32], new: NDArray[np.float32]) -> Unusualness:
-    """Distances of rows [M, D] and [N, D]; the scale is the reference's, so that new images do not hide.
+    """Distances for rows [M, D] and [N, D], scaled by the reference only, so that outliers stand out.
 
-    Numbers that hardly vary in the reference get a tenth of the median deviation: they would count alone.
+    Features that hardly vary in the reference are scaled by a tenth of the median deviation, or they would
+    dominate.
     """
     deviation = reference.std(axis=0, dtype=np.float64)
     varies = deviation[deviation > 0]

@@ -1,1 +1,1 @@
-"""What made a version, whether it can be made again, and how two differ."""
+"""Provenance: how a version was made, whether it can be reproduced, and how two versions differ."""

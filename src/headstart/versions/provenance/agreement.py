@@ -1,4 +1,4 @@
-"""Whether results that were made again are those of the record, and where they first differ."""
+"""Compare reproduced results with the recorded ones and find where they first differ."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ MACHINE = ("device", "cpu_capability", "python", "versions")
 
 @dataclass(frozen=True)
 class Out:
-    """A file that a stage wrote: MD5 as DVC names it, recorded and made again ("" where it is missing)."""
+    """A file that a stage wrote: its MD5 as in dvc.lock, recorded and reproduced ("" if it is missing)."""
 
     stage: str
     path: str
@@ -33,7 +33,7 @@ class Out:
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric, recorded and made again; None where a side lacks it."""
+    """A metric, recorded and reproduced; None on a side that lacks it."""
 
     name: str
     recorded: float | None
@@ -41,7 +41,7 @@ class Figure:
 
     @property
     def gap(self) -> float:
-        """Absolute difference; infinite where a side lacks it."""
+        """Absolute difference; infinite if one side lacks the metric."""
         if self.recorded is None or self.again is None:
             return 0.0 if self.recorded is self.again else float("inf")
         return abs(self.recorded - self.again)
@@ -52,12 +52,12 @@ class Predictions:
     """Test predictions, compared image by image.
 
     Attributes:
-        images: of the record.
-        identical: of them with the same label and bit-equal probabilities.
-        relabelled: of them with another predicted class, by path.
-        missing: images that only one side has.
-        probability_gap: the largest difference of a probability.
-        first: path of the first image that differs, "" for none.
+        images: number of images in the record.
+        identical: how many of them have the same label and bit-equal probabilities.
+        relabelled: paths of those with another predicted class.
+        missing: number of images that only one side has.
+        probability_gap: the largest difference between two probabilities of an image and class.
+        first: path of the first image that differs, "" if none does.
     """
 
     images: int
@@ -74,7 +74,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The comparison: everything a report says of it."""
+    """The whole comparison, as a report shows it."""
 
     outs: tuple[Out, ...]
     head_recorded: str
@@ -86,7 +86,7 @@ class Agreement:
 
     @property
     def verdict(self) -> Verdict:
-        """Identical: head, every metric and prediction. Tolerance is for another kind of machine alone."""
+        """Identical if head, metrics and predictions are; the tolerance applies only on another machine."""
         if self.head_recorded == self.head_again and self.predictions.same and not self.changed_metrics:
             return "identical"
         is_near = (
@@ -102,7 +102,7 @@ class Agreement:
 
     @property
     def first_difference(self) -> str:
-        """The first file that differs, in the order of the stages; "" for none; environments aside."""
+        """The first file that differs, in stage order and ignoring environments; "" if none does."""
         for out in self.outs:
             if not out.same and not out.path.startswith(f"{paths.ENVIRONMENTS}/"):
                 return f"stage {out.stage}: {out.path}"
@@ -122,9 +122,9 @@ class Agreement:
 
 
 def compare_outs(recorded: Mapping[str, Any], root: Path, stages: list[str]) -> tuple[Out, ...]:
-    """The outs that a recorded dvc.lock names for these stages, with those that stand in the tree.
+    """The outs that a recorded dvc.lock names for these stages, next to those in the tree.
 
-    The files are read: what DVC wrote into the new lock is not taken on trust.
+    The files themselves are hashed; the new dvc.lock is not trusted.
     """
     return tuple(
         Out(stage, out["path"], out["md5"], _md5(root / out["path"]))
@@ -134,11 +134,11 @@ def compare_outs(recorded: Mapping[str, Any], root: Path, stages: list[str]) -> 
 
 
 def compare_metrics(logged: Mapping[str, float], recorded: Path, again: Path) -> tuple[Figure, ...]:
-    """Every number of metrics.json, and those that MLflow shows, with what was made again.
+    """Compare every number in metrics.json, and the metrics in MLflow, with the reproduced ones.
 
     Args:
-        logged: the run's metrics in MLflow; `test/...` are the stage's.
-        recorded, again: metrics.json.
+        logged: the run's metrics in MLflow; those named `test/...` come from the evaluate stage.
+        recorded, again: paths of the two metrics.json.
     """
     before, after = _numbers(_read(recorded)), _numbers(_read(again))
     figures = [Figure(name, before.get(name), after.get(name)) for name in {**before, **after}]
@@ -149,7 +149,7 @@ def compare_metrics(logged: Mapping[str, float], recorded: Path, again: Path) ->
 
 
 def compare_predictions(recorded: Path, again: Path) -> Predictions:
-    """Compare predictions.parquet of both, image by image."""
+    """Compare the two predictions.parquet, image by image."""
     before = pd.read_parquet(recorded).set_index("path")
     after = pd.read_parquet(again).set_index("path")
     common = before.index.intersection(after.index)
@@ -175,7 +175,7 @@ def compare_predictions(recorded: Path, again: Path) -> Predictions:
 def compare_machines(
     recorded: Mapping[str, Mapping[str, Any]], again: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    """In what the machine of the record and this one differ: `train.device`, `features.versions.torch`."""
+    """Names of the differences between the recorded machine and this one, such as `train.device`."""
     found = []
     for stage, before in recorded.items():
         after = again.get(stage)
@@ -205,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _numbers(value: object, name: str = "") -> dict[str, float | None]:
-    """All numbers of a nested document by their dotted name; None is kept as None."""
+    """All numbers in a nested document, by dotted name; None stays None."""
     if isinstance(value, Mapping):
         return {
             key: number
@@ -220,7 +220,7 @@ def _numbers(value: object, name: str = "") -> dict[str, float | None]:
 
 
 def _as_logged(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """metrics.json under the names that registration logs."""
+    """The numbers in metrics.json under the names that registration logs."""
     named = {
         f"test/{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)
     }

@@ -1,4 +1,4 @@
-"""`headstart gc`: what no branch, tag, recent run or registered version needs."""
+"""`headstart gc`: find or remove what no branch, tag, recent run or registered version needs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class _Found:
-    """Files that nothing needs, and the bytes of those whose size is known here."""
+    """Number of unneeded files, and the total bytes of those whose size is known here."""
 
     files: int
     bytes: int
@@ -27,14 +27,14 @@ class _Found:
 
 @dataclass(frozen=True)
 class Collected:
-    """What nothing needs, found or removed.
+    """The unneeded files that were found or removed.
 
     Attributes:
-        kept: what needs something, for people.
-        remote: None if the remote was left as it is.
-        alone: no other clone was named, so what others keep on the remote is unknown.
-        environments: old environments and states of killed trainings in HEADSTART_CACHE.
-        deleted: whether it was removed.
+        kept: readable names of everything that files are kept for.
+        remote: None if the remote was not touched.
+        alone: no other clone was named, so it is unknown what other projects keep on the remote.
+        environments: number of old environments and states of killed trainings in HEADSTART_CACHE.
+        deleted: whether the files were removed.
     """
 
     kept: tuple[str, ...]
@@ -46,21 +46,21 @@ class Collected:
     deleted: bool
 
     def as_dict(self) -> dict[str, object]:
-        """For programs."""
+        """The result as JSON data."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """Lines for a terminal."""
+        """The result as lines for a terminal."""
         done = "removed" if self.deleted else "would be removed"
         lines = [f"kept for: {', '.join(self.kept[:SHOWN])}{_more(len(self.kept))}"]
         if self.remote is not None and self.alone:
             lines.append(
-                f"remote {self.remote_name}: what other projects keep there is not known here "
-                "(--project names a clone)"
+                f"remote {self.remote_name}: other projects may need files there "
+                "(name their clones with --project)"
             )
         lines.append(f"cache: {self.cache.files} files, {self.cache.bytes / 1e6:.1f} MB {done}")
         if self.remote is not None:
-            size = f"({self.remote.bytes / 1e6:.1f} MB of them known here)"
+            size = f"({self.remote.bytes / 1e6:.1f} MB of known size)"
             lines.append(f"remote {self.remote_name}: {self.remote.files} files {done} {size}")
         if self.environments:
             lines.append(
@@ -74,17 +74,17 @@ class Collected:
 def collect_garbage(
     *, days: float, remote: str | None, projects: list[str], delete: bool, without_versions: bool
 ) -> Collected:
-    """Find, or remove, what nothing needs; every version on the tracking server is kept, and once-champions.
+    """Find or remove unneeded files; every version on the tracking server and every former champion is kept.
 
     Args:
-        days: younger runs under refs/runs are kept.
-        remote: name of the DVC remote, "" for the default one, None to leave it as it is.
+        days: runs under refs/runs younger than this are kept.
+        remote: name of the DVC remote, "" for the default one, None to leave remotes alone.
         projects: other clones whose data and outs are kept.
-        delete: remove; else nothing is written anywhere.
-        without_versions: delete although the tracking server has no version.
+        delete: remove the files; otherwise nothing is written anywhere.
+        without_versions: delete even if the tracking server has no version.
 
     Raises:
-        LineageError: the server has no version, which is more often a wrong address than the truth.
+        LineageError: the server has no version; more often than not, its address is wrong.
     """
     tracking.connect()
     with TemporaryDirectory() as folder:
@@ -95,7 +95,7 @@ def collect_garbage(
             if delete and not runs and not without_versions:
                 raise LineageError(
                     f"{tracking.server_name()} has no registered version: is MLFLOW_TRACKING_URI right? "
-                    "With --no-versions it is taken at its word"
+                    "If it is, pass --no-versions"
                 )
             records = {
                 name: download_tree_files(run_id, Path(folder) / run_id) for run_id, name in runs.items()

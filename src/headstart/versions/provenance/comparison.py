@@ -24,7 +24,7 @@ NAMED = 20  # images in a terminal
 
 @dataclass(frozen=True)
 class Image:
-    """An image of the data: its path, and its class in each version ("" where it is in one alone)."""
+    """An image: its path and its class in each version ("" in a version that lacks it)."""
 
     path: str
     before: str
@@ -44,9 +44,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Flip:
-    """A picture in both test splits that the versions take for different classes.
+    """A picture in both test splits for which the versions predict different classes.
 
-    `sha256` is that of its file; `thumbnail` holds JPEG bytes, empty where the file could not be had.
+    `sha256` is the digest of its file; `thumbnail` holds JPEG bytes, empty if the file was unavailable.
     """
 
     path: str
@@ -61,7 +61,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that differs. Mappings are name to (before, after), None where a side lacks it."""
+    """All differences. Mappings go from a name to (before, after), with None on a side that lacks it."""
 
     before: str
     after: str
@@ -104,7 +104,7 @@ class Comparison:
 
 
 def compare(before: Record, after: Record) -> Comparison:
-    """Compare two records; pictures are not fetched (`with_thumbnails`)."""
+    """Compare two records, without fetching pictures; see `with_thumbnails`."""
     left, right = _images(before), _images(after)
     added, removed, relabelled = _image_changes(left, right)
     common, flips = _flips(before, after, right)
@@ -126,7 +126,7 @@ def compare(before: Record, after: Record) -> Comparison:
 
 
 def with_thumbnails(comparison: Comparison, after: Record) -> Comparison:
-    """Fetch the pictures whose prediction changed: from the tree's data, else from DVC's cache or remote."""
+    """Add the pictures whose prediction changed: from the tree's data, or else DVC's cache or remote."""
     from headstart.pipeline.data.decoding import to_rgb
     from headstart.pipeline.evaluation.report import thumbnail_jpeg
 
@@ -142,7 +142,7 @@ def with_thumbnails(comparison: Comparison, after: Record) -> Comparison:
 
 
 def as_text(found: Comparison) -> str:
-    """For a terminal."""
+    """The comparison as text for a terminal."""
     parts = [f"{found.before} -> {found.after}"]
     parts += _section("Metrics", [_metric_line(metric) for metric in found.metrics])
     images = [
@@ -170,7 +170,7 @@ def as_text(found: Comparison) -> str:
 
 
 def as_html(found: Comparison) -> str:
-    """One page without network or script."""
+    """The comparison as one HTML page that needs neither network nor scripts."""
     from headstart.pipeline.evaluation.report import render
 
     return render("headstart.versions.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
@@ -181,7 +181,7 @@ def as_json(found: Comparison) -> str:
 
 
 def _images(record: Record) -> pd.DataFrame:
-    """The files that the version used: path, label, split, pixels, sha256."""
+    """The manifest rows that the version used: path, label, split, pixels, sha256."""
     manifest = pd.read_parquet(record.file(MANIFEST))
     return manifest[manifest["excluded"] == ""]
 
@@ -189,7 +189,7 @@ def _images(record: Record) -> pd.DataFrame:
 def _image_changes(
     left: pd.DataFrame, right: pd.DataFrame
 ) -> tuple[tuple[Image, ...], tuple[Image, ...], tuple[Image, ...]]:
-    """By picture: one that was renamed is neither added nor removed."""
+    """Added, removed and relabelled images, matched by pixels: a renamed one is neither added nor removed."""
     before, after = (table.drop_duplicates("pixels").set_index("pixels") for table in (left, right))
     new = after.loc[after.index.difference(before.index)].sort_values("path")
     gone = before.loc[before.index.difference(after.index)].sort_values("path")
@@ -222,8 +222,8 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, t
 
 
 def _commits(before: Record, after: Record) -> tuple[str, ...]:
-    """The subjects of the commits between both, newest first, where this clone has them."""
-    said = [] if before.commit != after.commit else [f"both of commit {before.commit[:12]}"]
+    """Subjects of the commits between the two, newest first, if this clone has them."""
+    said = [] if before.commit != after.commit else [f"both from commit {before.commit[:12]}"]
     for record in (before, after):
         if record.diff:
             said.append(f"{record.name} has uncommitted changes (record/uncommitted.diff of its run)")
@@ -264,7 +264,7 @@ def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | No
 
 
 def _flips(before: Record, after: Record, images: pd.DataFrame) -> tuple[int, tuple[Flip, ...]]:
-    """How many pictures both tested, and those of them that changed class, the surest first."""
+    """Number of pictures that both tested, and those whose predicted class changed, most confident first."""
     left, right = (
         pd.read_parquet(record.predictions).drop_duplicates("pixels").set_index("pixels")
         for record in (before, after)

@@ -1,4 +1,4 @@
-"""`headstart init-from`: an earlier head becomes the starting values of the next training."""
+"""`headstart init-from`: start the next training from an earlier head."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def init_from(source: str) -> str:
         source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/RUN/model`, or the path of a head file.
 
     Returns:
-        A line that says what was done.
+        A line that reports what was done.
 
     Raises:
         HeadstartError: there is no such head.
@@ -30,7 +30,7 @@ def init_from(source: str) -> str:
     tensors = checkpoint.load(head)
     digest = checkpoint.digest(tensors)
     if "classes" not in metadata or "head" not in metadata:
-        raise HeadstartError(f"{source} is no head file: it does not name its classes")
+        raise HeadstartError(f"{source} is not a head file: it does not name its classes")
     paths.INIT.parent.mkdir(exist_ok=True)
     with replacing(paths.INIT) as new:
         shutil.copyfile(head, new)
@@ -38,12 +38,12 @@ def init_from(source: str) -> str:
     set_init(digest)
     return (
         f"{paths.INIT} holds the head of {name} ({', '.join(metadata['classes'][:5])}); train.init is "
-        f"{digest[:12]}..., and {paths.INIT}.dvc has its version: the next training starts from it"
+        f"{digest[:12]}..., and {paths.INIT}.dvc records its version: the next training starts from it"
     )
 
 
 def set_init(digest: str | None) -> None:
-    """Set `train.init` in params.yaml; comments and order stay."""
+    """Set `train.init` in params.yaml, keeping comments and order."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10**6

@@ -1,4 +1,4 @@
-"""A run's dvc.lock outlives the clone it was made in: a git ref of its own, here and on the git remote."""
+"""Keep a run's dvc.lock under a git ref, here and on the git remote, so that it outlives this clone."""
 
 from headstart import repository
 from headstart.errors import LineageError
@@ -7,16 +7,16 @@ from headstart.versions.registry.record import REF_TAG
 
 
 def keep_run(run_id: str) -> str:
-    """Commit the project, dvc.lock included, under `refs/runs/RUN`, push it, and name it on the MLflow run.
+    """Commit the project, dvc.lock included, under `refs/runs/RUN`, push it, and tag the MLflow run with it.
 
-    If the run made a version, `refs/versions/MODEL/VERSION` is the same commit, so that DVC finds what
-    belongs to the version: `dvc get . artifacts/head.safetensors --rev refs/versions/MODEL/VERSION`. It is
+    If the run made a version, `refs/versions/MODEL/VERSION` points to the same commit, so that DVC finds the
+    version's files: `dvc get . artifacts/head.safetensors --rev refs/versions/MODEL/VERSION`. That ref is
     pushed only if a server numbers the versions: a number from this clone's own database means nothing to
     others.
 
     Returns:
-        A line that says where each ref is. An unreachable git remote is reported there: MLflow has the lock
-        too.
+        A line that reports where each ref is. An unreachable git remote is only reported there, since MLflow
+        has dvc.lock too.
     """
     ref = repository.keep_run(run_id)
     named = [repository.name_version(ref, name, number) for name, number in versions.of_run(run_id)]

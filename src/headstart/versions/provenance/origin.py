@@ -1,4 +1,4 @@
-"""`headstart lineage`: what made a version, as one page."""
+"""`headstart lineage`: how a version was made, on one page."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Page = Sequence[tuple[str, Facts]]
 
 
 def origin_of(record: Record) -> Page:
-    """Sections of facts: title, and (name, value) each."""
+    """The sections of the page: each a title and its facts as (name, value)."""
     tags = record.tags
     return [
         ("Version", _version(record)),
@@ -47,7 +47,7 @@ def origin_of(record: Record) -> Page:
 
 
 def as_text(page: Page) -> str:
-    """For a terminal."""
+    """The page as text for a terminal."""
     width = max(len(name) for _, facts in page for name, _ in facts) + 2
     parts = []
     for title, facts in page:
@@ -61,14 +61,14 @@ def as_json(page: Page) -> str:
 
 
 def as_html(page: Page, title: str) -> str:
-    """One page without network or script."""
+    """The page as HTML that needs neither network nor scripts."""
     from headstart.pipeline.evaluation.report import render
 
     return render("headstart.versions.provenance", "origin.html.j2", {}, page=page, title=title)
 
 
 def keep_page(source: str) -> None:
-    """Put the page of a version among the artifacts of its run, where its card links to it."""
+    """Store a version's page as an artifact of its run; the version's card links to it there."""
     with TemporaryDirectory() as folder:
         record = open_record(source, Path(folder))
         page = as_html(origin_of(record), f"What made {record.name}")
@@ -84,12 +84,12 @@ def _version(record: Record) -> Facts:
             ("gate", (found.description or "").split("\n")[0] or found.tags.get("gate", "not judged")),
         ]
         if found.tags.get("reproduced"):
-            facts.append(("made again", found.tags["reproduced"]))
+            facts.append(("reproduced", found.tags["reproduced"]))
     facts += [
         ("MLflow run", record.run_id),
         (
             "flow run",
-            tags.get("headstart.flow_run_name") or tags.get("headstart.flow_run") or "none, by command",
+            tags.get("headstart.flow_run_name") or tags.get("headstart.flow_run") or "none, run by command",
         ),
         ("results (dvc.lock)", tags[versions.LOCK_TAG]),
     ]

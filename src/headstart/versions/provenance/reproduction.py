@@ -1,4 +1,4 @@
-"""`headstart reproduce`: make a registered version again from its record alone, and compare."""
+"""`headstart reproduce`: reproduce a registered version from its record alone, and compare."""
 
 import json
 import shutil
@@ -26,13 +26,13 @@ AGAIN = ("--force", "--no-run-cache", "--no-commit")
 
 @dataclass(frozen=True)
 class Options:
-    """How a version is made again.
+    """How to reproduce a version.
 
     Attributes:
-        start: the first stage that runs; what comes before is restored.
-        tolerance: largest difference of a metric or probability on another kind of machine.
+        start: the first stage to run; the outs of earlier stages are restored.
+        tolerance: largest accepted difference of a metric or probability on another kind of machine.
         environment: `recorded` or `current`.
-        keep: leave the clone in which it was made.
+        keep: keep the clone in which the stages ran.
     """
 
     start: str = FIRST
@@ -43,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was made again, how, and how it compares."""
+    """A reproduced version: how it was made, and how it compares with the record."""
 
     name: str
     run_id: str
@@ -58,7 +58,7 @@ class Reproduction:
     folder: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The report, as JSON holds it."""
+        """The report as JSON data."""
         return {
             "model": self.name,
             "run_id": self.run_id,
@@ -73,7 +73,7 @@ class Reproduction:
         }
 
     def as_text(self) -> str:
-        """The report, as a table."""
+        """The report as a table."""
         found, predictions = self.found, self.found.predictions
         partial = f" (partial: from {self.stages[0]} on)" if self.is_partial else ""
         changed = len(found.changed_metrics)
@@ -85,7 +85,7 @@ class Reproduction:
             ("Environment", self.environment),
             ("Machine", f"differs in {', '.join(found.machine)}" if found.machine else "of the same kind"),
             ("Stages run", f"{', '.join(self.stages)} in {self.seconds:.0f} s{partial}"),
-            ("Files of stages", f"{sum(out.same for out in found.outs)} of {len(found.outs)} identical"),
+            ("Stage outputs", f"{sum(out.same for out in found.outs)} of {len(found.outs)} identical"),
             ("Head", "identical" if found.head_recorded == found.head_again else "different"),
             ("Metrics", f"{len(found.metrics) - changed} of {len(found.metrics)} identical"),
             ("Predictions", f"{predictions.identical} of {predictions.images} identical"),
@@ -93,10 +93,10 @@ class Reproduction:
         if found.first_difference:
             rows.append(("First difference", found.first_difference))
         if worst is not None and worst.gap > 0:
-            rows.append(("Largest of a metric", f"{worst.name}: {worst.recorded} became {worst.again}"))
+            rows.append(("Largest metric change", f"{worst.name}: {worst.recorded} became {worst.again}"))
         if not predictions.same:
-            rows.append(("First image", f"{predictions.first}; {len(predictions.relabelled)} change class"))
-            rows.append(("Largest of a probability", f"{predictions.probability_gap:.3g}"))
+            rows.append(("First image", f"{predictions.first}; {len(predictions.relabelled)} changed class"))
+            rows.append(("Largest probability gap", f"{predictions.probability_gap:.3g}"))
         if self.folder is not None:
             rows.append(("Kept in", str(self.folder)))
         verdict: str = found.verdict
@@ -107,17 +107,17 @@ class Reproduction:
 
 
 def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Reproduction:
-    """Make a version or run again in a clone of its own, and compare every result with the record.
+    """Reproduce a version or run in a clone of its own, and compare every result with the record.
 
-    Only MLflow, git (or the recorded bundle) and DVC's cache or remote are used. The store of rows is empty
-    and DVC's run-cache is off, so that every stage from `options.start` on computes.
+    Only MLflow, git (or the recorded bundle) and DVC's cache or remote are used. The row store starts empty
+    and DVC's run-cache is off, so that every stage from `options.start` on is really computed.
 
     Args:
         source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/ID` or a run's id.
-        say: told what is being done.
+        say: called with each step as it starts.
 
     Raises:
-        HeadstartError: the record is incomplete or was changed, or something that it names cannot be had.
+        HeadstartError: the record is incomplete or was changed, or something it names is unavailable.
     """
     started = time.monotonic()
     with _folder(options.keep) as folder:
@@ -184,19 +184,19 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 
 def _environment(record: Record, folder: Path, wanted: str, say: Callable[[str], None]) -> tuple[str, str]:
-    """The interpreter to run with, and what it is, for people."""
+    """The interpreter to run the stages with, and its description for the report."""
     lock = folder / paths.LOCK.name
     record.shared_file(paths.LOCK.name, lock)
     python = str(next(iter(record.environments.values()))["python"])
     differ = environments.differences(lock, python)
     if not differ:
-        return sys.executable, "as recorded: the one that runs this command"
+        return sys.executable, "as recorded: the one running this command"
     first = ", ".join(f"{name} {was}, here {now}" for name, (was, now) in list(differ.items())[:3])
     shown = f"different here: {first}" + (f" and {len(differ) - 3} more" if len(differ) > 3 else "")
     if wanted == "current":
         return sys.executable, f"not the recorded one; {shown}"
-    say(f"making the recorded environment; {shown}")
-    return environments.python_of(lock, python), f"made of the recorded lock; {shown}"
+    say(f"building the recorded environment; {shown}")
+    return environments.python_of(lock, python), f"built from the recorded lock; {shown}"
 
 
 def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> None:
@@ -226,7 +226,7 @@ def _environments(clone: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def default_report(made: Reproduction) -> Path:
-    """Where the JSON report is put without a name: `reports/reproductions/NAME-VERSION.json`."""
+    """Default path of the JSON report: `reports/reproductions/NAME-VERSION.json`."""
     name = made.name.partition(":/")[2].replace("/", "-")
     return (
         Path("reports/reproductions") / f"{name}{f'-from-{made.stages[0]}' if made.is_partial else ''}.json"

@@ -14,10 +14,10 @@ Digests = Mapping[str, str]
 
 
 def source_changes(before: Record, after: Record) -> dict[str, str]:
-    """Source files that stages depend on and that differ: path to changed, added or removed.
+    """Differing source files that stages depend on, by path: changed, added or removed.
 
-    dvc.lock names folders (versions from before the packages moved: files). The files in them are those of
-    the recorded commit and its uncommitted changes. If a commit is out of reach, folders are compared.
+    dvc.lock names folders (in versions from before the packages moved: files). Their files are taken from the
+    recorded commit and its uncommitted changes. If a commit is unavailable, whole folders are compared.
     """
     left, right = _recorded(before.lock), _recorded(after.lock)
     if left == right:
@@ -42,16 +42,16 @@ def _states(left: Digests, right: Digests) -> dict[str, str]:
 
 
 def _recorded(lock: Mapping[str, Any]) -> Digests:
-    """Files and folders of source that stages depend on, with the digests in dvc.lock."""
+    """Source files and folders that stages depend on, with their digests in dvc.lock."""
     deps = [dep for stage in lock["stages"].values() for dep in stage.get("deps", [])]
     return {dep["path"]: dep["md5"] for dep in deps if dep["path"].startswith("src/")}
 
 
 def _files(record: Record, deps: Digests) -> Digests:
-    """The same, file by file, from a clone at the record's commit.
+    """The digests of these files and folders, file by file, from a clone at the record's commit.
 
     Raises:
-        LineageError: the commit is out of reach.
+        LineageError: the commit is unavailable.
     """
     with TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"

@@ -8,7 +8,7 @@ from mlflow.data.meta_dataset import MetaDataset
 
 
 class DvcSource(DatasetSource):
-    """A folder that DVC versions, by the digest in its .dvc file."""
+    """A folder tracked by DVC, identified by the digest in its .dvc file."""
 
     def __init__(self, path: str, md5: str, commit: str) -> None:
         self.path = path
@@ -20,7 +20,7 @@ class DvcSource(DatasetSource):
         return "dvc"
 
     def load(self) -> str:
-        """How to have it: DVC fetches by commit, not by digest."""
+        """The commands that fetch it; DVC fetches by commit, not by digest."""
         return f"git checkout {self.commit} && dvc pull {self.path}"
 
     @staticmethod
@@ -40,7 +40,7 @@ class DvcSource(DatasetSource):
 
 
 class ImageFolder(MetaDataset):
-    """Images a class and split, as the profile that MLflow's page shows."""
+    """Image counts per class and split, shown in MLflow as the dataset's profile."""
 
     def __init__(self, source: DvcSource, counts: dict[str, dict[str, int]]) -> None:
         self._counts = counts

@@ -14,21 +14,21 @@ from headstart.pipeline.network import checkpoint
 from headstart.versions.registry import shared, tracking
 
 ADVICE = (
-    "register any version with this backbone again, which stores it, or register with "
+    "register any version with this backbone again to store it, or register with "
     "register.package: full for a package that holds its own"
 )
 
 
 def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], reference: Path) -> bool:
-    """Store the frozen tensors of a version, those that the server lacks, and write what refers to them.
+    """Store those frozen tensors of a version that the server lacks, and write a reference to all of them.
 
     Args:
-        backbone: the file of the backbone stage.
-        names: of the tensors that the version runs and did not train.
-        reference: JSON to write: the backbone, and the digest of each layer.
+        backbone: the file written by the backbone stage.
+        names: names of the tensors that the version runs but did not train.
+        reference: JSON file to write: the backbone, and the digest of each layer.
 
     Returns:
-        Whether anything was sent.
+        Whether anything was uploaded.
     """
     metadata = checkpoint.metadata(backbone)
     layers = _by_layer(names)
@@ -47,12 +47,12 @@ def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], referenc
 
 
 def fetch_frozen(reference: Path) -> Path:
-    """A folder with the layers that a version names: from this machine's cache, else from the server.
+    """Return a folder with the layers that a version names, from this machine's cache or else the server.
 
     Every layer is verified by its digest, cached or not.
 
     Raises:
-        TrackingError: the server has no such backbone, or what it has is not what the version names.
+        TrackingError: the server has no such backbone, or its layers differ from those the version names.
     """
     record = json.loads(reference.read_text(encoding="utf-8"))
     backbone, layers = record["backbone"], record["layers"]
@@ -63,7 +63,7 @@ def fetch_frozen(reference: Path) -> Path:
         if not _holds(folder, layer, layers[layer]):
             raise TrackingError(
                 f"{layer} of backbone {backbone['digest']} is not what the version was registered with: "
-                f"{tracking.server_name()} holds other numbers; {ADVICE}"
+                f"{tracking.server_name()} holds different values; {ADVICE}"
             )
     return folder
 
@@ -72,7 +72,7 @@ def _download(backbone: Mapping[str, Any], layers: list[str], folder: Path) -> N
     digest = backbone["digest"]
     if not mlflow.tracking.is_tracking_uri_set():
         raise TrackingError(
-            f"this version needs backbone {digest}, which is on its tracking server; set "
+            f"this version needs backbone {digest} from its tracking server; set "
             "MLFLOW_TRACKING_URI, or register with register.package: full"
         )
     with tracking.translated(f"fetch backbone {digest}"):

@@ -1,4 +1,4 @@
-"""What MLflow holds of one run: the record by which its results can be made again."""
+"""A run's record in MLflow: everything needed to reproduce its results."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ MANIFEST = "manifest.parquet"
 DIFF = "uncommitted.diff"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 REF_TAG = "headstart.ref"
-INIT_TAG = "headstart.init"  # digest of the head that it was trained further from, or `none`
+INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run's record on this machine.
+    """A run's record, downloaded to this machine.
 
     Attributes:
-        name: `models:/NAME/VERSION`, or `runs:/ID` where no version is asked for.
+        name: `models:/NAME/VERSION`, or `runs:/ID` if a run was asked for.
         version: the registered version, if one was named.
-        aliases: of the version, now.
-        folder: with `record/`, `results/` and `reports/` as they are on the server.
+        aliases: the version's current aliases.
+        folder: holds `record/`, `results/` and `reports/` as they are on the server.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Record:
 
     @property
     def stages(self) -> list[str]:
-        """In the order they ran."""
+        """The stages in the order they ran."""
         return list(read_yaml(self.file("dvc.yaml"))["stages"])
 
     @property
@@ -90,23 +90,26 @@ class Record:
 
     @property
     def environments(self) -> dict[str, dict[str, Any]]:
-        """Stage to what it ran on."""
+        """The environment that each stage ran in, by stage."""
         files = sorted(self.file("environment").glob("*.json"))
         return {path.stem: json.loads(path.read_text()) for path in files}
 
     def file(self, name: str) -> Path:
-        """A file of the record."""
+        """Path of a file of the record."""
         return self.folder / RECORD / name
 
     def tree_files(self) -> dict[str, Path]:
-        """The recorded files that stand in a tree, by their place there."""
+        """The recorded files that belong in a working tree, by their path there."""
         return tree_files(self.folder / RECORD)
 
     def shared_file(self, name: str, path: Path) -> bool:
-        """Fetch what versions share, `requirements.lock` or `commit.bundle`; False where this run has none.
+        """Fetch a file that versions share, `requirements.lock` or `commit.bundle`.
+
+        Returns:
+            False if this run has no such file.
 
         Raises:
-            TrackingError: the server lost it, or what it has is not what was recorded.
+            TrackingError: the server has lost it, or holds a different file than the one recorded.
         """
         kept = json.loads(self.file("shared.json").read_text()).get(name)
         if kept is None:
@@ -120,10 +123,10 @@ class Record:
         return True
 
     def check(self) -> None:
-        """Compare the record with its own digests.
+        """Check the record against its own digests.
 
         Raises:
-            TrackingError: it was changed after it was made.
+            TrackingError: the record was changed after it was made.
         """
         if (found := repository.digest_of(self.lock)) != self.tags.get(versions.LOCK_TAG):
             raise TrackingError(
@@ -148,7 +151,10 @@ def recorded_outs(lock: Mapping[str, Any]) -> dict[str, str]:
 
 
 def tree_files(folder: Path) -> dict[str, Path]:
-    """Of a folder `record/`, what stands in a tree: dvc.lock, dvc.yaml, params.yaml and the .dvc files."""
+    """The files of a folder `record/` that belong in a working tree, by their path there.
+
+    These are dvc.lock, dvc.yaml, params.yaml and the .dvc files.
+    """
     names = ("dvc.lock", "dvc.yaml", "params.yaml")
     files = [*(folder / name for name in names), *folder.rglob("*.dvc")]
     return {path.relative_to(folder).as_posix(): path for path in files if path.exists()}
@@ -159,10 +165,10 @@ def open_record(source: str, folder: Path) -> Record:
 
     Args:
         source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/ID` or a run's id.
-        folder: where its files are put.
+        folder: the folder to download into.
 
     Raises:
-        TrackingError: MLflow is out of reach, has no such version or run, or the run has no record.
+        TrackingError: MLflow is unreachable, has no such version or run, or the run has no record.
     """
     client = tracking.connect()
     with tracking.translated(f"fetch the record of {source}"):
@@ -182,13 +188,13 @@ def open_record(source: str, folder: Path) -> Record:
     record = Record(name, run, version, aliases, folder)
     if lacking := missing(folder):
         raise TrackingError(
-            f"{name}: its record lacks {', '.join(lacking)}: it was not registered, or by another program"
+            f"{name}: its record lacks {', '.join(lacking)}; was it registered by another program?"
         )
     return record
 
 
 def missing(folder: Path) -> list[str]:
-    """What a downloaded record lacks to make the results again."""
+    """The files that a downloaded record lacks to reproduce the results."""
     needed = [
         *(f"{RECORD}/{name}" for name in NEEDED),
         f"{RESULTS}/{paths.PREDICTIONS.name}",
@@ -199,7 +205,7 @@ def missing(folder: Path) -> list[str]:
 
 
 def all_versions(client: MlflowClient) -> Iterator[ModelVersion]:
-    """Every version on the server that Headstart registered, of any model."""
+    """Every version of any model on the server that was registered by Headstart."""
     token = None
     while True:
         found = client.search_model_versions(max_results=1000, page_token=token)
@@ -210,7 +216,7 @@ def all_versions(client: MlflowClient) -> Iterator[ModelVersion]:
 
 
 def head_of_version(digest: str) -> ModelVersion | None:
-    """The first version whose head has this digest; the parent of one that was trained further."""
+    """The first version whose head has this digest: the parent of a version trained further from it."""
     for version in sorted(all_versions(tracking.connect()), key=lambda found: int(found.creation_timestamp)):
         if version.tags.get("head") == digest:
             return version
@@ -218,14 +224,14 @@ def head_of_version(digest: str) -> ModelVersion | None:
 
 
 def download_tree_files(run_id: str, folder: Path) -> dict[str, Path]:
-    """The recorded files of a run that stand in a tree."""
+    """Download the record of a run; return the files that belong in a working tree, by their path there."""
     folder.mkdir()
     mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=RECORD, dst_path=str(folder))
     return tree_files(folder / RECORD)
 
 
 def runs_to_keep() -> dict[str, str]:
-    """Run to name, of all versions, and of runs whose version was once champion and is gone."""
+    """Names by run id: the runs of all versions, and of former champions whose version was deleted."""
     client = tracking.connect()
     found = list(all_versions(client))
     runs = {str(version.run_id): f"models:/{version.name}/{version.version}" for version in found}
@@ -244,7 +250,7 @@ def runs_to_keep() -> dict[str, str]:
 
 
 def mark_champions() -> None:
-    """Tag the runs of all present champions: they are kept although their versions may be removed later."""
+    """Tag the runs of all current champions, so that they are kept even if their versions are deleted."""
     client = tracking.connect()
     for name in {version.name for version in all_versions(client)}:
         versions.mark_champion(client, name)

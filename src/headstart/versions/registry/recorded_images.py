@@ -1,4 +1,4 @@
-"""The images of a version's record, as files of this machine, and which of them another version saw."""
+"""The images of a version's record as files on this machine, and which of them another version saw."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from headstart.versions.registry.record import INIT_TAG, MANIFEST, Record, head_
 
 @dataclass(frozen=True)
 class TestImages:
-    """Row by row: the file, its class, and the digest of the decoded picture."""
+    """The file, class and decoded-pixel digest of each image, as parallel lists."""
 
     files: list[Path]
     labels: list[str]
     pixels: list[str]
 
     def without(self, pixels: set[str]) -> "TestImages":
-        """Those whose picture is none of these."""
+        """The images whose pixel digest is not among these."""
         kept = [index for index, own in enumerate(self.pixels) if own not in pixels]
         columns = (self.files, self.labels, self.pixels)
         return TestImages(*([column[index] for index in kept] for column in columns))  # type: ignore[arg-type]
@@ -32,10 +32,10 @@ def test_images(record: Record, folder: Path) -> TestImages:
     """The test split of a record.
 
     Args:
-        folder: an empty one, for what is fetched.
+        folder: an empty folder for fetched files.
 
     Raises:
-        LineageError: an image is neither here, nor in DVC's cache or remote, or is another one.
+        LineageError: an image with the recorded bytes is neither here nor in DVC's cache or remote.
     """
     manifest = read_manifest(record.file(MANIFEST))
     test = manifest[manifest["split"] == "test"]
@@ -43,18 +43,18 @@ def test_images(record: Record, folder: Path) -> TestImages:
 
 
 def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
-    """The files of some rows of a manifest: of this tree's data/ where it has the same bytes, else from DVC.
+    """The files of some rows of a manifest: from this tree's data/ if the bytes match, else from DVC.
 
     Args:
-        folder: an empty one, for what is fetched.
+        folder: an empty folder for fetched files.
 
     Raises:
-        LineageError: an image is neither here, nor in DVC's cache or remote, or is another one.
+        LineageError: an image with the recorded bytes is neither here nor in DVC's cache or remote.
     """
     wanted = dict(zip(rows["path"], rows["sha256"], strict=True))
     files = {name: paths.DATA / name for name in wanted if _is(paths.DATA / name, wanted[name])}
     lacking = [name for name in wanted if name not in files]
-    for number, part in enumerate((lacking[:1], lacking[1:])):  # where the first is not to be had, none is
+    for number, part in enumerate((lacking[:1], lacking[1:])):  # if the first is unavailable, so are the rest
         if not part:
             break
         place = folder / str(number)
@@ -74,19 +74,19 @@ def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def seen_by(record: Record) -> set[str]:
-    """Digests of the pictures that a version was trained or selected on: its splits train and val."""
+    """Pixel digests of the images that a version was trained or selected on: its splits train and val."""
     manifest = read_manifest(record.file(MANIFEST))
     return set(manifest.loc[manifest["split"] != "test", "pixels"])
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What the heads that a version was trained further from were trained or selected on.
+    """The images seen by a version's ancestors: the heads that its training started from, in turn.
 
     Attributes:
-        heads: how many there are.
-        pixels: digests of the pictures that those in the registry saw.
-        unknown: digest of the one that no version holds, "" where all are known.
+        heads: number of ancestors.
+        pixels: pixel digests of the images that the registered ancestors saw.
+        unknown: digest of the head that no version holds, "" if all are known.
     """
 
     heads: int
@@ -95,10 +95,10 @@ class Earlier:
 
 
 def earlier_heads(record: Record, folder: Path) -> Earlier:
-    """Follow `train.init` from version to version, back to a head that began from nothing.
+    """Follow `train.init` from version to version, back to a head that was trained from scratch.
 
     Args:
-        folder: an empty one, for their records.
+        folder: an empty folder for the ancestors' records.
     """
     pixels: set[str] = set()
     heads = 0

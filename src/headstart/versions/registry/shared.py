@@ -1,4 +1,4 @@
-"""Files that many versions need, kept once per tracking server and found by what they are."""
+"""Files that many versions need, stored once per tracking server and found by their content."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -18,19 +18,19 @@ NOTE = "Files that registered versions share. Deleting this run breaks the versi
 
 @dataclass(frozen=True)
 class Kept:
-    """Where files are kept: an MLflow run, and which of them were sent there now."""
+    """The MLflow run that keeps the files, and the names of those uploaded just now."""
 
     run_id: str
     sent: tuple[str, ...]
 
 
 def keep(client: MlflowClient, key: str, title: str, files: Mapping[str, Callable[[Path], object]]) -> Kept:
-    """Store files that are not yet there.
+    """Store the files that are not on the server yet.
 
     Args:
-        key: what the files are, such as `backbone 573bd7c5...`.
-        title: for people.
-        files: by name, what writes each to a path.
+        key: identifies the files, such as `backbone 573bd7c5...`.
+        title: name of the run, for people.
+        files: by file name, a function that writes the file to a path.
     """
     found = find(client, key)
     if found is None:
@@ -43,13 +43,13 @@ def keep(client: MlflowClient, key: str, title: str, files: Mapping[str, Callabl
         with tempfile.TemporaryDirectory() as folder:
             files[name](Path(folder) / name)
             client.log_artifact(run_id, f"{folder}/{name}")
-        client.set_tag(run_id, f"kept.{name}", "yes")  # only now: one that was cut off is sent again
+        client.set_tag(run_id, f"kept.{name}", "yes")  # only now: an interrupted upload is repeated
     client.set_terminated(run_id, "FINISHED")
     return Kept(run_id, tuple(sent))
 
 
 def find(client: MlflowClient, key: str) -> Run | None:
-    """The run that keeps the files of `key`; None where the server has none."""
+    """The run that keeps the files of `key`; None if the server has none."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return None

@@ -1,4 +1,4 @@
-"""The files of a stored model: its head, and the frozen tensors that it runs."""
+"""The files of a stored model: its head, and the frozen tensors it runs."""
 
 import atexit
 import shutil
@@ -17,13 +17,13 @@ from headstart.versions.registry.uri import ModelUri
 
 @dataclass(frozen=True)
 class StoredModel:
-    """Files of a model on this machine.
+    """A model's files on this machine.
 
     Attributes:
-        name: its URI, of a version where it is one: aliases are resolved.
+        name: its URI, with an alias resolved to the version.
         folder: the whole package; MLflow loads it from there.
-        run_id: of the run that made it.
-        frozen: the frozen tensors, or the JSON that refers to them.
+        run_id: the run that made it.
+        frozen: the frozen tensors, or the JSON file that refers to them.
     """
 
     name: str
@@ -33,21 +33,21 @@ class StoredModel:
     frozen: Path
 
     def backbone(self) -> Path:
-        """Its frozen tensors: the package's own file, or the folder of layers that it refers to.
+        """Path of its frozen tensors: the package's own file, or a folder with the layers it refers to.
 
         Raises:
-            TrackingError: they are not on the server.
+            TrackingError: the layers are not on the server.
         """
         return fetch_frozen(self.frozen) if self.frozen.suffix == ".json" else self.frozen
 
 
 def fetch(uri: str) -> StoredModel:
-    """The files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
+    """Download the files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
 
     They are removed when this process ends.
 
     Raises:
-        TrackingError: MLflow is out of reach, has no such model, or one that is not ours.
+        TrackingError: MLflow is unreachable, has no such model, or it was not registered by Headstart.
     """
     client = tracking.connect()
     with tracking.translated(f"fetch {uri}"):

@@ -1,4 +1,4 @@
-"""The tracking server: where it is, that it answers, and the run that a flow opens there."""
+"""The tracking server: its address, whether it answers, and the run that a flow opens there."""
 
 import os
 import re
@@ -25,16 +25,16 @@ FAILURE_TAG = "headstart.failure"
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, else the SQLite database in this tree's folder `mlflow/`."""
+    """`MLFLOW_TRACKING_URI`, or else the SQLite database in this tree's folder `mlflow/`."""
     local = (FOLDER / "mlflow.db").resolve()
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local}"
 
 
 def connect() -> MlflowClient:
-    """A client of the tracking server, which answers.
+    """Return a client, after checking that the tracking server answers.
 
     Raises:
-        TrackingError: it is out of reach.
+        TrackingError: the server is unreachable.
     """
     uri = tracking_uri()
     if uri.startswith("http"):
@@ -49,12 +49,12 @@ def connect() -> MlflowClient:
 
 
 def is_shared() -> bool:
-    """Whether versions are numbered by a server, for all who use it, and not by a file of this machine."""
+    """Whether a server numbers the versions for all its users, rather than a file on this machine."""
     return tracking_uri().startswith("http")
 
 
 def server_name() -> str:
-    """The tracking server of this process, without a password that its address may hold."""
+    """The address of this process's tracking server, without any password in it."""
     return without_password(mlflow.get_tracking_uri())
 
 
@@ -64,15 +64,15 @@ def page(place: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """An address as it may be shown."""
+    """An address without its user and password, safe to show."""
     return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment's id; it is made where it does not exist.
+    """The experiment's id; the experiment is created if it does not exist.
 
     Raises:
-        TrackingError: it was deleted.
+        TrackingError: the experiment was deleted.
     """
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -94,7 +94,7 @@ def open_run(experiment: str, tags: Mapping[str, str]) -> str:
     """Start a run and return its id.
 
     Raises:
-        TrackingError: MLflow is out of reach or refuses.
+        TrackingError: MLflow is unreachable or refuses.
     """
     client = connect()
     with translated("open a run"):
@@ -103,7 +103,7 @@ def open_run(experiment: str, tags: Mapping[str, str]) -> str:
 
 
 def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> None:
-    """End a run as FINISHED, or FAILED with the reason as a tag, and what it left: `files`, under record/."""
+    """End a run as FINISHED, or as FAILED with the reason as a tag and `files` uploaded under record/."""
     client = connect()
     with translated("end the run"):
         if failed is not None:
@@ -115,7 +115,7 @@ def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> N
 
 
 def forget_failure(run_id: str) -> None:
-    """A run that failed and has its version after all is FINISHED, and loses the tag with the reason."""
+    """Mark a failed run that has its version after all as FINISHED, and remove the tag with the reason."""
     client = connect()
     with translated("end the run"):
         if FAILURE_TAG in client.get_run(run_id).data.tags:
@@ -132,14 +132,14 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
 
 
 def keep_text(run_id: str, text: str, name: str) -> None:
-    """Put a text file among the artifacts of a run."""
+    """Store a text file as an artifact of a run."""
     client = connect()
-    with translated(f"keep {name}"):
+    with translated(f"store {name}"):
         client.log_text(run_id, text, name)
 
 
 class translated:
-    """A context in which MLflow's errors become ours, with what was being done."""
+    """Context manager that turns MLflow's errors into ours and adds what was being done."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -152,12 +152,12 @@ class translated:
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
             said = f"cannot {self._what} at {without_password(tracking_uri())}: {error}"
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-                said += ". `headstart run` makes versions; MLFLOW_TRACKING_URI names another server"
+                said += ". `headstart run` makes versions; set MLFLOW_TRACKING_URI to use another server"
             raise kind(said) from error
 
 
 def _is_unreachable(error: BaseException | None) -> bool:
-    """Whether a connection is at the bottom of an error; MLflow wraps those of its HTTP client."""
+    """Whether a connection error is the root cause; MLflow wraps those of its HTTP client."""
     while error is not None:
         if isinstance(error, OSError | sqlalchemy.exc.OperationalError):
             return True
@@ -178,7 +178,7 @@ def _check_reachable(uri: str) -> None:
 
 
 def _make_database(path: Path) -> None:
-    """Make a new SQLite database under a lock: two processes that did it at once would break it."""
+    """Create the SQLite database under a lock: two processes doing so at once would break it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")), translated("open the database"):
         if path.exists():
@@ -191,20 +191,20 @@ def _make_database(path: Path) -> None:
 
 
 def _make_tables(uri: str) -> None:
-    """Make the tables of an empty PostgreSQL database, while no one else does.
+    """Create the tables of an empty PostgreSQL database, under a lock.
 
-    An older schema is left alone: a backup comes before `mlflow db upgrade`, which the server asks for.
+    An older schema is left alone: the server asks for `mlflow db upgrade`, and that needs a backup first.
     """
     if not uri.startswith("postgresql+psycopg2://"):
         raise TrackingError(
             f"{without_password(uri)}: write postgresql+psycopg2://, which names the driver that is installed"
         )
-    from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls where none are
+    from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls if none exist
 
     with translated("open the database"):
         engine = sqlalchemy.create_engine(uri)
         try:
-            with engine.connect() as alone:  # the lock goes with the connection
+            with engine.connect() as alone:  # the lock is released with the connection
                 alone.execute(sqlalchemy.text("SELECT pg_advisory_lock(7244219)"))
                 if not sqlalchemy.inspect(alone).has_table("alembic_version"):
                     _initialize_tables(engine)
@@ -213,7 +213,7 @@ def _make_tables(uri: str) -> None:
 
 
 def _artifact_location() -> str | None:
-    """Files of runs lie beside the database; a server decides for itself."""
+    """Store artifacts next to the database; a server decides for itself."""
     if tracking_uri().startswith("sqlite:"):
         return (FOLDER / "artifacts").resolve().as_uri()
     return None

@@ -13,13 +13,13 @@ NAME = r"(?P<name>[^/:]+)"
 VERSION = re.compile(rf"(?:models:/)?{NAME}/(?P<number>\d+)")
 ALIAS = re.compile(rf"(?:models:/)?{NAME}@(?P<alias>[^/:@]+)")
 RUN = re.compile(r"(?:runs:/)?(?P<run_id>[0-9a-f]{32})(?:/(?P<path>.+))?")
-LOGGED = re.compile(r"models:/(?P<logged>m-[0-9a-f]+)")  # a stored model that is no version yet
+LOGGED = re.compile(r"models:/(?P<logged>m-[0-9a-f]+)")  # a stored model that is not a version yet
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class ModelUri:
-    """A version by its number or alias, or a run; `str` gives the full notation."""
+    """A version, by number or alias, or a run; `str` gives the full notation."""
 
     name: str | None = None
     number: str | None = None
@@ -30,10 +30,10 @@ class ModelUri:
 
     @classmethod
     def parse(cls, text: str) -> "ModelUri":
-        """Read the notation; `models:/` and `runs:/` may be left out.
+        """Parse the notation; `models:/` and `runs:/` may be left out.
 
         Raises:
-            TrackingError: it is something else; the message says what to type.
+            TrackingError: the text is not in this notation; the message says what to type.
         """
         for pattern in (VERSION, ALIAS, RUN, LOGGED):
             if found := pattern.fullmatch(text):
@@ -45,14 +45,14 @@ class ModelUri:
 
     @classmethod
     def is_meant(cls, text: str) -> bool:
-        """Whether a text, which may be a path as well, is in this notation."""
+        """Whether a text that may also be a path is in this notation."""
         return text.startswith(("models:/", "runs:/")) or any(
             pattern.fullmatch(text) for pattern in (VERSION, ALIAS)
         )
 
     @classmethod
     def of(cls, version: ModelVersion) -> "ModelUri":
-        """A version of the registry."""
+        """The URI of a registered version."""
         return cls(name=str(version.name), number=str(version.version))
 
     def __str__(self) -> str:
@@ -63,10 +63,10 @@ class ModelUri:
         return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.number}"
 
     def version(self, client: MlflowClient) -> ModelVersion:
-        """The version in the registry, aliases resolved now.
+        """Look up the version in the registry, resolving an alias.
 
         Raises:
-            TrackingError: there is none; the message lists what there is.
+            TrackingError: there is no such version; the message lists those that exist.
         """
         if self.name is None:
             raise TrackingError(
@@ -82,7 +82,7 @@ class ModelUri:
             raise TrackingError(f"there is no {self}; {_what_there_is(client, self.name)}") from error
 
     def resolved(self, client: MlflowClient) -> "ModelUri":
-        """The same with a number in place of an alias; what is no version stays as it is."""
+        """The same with the alias replaced by a number; anything but a version stays as it is."""
         return self if self.name is None else ModelUri.of(self.version(client))
 
 

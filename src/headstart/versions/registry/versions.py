@@ -1,4 +1,4 @@
-"""Versions in the registry by the results they hold. Needs no torch, so that an unchanged run is quick."""
+"""Registered versions, looked up by the results they hold. No torch, so that an unchanged run is quick."""
 
 from dataclasses import dataclass
 
@@ -17,10 +17,10 @@ CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
 
 @dataclass(frozen=True)
 class Registered:
-    """A version that stands in the registry.
+    """A version in the registry.
 
     Attributes:
-        is_settled: the gate judged it and its aliases were set, now or before.
+        is_settled: the gate has judged it and its aliases are set.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Registered:
 
 
 def registered(name: str) -> Registered | None:
-    """The version that holds the results in the tree, aliases set; None where there is none.
+    """The complete version that holds the results in this tree, or None.
 
     Raises:
-        TrackingError: MLflow is out of reach.
+        TrackingError: MLflow is unreachable.
     """
     client = tracking.connect()
     with tracking.translated("look up the version"):
@@ -53,7 +53,7 @@ def registered(name: str) -> Registered | None:
 
 
 def find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
-    """The version made from a state of dvc.lock, complete or not."""
+    """The version made from the dvc.lock with this digest, complete or not."""
     versions = client.search_model_versions(f"name = '{name}' and tags.`{LOCK_TAG}` = '{digest}'")
     return max(versions, key=lambda found: int(found.version), default=None)
 
@@ -65,19 +65,19 @@ def aliases_of(client: MlflowClient, name: str, found: ModelVersion) -> tuple[st
 
 
 def champion(client: MlflowClient, name: str) -> str | None:
-    """Number of the version that is `champion` now."""
+    """Number of the current `champion`."""
     number = client.get_registered_model(name).aliases.get(CHAMPION)
     return None if number is None else str(number)
 
 
 def any_champion(client: MlflowClient, name: str) -> bool:
-    """Whether a version of this name is `champion`; there may be no such name yet."""
+    """Whether a model of this name has a `champion`; the model may not exist yet."""
     found = client.search_registered_models(f"name = '{name}'")
     return any(CHAMPION in model.aliases for model in found)
 
 
 def mark_champion(client: MlflowClient, name: str) -> None:
-    """Tag the version that is `champion` now, and its run: `headstart gc` keeps it for good."""
+    """Tag the current `champion` and its run, so that `headstart gc` keeps it for good."""
     number = champion(client, name)
     if number is None:
         return
@@ -88,10 +88,13 @@ def mark_champion(client: MlflowClient, name: str) -> None:
 
 
 def named(source: str | None, model: str) -> tuple[str, str]:
-    """Name and number of `models:/NAME/VERSION` or `models:/NAME@ALIAS`; of the tree's results without one.
+    """Name and number of a version: of `source`, or the one that holds the tree's results.
+
+    Args:
+        source: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
-        TrackingError: it is no such name, or there is no such version.
+        TrackingError: `source` is in another notation, or there is no such version.
     """
     client = tracking.connect()
     with tracking.translated(f"look up {source or 'the version'}"):
@@ -108,10 +111,10 @@ def named(source: str | None, model: str) -> tuple[str, str]:
 
 
 def resolve(source: str) -> str:
-    """A model in full notation, its alias resolved now.
+    """The full notation of a model, with its alias resolved.
 
     Raises:
-        TrackingError: there is no such model, or MLflow is out of reach.
+        TrackingError: there is no such model, or MLflow is unreachable.
     """
     client = tracking.connect()
     with tracking.translated(f"look up {source}"):
@@ -119,7 +122,7 @@ def resolve(source: str) -> str:
 
 
 def of_run(run_id: str) -> list[tuple[str, str]]:
-    """Name and number of the versions that a run made."""
+    """Name and number of each version that a run made."""
     client = tracking.connect()
     with tracking.translated(f"look up versions of run {run_id}"):
         found = client.search_model_versions(f"run_id = '{run_id}'")

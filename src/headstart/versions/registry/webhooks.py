@@ -1,4 +1,4 @@
-"""The webhook by which MLflow tells of aliases that change."""
+"""The webhook through which MLflow reports alias changes."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ NAME = "headstart-guard"
 
 
 def subscribe(url: str, secret: str) -> None:
-    """Have MLflow send changes of aliases to `url`, signed; once, however often it is asked.
+    """Register one signed webhook that sends alias changes to `url`, or update the existing one.
 
     Raises:
-        TrackingError: MLflow is no server, refuses the address or is out of reach.
+        TrackingError: no tracking server is set, or it refuses the address or is unreachable.
     """
     if not tracking.is_shared():
         raise TrackingError(
@@ -24,8 +24,8 @@ def subscribe(url: str, secret: str) -> None:
         )
     client = tracking.connect()
     with tracking.translated(
-        "list webhooks (500: it was started with another MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY than the one "
-        "that they were written with; docs/operations.md says what to do)"
+        "list webhooks (500: the server was started with another MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY than "
+        "the one they were written with; docs/operations.md says what to do)"
     ):
         there = [found.webhook_id for found in _all(client) if found.name == NAME]
     with tracking.translated(

@@ -1,1 +1,1 @@
-"""A version's answers."""
+"""Predictions of a registered version."""

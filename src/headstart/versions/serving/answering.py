@@ -1,8 +1,9 @@
-"""Answer lists of image paths with a stored model and the code packed with it: run as a script.
+"""Classify images with a stored model and the code packed with it; run as a script.
 
-It imports nothing of Headstart, so that the model's own code answers. Argument: the model's folder.
-First it prints {"code": FOLDER}; then, for each line {"paths": [...], "batch": N} of its input, a line
-{"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It ends with its input.
+It imports nothing from this tree's Headstart, so that the model's own code answers. Its argument is the
+model's folder. It first prints {"code": FOLDER}; then, for each input line {"paths": [...], "batch": N}, it
+prints a line {"rows": [[label, probabilities, error], ...]} or {"failed": TEXT}. It exits when its input
+ends.
 """
 
 import json
@@ -20,7 +21,7 @@ import pandas as pd
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # keep what libraries print out of the answers
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     model = mlflow.pyfunc.load_model(sys.argv[1])
@@ -42,7 +43,7 @@ def _answer(model: Any, knows_paths: bool, request: dict[str, Any]) -> dict[str,
 
 
 def _of_bytes(model: Any, path: str) -> Sequence[Any]:
-    """Of a version that is older than the column `path`: one bad image of many fails them all there."""
+    """Ask a version older than the column `path` one image at a time: a bad one fails its whole request."""
     try:
         found = model.predict(pd.DataFrame({"image": [Path(path).read_bytes()]}))
     except Exception as error:
@@ -57,7 +58,7 @@ def _told(error: Exception) -> str:
 def _listen(requests: "queue.Queue[str]") -> None:
     for line in sys.stdin:
         requests.put(line)
-    os._exit(0)  # whoever asked is gone, or has all answers
+    os._exit(0)  # the caller is gone or has all its answers
 
 
 def _say(answers: Any, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Batch scoring: many images by one exact version, to a Parquet file; a killed run goes on where it was."""
+"""Batch scoring: many images with one exact version, into a Parquet file; a killed run can be resumed."""
 
 import hashlib
 import json
@@ -23,14 +23,14 @@ from headstart.versions.serving.model_process import Answer, ModelProcess
 from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
 
 METADATA_KEY = b"headstart"
-PART_ROWS = 256  # at most as many images are scored again after a kill
+PART_ROWS = 256  # after a kill, at most this many images are scored again
 GROUP_VALUES = 4_000_000  # probabilities in a row group of the result
 DISTINCT, OTHER = 1000, "other reasons"
 
 
 @dataclass(frozen=True)
 class Version:
-    """Exactly what scored: without a number where it is no registered version."""
+    """The exact model that scored; `name` and `number` are None if it is not a registered version."""
 
     uri: str
     name: str | None
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Scored:
-    """A finished file."""
+    """A finished result file."""
 
     out: Path
     version: Version
@@ -69,11 +69,11 @@ class Scored:
         }
 
     def labels(self) -> Counter[str]:
-        """Images by label."""
+        """Number of images per label."""
         return self._count("label")
 
     def errors(self) -> Counter[str]:
-        """Images without a label by reason; beyond 1000 different ones, all others are one."""
+        """Number of images without a label per reason; reasons beyond the first 1000 are counted as one."""
         return self._count("error")
 
     def _count(self, column: str) -> Counter[str]:
@@ -88,7 +88,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows start to stop of the inputs; `key` says what they and the version are."""
+    """Inputs `start` to `stop`; `key` is a digest of these inputs and the version."""
 
     path: Path
     start: int
@@ -106,21 +106,22 @@ def score_to_file(
     batch: int = BATCH,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> Scored:
-    """Score what `source` names and write a row an image, in order: path, label, probabilities or error.
+    """Score the images of `source`; write one row per image, in order: path, label, probabilities or error.
 
-    Parts are written beside `out`, in `out`.parts, as they are done, and joined at the end. A part that was
-    scored by the same version from the same files (size and time) is not scored again, so a killed run goes
-    on; the result is the same bytes. An `out` that is complete is left as it is.
+    Parts are written to `out`.parts, next to `out`, as they are finished, and joined at the end. A part that
+    the same version has scored from the same files (size and time) is not scored again, so a killed run can
+    be resumed with a byte-identical result. A complete `out` is left as it is.
 
     Args:
         source: see `find_inputs`.
         model: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
-        batch: images in one forward pass, 1 to 256.
-        report: told how many of how many images are done.
+        batch: images per forward pass, 1 to 256.
+        report: called with the number of images done and the total.
 
     Raises:
-        DataError: there is nothing to score, `out` is another file, or is being written by another process.
-        TrackingError: MLflow is out of reach, or the model does not answer.
+        DataError: there is nothing to score, `out` is not a result of batch scoring, or another process is
+            writing it.
+        TrackingError: MLflow is unreachable, or the model does not answer.
     """
     folder = out.with_name(f"{out.name}.parts")
     if not 1 <= batch <= LARGEST_BATCH:
@@ -135,19 +136,19 @@ def score_to_file(
         return Scored(out, version, len(inputs), was_there=True)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        if _known(out).get("inputs") == whole:  # by another process, meanwhile
+        if _known(out).get("inputs") == whole:  # another process finished it meanwhile
             return Scored(out, version, len(inputs), was_there=True)
         process = ModelProcess(stored, batch)
         _score_parts(parts, inputs, version, classes, process, report)
         about = {"version": asdict(version), "source": source, "batch": batch, "inputs": whole}
         _join(parts, out, _schema(classes, about), classes)
-        for part in folder.glob("[0-9]*.parquet"):  # earlier inputs may have had more
+        for part in folder.glob("[0-9]*.parquet"):  # an earlier, longer input may have left more
             part.unlink()
     return Scored(out, version, len(inputs), was_there=False)
 
 
 def _version(stored: stored_model.StoredModel) -> tuple[Version, list[str]]:
-    """The version, from what its own files say, and its classes."""
+    """The version as described by its own files, and its classes."""
     head = checkpoint.metadata(stored.head)
     uri = ModelUri.parse(stored.name)
     backbone = head["backbone"]
@@ -225,7 +226,7 @@ def _class_of(column: str) -> str:
 
 
 def _join(parts: Sequence[_Part], out: Path, schema: pa.Schema, classes: Sequence[str]) -> None:
-    """Write all parts as one file, in row groups of a bounded size."""
+    """Write all parts to one file, in row groups of bounded size."""
     at_once = max(1, GROUP_VALUES // (PART_ROWS * len(classes)))
     with replacing(out) as new, pq.ParquetWriter(new, schema) as writer:
         for start in range(0, len(parts), at_once):
@@ -235,15 +236,15 @@ def _join(parts: Sequence[_Part], out: Path, schema: pa.Schema, classes: Sequenc
 
 
 def _known(out: Path) -> dict[str, Any]:
-    """What an earlier result says of itself.
+    """The metadata of an earlier result, empty if there is none.
 
     Raises:
-        DataError: the file is none of ours, and would be lost.
+        DataError: the file is not a result of batch scoring and would be lost.
     """
     if not out.exists():
         return {}
     if not (about := _metadata(out)):
-        raise DataError(f"{out} is there and was not written by `headstart score`; name another file")
+        raise DataError(f"{out} exists and was not written by `headstart score`; name another file")
     return about
 
 
@@ -257,7 +258,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 class _alone:
-    """A context that one process at a time can be in, for one result; the system frees it at a kill."""
+    """Context manager that lets one process at a time write a result; a kill releases the lock."""
 
     def __init__(self, folder: Path) -> None:
         self._lock = FileLock(folder / "lock")

@@ -1,4 +1,4 @@
-"""The pretrained network as it is: 1000 ImageNet classes."""
+"""The pretrained network, unchanged: 1000 ImageNet classes."""
 
 from dataclasses import dataclass
 
@@ -32,13 +32,13 @@ class Classifier:
 
     @classmethod
     def load(cls, source: Backbone, weights: str) -> "Classifier":
-        """The backbone that params.yaml names, whole.
+        """Load the whole backbone that params.yaml names.
 
         Args:
             weights: the torchvision weights whose transform and category names are used.
 
         Raises:
-            BackboneError: the weights are out of reach or damaged.
+            BackboneError: the weights are unreachable or damaged.
         """
         backbone = load_backbone(source)
         chain = Chain(vgg_layers(source.arch, source.width))
@@ -50,7 +50,7 @@ class Classifier:
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, 1000]."""
+        """Map packed images uint8 [N, H, W, 3] to probabilities float64 [N, 1000]."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
         logits = run_frozen(self.network, batch)
         return logits.double().softmax(1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""A stored model in a process of its own, with its own code: a process holds one version's code."""
+"""A stored model in a process of its own, since one process can only import one version's code."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ERROR_CHARACTERS = 2000
 
 
 class Answer(NamedTuple):
-    """What a model says of one image; without a label, `error` says why."""
+    """A model's answer for one image; without a label, `error` gives the reason."""
 
     label: str | None
     probabilities: dict[str, float] | None
@@ -29,15 +29,15 @@ class Answer(NamedTuple):
 
 
 class ModelProcess:
-    """A context: the model is loaded when it begins, and its process ends with it, or with this process.
+    """Context manager that runs a model in a process, which ends with the context or with this process.
 
     Args:
-        model: its files; they are needed until the end.
-        batch: images in one forward pass.
-        cache: where frozen tensors are fetched to and kept; without it this machine's own.
+        model: the model's files; they are needed until the context ends.
+        batch: images per forward pass.
+        cache: folder for fetched frozen tensors; this machine's cache by default.
 
     Raises:
-        TrackingError: it does not load, or fails otherwise than by an image that cannot be read.
+        TrackingError: the model does not load, or fails for a reason other than an unreadable image.
     """
 
     def __init__(self, model: StoredModel, batch: int = BATCH, cache: Path | None = None) -> None:
@@ -74,7 +74,7 @@ class ModelProcess:
         self._end()
 
     def ask(self, paths: Sequence[str]) -> list[Answer]:
-        """An answer for each path or URL, in the order given."""
+        """One answer per path or URL, in the order given."""
         request = json.dumps({"paths": list(paths), "batch": self.batch})
         assert self._process.stdin is not None
         try:

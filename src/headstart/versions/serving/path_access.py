@@ -1,4 +1,4 @@
-"""Images that a request names by path or URL: read only from places that whoever runs the model allows."""
+"""Images that a request names by path or URL, read only from places that the operator allows."""
 
 import os
 from pathlib import Path
@@ -12,11 +12,11 @@ LARGEST_BYTES = 256 << 20
 
 
 class PathAccess:
-    """Folders and URL prefixes below which files may be read; links and `..` do not lead out of them.
+    """Folders and URL prefixes from which files may be read; links and `..` cannot escape them.
 
     Args:
-        setting: places separated by commas, such as `/srv/images,s3://bucket/images`; `*` allows all that
-            this process may read; empty allows nothing.
+        setting: comma-separated places, such as `/srv/images,s3://bucket/images`; `*` allows everything
+            that this process can read; an empty setting allows nothing.
     """
 
     def __init__(self, setting: str) -> None:
@@ -36,7 +36,7 @@ class PathAccess:
         """The bytes of a file.
 
         Raises:
-            DataError: it is not below an allowed place, is missing, out of reach or too large.
+            DataError: the file is not below an allowed place, or is missing, unreachable or too large.
         """
         local = _local(path)
         if not self._all and not (self._allows_url(path) if local is None else self._allows_file(local)):
@@ -68,7 +68,7 @@ def _local(path: str) -> Path | None:
 
 def _read_file(path: Path) -> bytes:
     try:
-        if not path.is_file():  # a pipe or a device would never end
+        if not path.is_file():  # reading a pipe or device might never end
             raise DataError(f"there is no file {path}")
         with path.open("rb") as file:
             return file.read(LARGEST_BYTES + 1)
@@ -82,7 +82,7 @@ def _read_url(url: str) -> bytes:
     try:
         with fsspec.open(url, "rb") as file:
             data: bytes = file.read(LARGEST_BYTES + 1)
-    except Exception as error:  # each kind of source has errors of its own
-        reason = error.__cause__ or error  # fsspec calls a web server out of reach "not found"
+    except Exception as error:  # each kind of source raises its own errors
+        reason = error.__cause__ or error  # fsspec reports an unreachable web server as "not found"
         raise DataError(f"{url} cannot be read: {type(reason).__name__}: {reason}") from error
     return data

@@ -33,10 +33,10 @@ class Predictor:
 
     @classmethod
     def load(cls, head: Path, backbone: Path) -> "Predictor":
-        """From the files of the train and backbone stages, or their copies in a package.
+        """Load from the files of the train and backbone stages, or their copies in a package.
 
         Raises:
-            ModelError: a file is missing or does not fit the other.
+            ModelError: a file is missing, or the two do not belong together.
         """
         metadata = checkpoint.metadata(head)
         spec = spec_of(metadata)
@@ -53,7 +53,7 @@ class Predictor:
         )
 
     def predict(self, images: Sequence[bytes]) -> np.ndarray:
-        """Probabilities of image files, as one batch: float64 [N, C].
+        """Probabilities for image files, run as one batch: float64 [N, C].
 
         Raises:
             DataError: an image cannot be decoded.
@@ -62,7 +62,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities of packed images uint8 [N, H, W, 3]: float64 [N, C]."""
+        """Map packed images uint8 [N, H, W, 3] to probabilities float64 [N, C]."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
         features = run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision)))
         logits: torch.Tensor = self.head(features.float())

@@ -1,4 +1,4 @@
-"""Predictions of image files, in batches, with memory bounded; a file that cannot be read stops nothing."""
+"""Predictions for image files, in batches with bounded memory; an unreadable file does not stop the rest."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +23,7 @@ def score(
     transform: ImageClassification,
     predict: Callable[[np.ndarray], np.ndarray],
 ) -> Iterator[tuple[Path, np.ndarray | DataError]]:
-    """The scores of each file, or why there are none, in the order given; see `score_items`."""
+    """Yield the scores of each file, or the error that prevented them, in order; see `score_items`."""
     return score_items(files, Path.read_bytes, transform, predict)
 
 
@@ -34,13 +34,13 @@ def score_items(
     predict: Callable[[np.ndarray], np.ndarray],
     batch: int = BATCH,
 ) -> Iterator[tuple[Item, np.ndarray | DataError]]:
-    """The scores of each item, or why there are none, in the order given.
+    """Yield the scores of each item, or the error that prevented them, in the order given.
 
-    The next batch is read and decoded while the network has this one.
+    The next batch is read and decoded while the network runs the current one.
 
     Args:
-        read: the bytes of an item's image file; may raise DataError or OSError.
-        predict: from uint8 [n, H, W, 3] to float64 [n, C].
+        read: returns the bytes of an item's image file; may raise DataError or OSError.
+        predict: maps uint8 [n, H, W, 3] to float64 [n, C].
     """
 
     def pixels_of(item: Item) -> np.ndarray | DataError:

@@ -13,11 +13,11 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 COLUMNS = ("label", "probabilities", "model_version", "error")
-LOADED_FROM = "registered_model_meta"  # MLflow writes it beside a model that it loads by version or alias
+LOADED_FROM = "registered_model_meta"  # MLflow writes it next to a model loaded by version or alias
 
 
 class ServedModel(PythonModel):
-    """One row a picture: a column `image` holds the bytes of image files, or a column `path` names them."""
+    """One row per image: a column `image` holds the bytes of image files, or a column `path` names them."""
 
     def load_context(self, context: Any) -> None:
         from headstart.versions.registry.frozen import fetch_frozen
@@ -33,13 +33,14 @@ class ServedModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A row a picture, in the order given; one that cannot be read has no label, and `error` says why.
+        """Return one row per image, in order; an unreadable image has no label, and `error` gives the reason.
 
         Args:
-            params: `batch`: images in one forward pass, at most 256; beside the request memory does not grow.
+            params: `batch`: images per forward pass, at most 256; memory beyond the request itself depends
+                on this only.
 
         Raises:
-            MlflowException: the request has both columns or none, or paths that nobody allowed.
+            MlflowException: the request has both columns or neither, or paths while none are allowed.
         """
         from headstart.versions.serving.scoring import score_items
         from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
@@ -86,10 +87,10 @@ class ServedModel(PythonModel):
 
 
 def version_of(head: Path, digest: str) -> str:
-    """`models:/NAME/VERSION` of a model that was loaded by a version or an alias, else `head DIGEST`.
+    """`models:/NAME/VERSION` of a model that was loaded by version or alias, else `head DIGEST`.
 
-    MLflow notes beside the model which version it was asked for, or had found for an alias, as it loads it;
-    a model loaded by its run or its id has none, and the head's digest is always true.
+    When MLflow loads a model by version or alias, it notes the version next to the model's files. A model
+    loaded by run or id has no such note; the head's digest always holds.
 
     Args:
         head: the head's file in the loaded model.
