@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +23,49 @@ def forget_servers() -> None:
         registry._registry_uri = None
 
 
-@pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the user's store, servers and settings from every test."""
+def isolate(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Hide the user's store, servers and settings; what replaces them is in `folder`."""
     for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "store"))
-    monkeypatch.setenv("HEADSTART_PYTHON", sys.executable)
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+        patch.setenv(name, value)
+    patch.setenv("HEADSTART_CACHE", str(folder / "store"))
+    patch.setenv("HEADSTART_PYTHON", sys.executable)
+    patch.setenv("PREFECT_HOME", str(folder / "prefect"))
+    patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
     forget_servers()
     for name in ("PREFECT_API_URL", "PYTHONPATH", "HEADSTART_STARTED_AGAIN"):
-        monkeypatch.delenv(name, raising=False)
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts without the user's store, servers and settings."""
+    isolate(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for what all tests of a file share; isolated while other fixtures of the file are made."""
+    folder = tmp_path_factory.mktemp("common")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(folder, patch)
+        yield folder
+
+
+@pytest.fixture
+def in_common(common: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`common`, with its store and settings for this test too."""
+    isolate(common, monkeypatch)
+    return common
+
+
+@pytest.fixture(scope="module")
+def common_repository(common: Path) -> Path:
+    """`repository`, made once for a file: `common/project`."""
+    root = common / "project"
+    make_tree(root)
+    draw_images(root / "data", {"dark": 24, "light": 24})
+    make_repository(root)
+    return root
 
 
 @pytest.fixture

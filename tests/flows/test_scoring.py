@@ -77,12 +77,8 @@ def about(out: Path) -> dict[str, object]:
     return found
 
 
-def test_a_folder_is_scored_as_evaluate_did_and_once(
-    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, temporary = tmp_path / "out.parquet", tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
+def test_a_folder_is_scored_as_evaluate_did(registered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
     assert f"{out}: scored 36 images by models:/headstart/1" in headstart(
         registered, "score", "data", str(out)
     )
@@ -97,6 +93,15 @@ def test_a_folder_is_scored_as_evaluate_did_and_once(
         assert answer["confidence"] == max(probabilities)
         for name, value in zip(("dark", "light", "white"), probabilities, strict=True):
             assert abs(value - row[f"probability:{name}"]) < 1e-3
+
+
+def test_a_result_names_its_version_and_is_written_once(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, temporary = tmp_path / "out.parquet", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    headstart(registered, "score", "data", str(out))
     version = about(out)["version"]
     assert isinstance(version, dict)
     uri = f"sqlite:///{registered}/mlflow/mlflow.db"

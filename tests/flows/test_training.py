@@ -33,38 +33,59 @@ def versions(root: Path) -> list[str]:
     return sorted(str(version.version) for version in found)
 
 
-def test_one_pipeline_two_drivers(repository: Path) -> None:
-    out = headstart(repository, "run")
+@pytest.fixture(scope="module")
+def trained(common_repository: Path) -> Path:
+    """A project whose first version the flow made."""
+    out = headstart(common_repository, "run")
     assert "headstart version 1 registered (alias: challenger, champion)" in out
-    assert "Data and pipelines are up to date" in repro(repository).stdout
-    _check_record(repository)
+    return common_repository
 
-    out = headstart(repository, "run")
+
+def test_the_flow_leaves_what_dvc_repro_would_make(trained: Path) -> None:
+    assert "Data and pipelines are up to date" in repro(trained).stdout
+    _check_record(trained)
+
+
+def test_a_second_run_finds_nothing_to_do(trained: Path) -> None:
+    out = headstart(trained, "run")
     assert "version 1 was registered before" in out
     assert "Running stage" not in out
-    assert versions(repository) == ["1"]
+    assert versions(trained) == ["1"]
 
-    edit_params(repository, **{"train.trials": [{"lr": 0.03}, {"lr": 0.01}, {"lr": 0.02}]})
-    repro(repository)
-    out = headstart(repository, "run")
+
+@pytest.fixture(scope="module")
+def swept(trained: Path) -> Path:
+    """The project after a second version, a sweep, whose stages `dvc repro` ran."""
+    edit_params(trained, **{"train.trials": [{"lr": 0.03}, {"lr": 0.01}, {"lr": 0.02}]})
+    repro(trained)
+    out = headstart(trained, "run")
     assert "Running stage" not in out
     assert "version 2 registered (alias: challenger)" in out
-    assert "version 2 was registered before" in headstart(repository, "register")
-    aliases = client(repository).get_registered_model("headstart").aliases
+    return trained
+
+
+def test_results_of_dvc_repro_are_registered_once(swept: Path) -> None:
+    assert "version 2 was registered before" in headstart(swept, "register")
+    aliases = client(swept).get_registered_model("headstart").aliases
     assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "2"}
-    assert (repository / "reports" / "data_docs" / "index.html").exists()
-    trials = [run for run in runs(repository) if "mlflow.parentRunId" in run.data.tags]
+    assert (swept / "reports" / "data_docs" / "index.html").exists()
+
+
+def test_each_trial_of_a_sweep_is_a_run(swept: Path) -> None:
+    trials = [run for run in runs(swept) if "mlflow.parentRunId" in run.data.tags]
     assert sorted(run.data.params["lr"] for run in trials) == ["0.01", "0.02", "0.03"]
     assert all(run.data.metrics["val_loss"] > 0 and run.info.status == "FINISHED" for run in trials)
-    predicted = headstart(repository, "predict", "--model", "models:/headstart@champion", "data/dark")
+
+
+def test_versions_predict_are_shown_and_begun_from(swept: Path) -> None:
+    predicted = headstart(swept, "predict", "--model", "models:/headstart@champion", "data/dark")
     assert "model: models:/headstart/1, head " in predicted
     assert "data/dark/000.png  dark" in predicted
-    assert "of models:/headstart/2 (dark, light)" in headstart(
-        repository, "init-from", "models:/headstart@challenger"
-    )
-    shown = headstart(repository, "show")
+    shown = headstart(swept, "show")
     assert "models:/headstart/2 (challenger)" in shown
     assert "random" in shown
+    said = headstart(swept, "init-from", "models:/headstart@challenger")
+    assert "of models:/headstart/2 (dark, light)" in said
 
 
 def _check_record(root: Path) -> None:

@@ -1,4 +1,7 @@
-"""MLflow notifies the guard of a promotion by hand; the flow judges it and reverts a bad one."""
+"""MLflow notifies the guard of a promotion by hand; the flow judges it and reverts a bad one.
+
+The tests follow one another, since guard, servers and versions take minutes to start.
+"""
 
 import os
 import signal
@@ -37,6 +40,7 @@ class Guarded:
     client: MlflowClient
     guard: "subprocess.Popen[bytes]"
     command: list[str]
+    environment: dict[str, str]
 
     def promote_by_hand(self, number: str) -> None:
         self.client.set_registered_model_alias("headstart", "champion", number)
@@ -67,8 +71,22 @@ class Guarded:
                 time.sleep(0.5)
 
 
+@pytest.fixture(scope="module")
+def running(common: Path, common_repository: Path) -> Iterator[Guarded]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield from start_guarded(common_repository, common, patch)
+
+
 @pytest.fixture
-def guarded(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
+def guarded(running: Guarded, monkeypatch: pytest.MonkeyPatch) -> Guarded:
+    """The guard, its servers and versions: started once, and left by each test to the next."""
+    for name, value in running.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(running.root)
+    return running
+
+
+def start_guarded(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
     monkeypatch.setenv("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
     monkeypatch.setenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
     monkeypatch.setenv("MLFLOW_WEBHOOK_CACHE_TTL", "1")
@@ -86,7 +104,9 @@ def guarded(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             process([sys.executable, "-c", SERVE], tmp_path / "serve.log"),
             process(guard, tmp_path / "guard.log") as started,
         ):
-            found = Guarded(repository, tmp_path, MlflowClient(tracking, tracking), started, guard)
+            environment = {"MLFLOW_TRACKING_URI": tracking, "PREFECT_API_URL": f"{prefect}/api"}
+            client = MlflowClient(tracking, tracking)
+            found = Guarded(repository, tmp_path, client, started, guard, environment)
             found.wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"))
             found.wait_for(lambda: "promotion/guard" in (tmp_path / "serve.log").read_text())
             yield found
@@ -121,9 +141,7 @@ def answers(address: str) -> bool:
     return True
 
 
-def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next_look(
-    guarded: Guarded,
-) -> None:
+def test_a_bad_version_set_by_hand_is_put_back_at_once(guarded: Guarded) -> None:
     guarded.promote_by_hand("2")
     guarded.wait_for(lambda: "promotion.refused" in guarded.tags("2") and guarded.champion() == "1")
     assert guarded.changes()[-1].kind == "refusal"
@@ -131,6 +149,8 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
     guarded.wait_for(lambda: len(guarded.finished()) == 2)
     assert guarded.finished() == ["Refused", "Unchanged"]  # its own change triggers one check, and no more
 
+
+def test_removals_good_versions_and_overrides_stand(guarded: Guarded) -> None:
     guarded.client.delete_registered_model_alias("headstart", "champion")
     guarded.wait_for(lambda: guarded.changes()[-1].kind == "removal")
     guarded.promote_by_hand("1")
@@ -143,12 +163,15 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
     assert guarded.champion() == "2"
     assert not {"promotion.override", "promotion.refused"} & set(guarded.tags("2"))
 
-    # Another guard at the same port exits, and the webhook still belongs to the first.
+
+def test_another_guard_at_the_same_port_exits_and_the_webhook_stays_the_firsts(guarded: Guarded) -> None:
     [before] = guarded.client.list_webhooks()
     assert run(guarded.root, *guarded.command, check=False).returncode != 0
     [after] = guarded.client.list_webhooks()
     assert after.last_updated_timestamp == before.last_updated_timestamp
 
+
+def test_without_the_guard_the_next_check_puts_a_bad_version_back(guarded: Guarded) -> None:
     run(guarded.root, str(guarded.root / "bin" / "headstart"), "rollback")
     guarded.wait_for(lambda: len(guarded.finished()) == 6)
     os.killpg(guarded.guard.pid, signal.SIGKILL)
@@ -162,7 +185,9 @@ def test_promotions_by_hand_are_judged_at_once_and_without_the_guard_at_the_next
         *("promotion", "refusal", "removal", "promotion", "promotion", "rollback", "refusal")
     ]
 
-    webhooks.subscribe("http://127.0.0.1:1/mlflow", "another")  # repeated calls keep one webhook
+
+def test_there_is_one_webhook_and_its_secret_stays_secret(guarded: Guarded) -> None:
+    webhooks.subscribe("http://127.0.0.1:1/mlflow", "another")
     [found] = guarded.client.list_webhooks()
     assert found.url == "http://127.0.0.1:1/mlflow"
     secret = guarded.root / ".services" / "guard.secret"

@@ -27,17 +27,18 @@ from headstart.host import owner
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-def project(repository: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(common_repository: Path) -> Path:
     """A project whose data is on the DVC remote."""
+    repository = common_repository
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     commit(repository)
     run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
     return repository
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+@pytest.fixture(scope="module")
+def notified(common: Path) -> Iterator[list[str]]:
     """Notifications to people: the texts sent to their webhook."""
     texts: list[str] = []
 
@@ -52,43 +53,44 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HEADSTART_NOTIFY", f"http://127.0.0.1:{server.server_port}/secret-part")
-    yield texts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_NOTIFY", f"http://127.0.0.1:{server.server_port}/secret-part")
+        yield texts
     server.shutdown()
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def started(project: Path, notified: list[str]) -> Iterator[dict[str, int]]:
+    """Ports of the running services; one worker is for placed stages."""
+    ports = {name: free_port() for name in ("prefect", "mlflow", "guard")}
+    given = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
+        try:
+            said = headstart(project, "services", "start", "--gpu", "cpu", *given)
+            assert f"http://127.0.0.1:{ports['prefect']}" in said
+            assert "cpu, gpu-none" in said
+            assert "127.0.0.1" in said.partition("Notifications")[2]
+            assert "secret-part" not in said
+            yield ports
+        finally:
+            left = json.loads((project / ".services/processes.json").read_text())
+            said = headstart(project, "services", "stop")
+            assert "worker cpu, mlflow, prefect" in said
+            assert not [entry for entry in left if owner.started(entry["pid"]) == entry["started"]]
+            assert "nothing was running" in headstart(project, "services", "stop")
+
+
 @pytest.fixture
-def services(project: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
-    """A client of the Prefect server of running services that have a worker for placed stages."""
-    monkeypatch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
-    prefect, mlflow, guard = free_port(), free_port(), free_port()
-    ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow), "--guard-port", str(guard)]
-    try:
-        said = headstart(project, "services", "start", "--gpu", "cpu", *ports)
-        assert f"http://127.0.0.1:{prefect}" in said
-        assert "cpu, gpu-none" in said
-        assert "127.0.0.1" in said.partition("Notifications")[2]
-        assert "secret-part" not in said
-        processes = (project / ".services/processes.json").read_text()
-        headstart(project, "services", "start", "--gpu", "cpu", *ports)  # all are running: nothing is started
-        assert (project / ".services/processes.json").read_text() == processes
-        other = ["--prefect-port", str(free_port())]
-        assert f"prefect runs at http://127.0.0.1:{prefect}" in headstart(
-            project, "services", "start", *other, status=1
-        )
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mlflow}")
-        with (
-            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{prefect}/api"}),
-            get_client(sync_client=True) as client,
-        ):
-            yield client
-    finally:
-        left = json.loads((project / ".services/processes.json").read_text())
-        said = headstart(project, "services", "stop")
-        assert "worker cpu, mlflow, prefect" in said
-        assert not [entry for entry in left if owner.started(entry["pid"]) == entry["started"]]
-        assert "nothing was running" in headstart(project, "services", "stop")
+def services(started: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    """A client of the services' Prefect server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{started['mlflow']}")
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{started['prefect']}/api"}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
 
 
 def train(**settings: Any) -> FlowRun:
@@ -107,8 +109,18 @@ def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
     return {each.parameters["stage"]: each for each in mine}
 
 
-def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothing_to_do(
-    project: Path, services: SyncPrefectClient, told: list[str]
+def test_services_that_run_are_not_started_again(project: Path, started: dict[str, int]) -> None:
+    processes = (project / ".services/processes.json").read_text()
+    given = [part for name, port in started.items() for part in (f"--{name}-port", str(port))]
+    headstart(project, "services", "start", "--gpu", "cpu", *given)
+    assert (project / ".services/processes.json").read_text() == processes
+    other = ["--prefect-port", str(free_port())]
+    said = headstart(project, "services", "start", *other, status=1)
+    assert f"prefect runs at http://127.0.0.1:{started['prefect']}" in said
+
+
+def test_a_deployment_trains_with_stages_on_another_worker(
+    project: Path, services: SyncPrefectClient
 ) -> None:
     first = train()
     assert first.state is not None
@@ -127,6 +139,8 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     assert (clone / "cpu" / head).read_bytes() == (clone / "gpu-none" / head).read_bytes()
     assert "up to date" in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
 
+
+def test_a_run_without_changes_ends_soon(services: SyncPrefectClient) -> None:
     started = time.monotonic()
     second = train()
     assert second.state is not None
@@ -134,6 +148,8 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     assert "version 1 was registered before" in str(second.state.message)
     assert time.monotonic() - started < 60
 
+
+def test_a_rejected_version_gets_no_alias(project: Path, services: SyncPrefectClient) -> None:
     edit_params(project, **{"train.lr": 0.01, "register.thresholds.accuracy": 1.0, "train.epochs": 1})
     edit_params(project, **{"train.lr": 1e-9, "register.thresholds.balanced_accuracy": 1.0})
     commit(project)
@@ -146,6 +162,8 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     aliases = tracking.get_registered_model("headstart").aliases
     assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "1"}
 
+
+def test_a_stage_that_fails_elsewhere_fails_the_run(project: Path, services: SyncPrefectClient) -> None:
     edit_params(project, **{"train.precision": "fp32", "train.class_weights": {"none such": 2}})
     commit(project)
     fourth = train()
@@ -153,8 +171,13 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     assert fourth.state.is_failed()
     assert "stage train on another worker ended as Failed" in str(fourth.state.message)
     assert "none such" in str(fourth.state.message)
+    tracking = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     assert len(tracking.search_model_versions("name = 'headstart'")) == 2
 
+
+def test_a_stage_that_no_worker_takes_is_reported_to_people(
+    project: Path, services: SyncPrefectClient, notified: list[str]
+) -> None:
     _end_worker(project, "worker gpu-none")
     edit_params(project, **{"train.class_weights": None, "train.lr": 0.02})
     commit(project)
@@ -164,9 +187,9 @@ def test_a_deployment_trains_with_stages_on_another_worker_and_then_finds_nothin
     [child] = children(services, fifth).values()
     assert child.state is not None
     assert child.state.is_cancelled()
-    wait_for(lambda: "stage train: no worker took stage/gpu" in " ".join(told), 60)
-    assert any("headstart.challenger" in text and "version 1 registered" in text for text in told)
-    assert "/runs/flow-run/" in told[-1]
+    wait_for(lambda: "stage train: no worker took stage/gpu" in " ".join(notified), 60)
+    assert any("headstart.challenger" in text and "version 1 registered" in text for text in notified)
+    assert "/runs/flow-run/" in notified[-1]
 
 
 def _end_worker(project: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from projects import commit, draw_images, edit_params, make_repository, make_tre
 from servers import mlflow_server
 
 pytestmark = pytest.mark.server
-REMOTE_REFS = "+refs/*:refs/*"
+HEAD = "artifacts/head.safetensors"
 
 
 @pytest.fixture
@@ -26,7 +26,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowCl
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with its own code, and a git remote that has its first commit."""
-    tree = tmp_path / "project"
+    return make_project(tmp_path)
+
+
+def make_project(folder: Path) -> Path:
+    tree = folder / "project"
     make_tree(tree, linked=False)
     draw_images(tree / "data", {"dark": 24, "light": 24})
     edit_params(tree, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
@@ -70,75 +74,84 @@ def change_everything(project: Path) -> None:
     edit_params(project, **{"train.lr": 0.02})
 
 
-def test_both_versions_are_made_again_from_the_remotes_alone(
-    project: Path, server: MlflowClient, tmp_path: Path
-) -> None:
-    out = headstart(project, "run")
-    assert "version 1 registered" in out
-    assert "sent to git remote origin" in out
-    first_head = (project / "artifacts/head.safetensors").read_bytes()
-    change_everything(project)
-    assert "version 2 registered" in headstart(project, "run")
-    second_head = (project / "artifacts/head.safetensors").read_bytes()
-    assert first_head != second_head
-    again = project.parent / "again"
-    dvc(
-        project,
-        "get",
-        ".",
-        "artifacts/head.safetensors",
-        "--rev",
-        "refs/versions/headstart/1",
-        "-o",
-        str(again),
-    )
-    assert again.read_bytes() == first_head
+@pytest.fixture(scope="module")
+def two_versions(common: Path) -> Iterator[str]:
+    """Address of a server with two versions, of which only remotes remain; `common/project` is a clone."""
+    with pytest.MonkeyPatch.context() as patch, mlflow_server(common / "server") as address:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        project = make_project(common)
+        out = headstart(project, "run")
+        assert "version 1 registered" in out
+        assert "sent to git remote origin" in out
+        shutil.copy(project / HEAD, common / "first")
+        change_everything(project)
+        assert "version 2 registered" in headstart(project, "run")
+        shutil.copy(project / HEAD, common / "second")
+        dvc(project, "get", ".", HEAD, "--rev", "refs/versions/headstart/1", "-o", str(common / "again"))
+        _forget_the_second_commit(common / "origin")
+        shutil.rmtree(project)
+        for name in ("store", "dvc"):
+            shutil.rmtree(common / name)
+        run(common, "git", "clone", "--quiet", "origin", "project")
+        assert not (project / ".dvc" / "cache").exists()
+        yield address
 
-    _forget_the_second_commit(tmp_path / "origin")
-    shutil.rmtree(project)
-    for name in ("store", "dvc"):
-        shutil.rmtree(tmp_path / name)
-    run(tmp_path, "git", "clone", "--quiet", "origin", "project")
-    assert not (project / ".dvc" / "cache").exists()
 
-    said = headstart(project, "reproduce", "models:/headstart/1")
+@pytest.fixture
+def clone(two_versions: str, in_common: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The clone, as the tests before left it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", two_versions)
+    return in_common / "project"
+
+
+def test_dvc_gets_an_earlier_head_by_the_versions_ref(clone: Path, common: Path) -> None:
+    assert (common / "again").read_bytes() == (common / "first").read_bytes()
+    assert (common / "first").read_bytes() != (common / "second").read_bytes()
+
+
+def test_a_version_is_made_again_from_the_remotes_alone(clone: Path) -> None:
+    said = headstart(clone, "reproduce", "models:/headstart/1")
     assert "this clone" in said
     assert "Verdict                  identical\n" in said
     assert "48 images went through the network now" in said
-    said = headstart(project, "reproduce", "models:/headstart/2", "--tag")
+
+
+def test_a_version_is_made_again_from_the_bundle_if_no_remote_has_its_commit(
+    clone: Path, two_versions: str, common: Path
+) -> None:
+    said = headstart(clone, "reproduce", "models:/headstart/2", "--tag")
     assert "from the bundle of the record" in said
     assert "Uncommitted changes      applied" in said
     assert "Verdict                  identical\n" in said
-    found = report(project, 2)
+    found = report(clone, 2)
     assert found["verdict"] == "identical"
     assert found["partial"] is False
     assert found["stages_run"] == ["preprocess", "features", "train", "evaluate"]
     outs = found["outs"]
     assert isinstance(outs, list)
     assert all(out["recorded"] == out["again"] for out in outs)
-    assert server.get_model_version("headstart", "2").tags["reproduced"] == "identical"
-    assert "went through the network" not in (
-        said := headstart(project, "reproduce", "models:/headstart/2", "--from", "train")
-    )
+    client = MlflowClient(two_versions, two_versions)
+    assert client.get_model_version("headstart", "2").tags["reproduced"] == "identical"
+    assert not list((common / "store" / "reproductions").iterdir())
+
+
+def test_a_version_is_made_again_from_one_stage_on(clone: Path) -> None:
+    said = headstart(clone, "reproduce", "models:/headstart/2", "--from", "train")
+    assert "went through the network" not in said
     assert "Verdict                  identical (partial: from train on)" in said
-    assert (project / "reports/reproductions/headstart-2-from-train.json").exists()
-    assert not list((tmp_path / "store" / "reproductions").iterdir())
-
-    _check_pages(project)
+    assert (clone / "reports/reproductions/headstart-2-from-train.json").exists()
 
 
-def _check_pages(project: Path) -> None:
-    said = headstart(project, "lineage", "models:/headstart/2")
-    for part in (
-        "uncommitted changes",
-        "dark",
-        "random (seed 0)",
-        "refs/runs/",
-        "train.lr",
-        ": accuracy ",
-    ):
+def test_the_lineage_names_all_that_made_a_version(clone: Path) -> None:
+    said = headstart(clone, "lineage", "models:/headstart/2")
+    for part in ("uncommitted changes", "dark", "random (seed 0)", "refs/runs/", "train.lr", ": accuracy "):
         assert part in said
-    said = headstart(project, "compare", "models:/headstart/1", "models:/headstart/2")
+    headstart(clone, "lineage", "models:/headstart/2", "--html", "page.html")
+    assert "random (seed 0)" in (clone / "page.html").read_text()
+
+
+def test_a_comparison_names_every_change(clone: Path) -> None:
+    said = headstart(clone, "compare", "models:/headstart/1", "models:/headstart/2")
     assert "added 4: light/new-000.png (light), light/new-001.png" in said
     assert "removed 1: dark/001.png (dark)" in said
     assert "relabelled 1: light/moved.png (dark -> light)" in said
@@ -146,10 +159,8 @@ def _check_pages(project: Path) -> None:
     assert "light: 24 -> 29" in said
     assert "train.lr: 0.05 -> 0.02" in said
     assert "changed src/headstart/pipeline/data/splits.py" in said
-    page = (project / "reports/comparisons/headstart-1..headstart-2.html").read_text()
+    page = (clone / "reports/comparisons/headstart-1..headstart-2.html").read_text()
     assert "light/moved.png" in page
-    headstart(project, "lineage", "models:/headstart/2", "--html", "page.html")
-    assert "random (seed 0)" in (project / "page.html").read_text()
 
 
 def _forget_the_second_commit(origin: Path) -> None:

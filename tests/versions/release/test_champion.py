@@ -87,9 +87,17 @@ def test_a_bad_version_goes_back_where_it_was_and_is_told(registry: Registry) ->
     described = registry.client.get_model_version(NAME, "3").description
     assert described.splitlines()[0] == "line 3"
     assert "Promotion refused" in described
+
+
+def test_a_version_that_cannot_be_judged_goes_back(registry: Registry) -> None:
+    registry.promote("1")
     registry.set_by_hand("4")
     assert "could not be judged: version 4 has no record" in registry.reconcile().sentence
     assert registry.champion == "1"
+
+
+def test_a_good_version_stays_and_the_models_page_lists_it(registry: Registry) -> None:
+    registry.promote("1")
     registry.set_by_hand("2")
     kept = registry.reconcile().change
     assert kept is not None

@@ -14,30 +14,42 @@ from projects import commit, draw_images, edit_params, headstart, repro, run
 pytestmark = pytest.mark.server
 
 
-def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: Path) -> None:
-    repro(repository)
-    assert "version 1 registered (alias: challenger, champion)" in headstart(repository, "register")
-    uri = f"sqlite:///{repository}/mlflow/mlflow.db"
-    client = MlflowClient(uri, uri)
+@pytest.fixture(scope="module")
+def two_versions(common_repository: Path) -> Path:
+    """A project whose second version has other classes and splits: version 1 trained on its test images."""
+    root = common_repository
+    repro(root)
+    assert "version 1 registered (alias: challenger, champion)" in headstart(root, "register")
+    draw_images(root / "data", {"a": 1, "b": 1, "white": 24}, seed=7)
+    for name in ("a", "b"):
+        (root / "data" / name / "000.png").unlink()
+        (root / "data" / name).rmdir()
+    run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    commit(root)
+    edit_params(root, **{"split.seed": 1, "register.thresholds.accuracy": 0.0})
+    edit_params(root, **{"register.thresholds.balanced_accuracy": 0.0})
+    repro(root)
+    headstart(root, "register")
+    return root
+
+
+@pytest.fixture
+def client(two_versions: Path) -> MlflowClient:
+    uri = f"sqlite:///{two_versions}/mlflow/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+def test_the_first_version_is_judged_without_a_champion(client: MlflowClient) -> None:
     first = client.get_model_version("headstart", "1")
     assert first.tags["gate"] == "passed"
     assert first.tags["compared_with"] == "none"
     assert first.description.startswith("PASS: accuracy ")
     assert "pencil beside Aliases" in first.description
 
-    # One more class and other splits: most test images of version 2 were training images of version 1.
-    draw_images(repository / "data", {"a": 1, "b": 1, "white": 24}, seed=7)
-    for name in ("a", "b"):
-        (repository / "data" / name / "000.png").unlink()
-        (repository / "data" / name).rmdir()
-    run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
-    commit(repository)
-    edit_params(repository, **{"split.seed": 1, "register.thresholds.accuracy": 0.0})
-    edit_params(repository, **{"register.thresholds.balanced_accuracy": 0.0})
-    repro(repository)
-    headstart(repository, "register")
+
+def test_too_few_images_that_the_champion_never_saw_are_inconclusive(client: MlflowClient) -> None:
     second = client.get_model_version("headstart", "2")
-    mlflow.set_tracking_uri(uri)
     decided = json.loads(mlflow.artifacts.load_text(f"runs:/{second.run_id}/gate/gate.json"))
     checks = {check["name"]: check for check in decided["checks"]}
     assert decided["champion"] == "1"
@@ -45,18 +57,24 @@ def test_versions_are_judged_on_images_that_the_champion_never_saw(repository: P
     assert "images that the champion did not see, 5 are needed" in checks["accuracy_difference"]["note"]
     assert "challenger" not in second.aliases
 
-    edit_params(repository, **{"gate.min_images": 1, "gate.max_latency_ms": 0.01, "gate.margin": 0.9})
-    said = headstart(repository, "gate", "models:/headstart/2", status=4)
+
+def test_a_version_is_judged_again_by_other_limits(client: MlflowClient, two_versions: Path) -> None:
+    edit_params(two_versions, **{"gate.min_images": 1, "gate.max_latency_ms": 0.01, "gate.margin": 0.9})
+    said = headstart(two_versions, "gate", "models:/headstart/2", status=4)
     assert "FAIL: " in said
     assert "latency ms failed" in said
+    assert "required: at most 0.01 ms" in said
     again = client.get_model_version("headstart", "2")
     assert again.tags["gate"] == "failed"
     assert "; latency_ms failed " in again.tags["gate.checks"]
     assert "; new_classes passed " in again.tags["gate.checks"]
     [found] = client.search_model_versions("tags.`gate.checks` LIKE '%latency_ms failed%'")
     assert str(found.version) == "2"
-    assert client.get_run(second.run_id).data.metrics["gate/latency_ms"] > 0.01
-    assert "names no model" in headstart(repository, "gate", "champion", status=1)
+    assert client.get_run(again.run_id).data.metrics["gate/latency_ms"] > 0.01
+
+
+def test_what_names_no_model_is_an_error(two_versions: Path) -> None:
+    assert "names no model" in headstart(two_versions, "gate", "champion", status=1)
 
 
 def test_a_head_that_looks_at_brightness_alone_fails_though_it_is_right(repository: Path) -> None:

@@ -64,8 +64,8 @@ def page(place: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """An address without its user and password, safe to show."""
-    return re.sub(r"^([^:/]+://)[^/]*@", r"\1", uri)
+    """An address, or a text with addresses, without users and passwords: safe to show."""
+    return re.sub(r"(\w[\w+.-]*://)[^/\s]*@", r"\1", uri)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
@@ -150,7 +150,7 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
-            said = f"cannot {self._what} at {without_password(tracking_uri())}: {error}"
+            said = without_password(f"cannot {self._what} at {tracking_uri()}: {error}")
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 said += ". `headstart run` makes versions; set MLFLOW_TRACKING_URI to use another server"
             raise kind(said) from error
@@ -172,8 +172,8 @@ def _check_reachable(uri: str) -> None:
         socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as error:
         raise TrackingUnreachable(
-            f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
-            "MLFLOW_TRACKING_URI, then run `headstart register`: what the stages made is kept"
+            f"MLflow does not answer at {without_password(uri)} ({error}); start it (`make ui`) or correct "
+            "MLFLOW_TRACKING_URI, then run the same command again: the results of finished stages are kept"
         ) from error
 
 

@@ -1,0 +1,34 @@
+"""Messages about a tracking server never show its password."""
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from headstart.errors import TrackingError, TrackingUnreachable
+from headstart.versions.registry import tracking
+from headstart.versions.registry.tracking import without_password
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://ann:pass@host:5000/x", "http://host:5000/x"),
+        ("postgresql+psycopg2://ann:p@ss@host/db", "postgresql+psycopg2://host/db"),
+        (
+            "API request to http://ann:pass@host/api failed with ann@home",
+            "API request to http://host/api failed with ann@home",
+        ),
+        ("sqlite:////folder/a@b.db", "sqlite:////folder/a@b.db"),
+    ],
+)
+def test_addresses_lose_user_and_password(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+def test_errors_of_the_server_lose_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    with pytest.raises(TrackingUnreachable, match="MLflow does not answer at http://127.0.0.1:9") as caught:
+        tracking.connect()
+    assert "secret" not in str(caught.value)
+    with pytest.raises(TrackingError) as caught, tracking.translated("set a tag"):
+        raise MlflowException("API request to http://ann:secret@127.0.0.1:9/api failed")
+    assert "secret" not in str(caught.value)
