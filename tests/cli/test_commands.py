@@ -15,17 +15,13 @@ Said = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(common: Path) -> Path:
     """A project with a trained head of three classes."""
-    folder = tmp_path_factory.mktemp("trained")
-    root = folder / "project"
+    root = common / "project"
     make_tree(root)
     draw_images(root / "data", {"dark": 24, "light": 24, "white": 24})
     make_repository(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
-        patch.setenv("HEADSTART_PYTHON", sys.executable)
-        repro(root)
+    repro(root)
     return root
 
 

@@ -31,21 +31,17 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(common: Path) -> Path:
     """A project whose training takes seconds, with the earlier stages done, and the expected dvc.lock."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = common
     root = folder / "project"
     make_tree(root)
     edit_params(root, **{"train.epochs": 300, "train.patience": 300, "register.thresholds.accuracy": 0.0})
     draw_images(root / "data", {"dark": 24, "light": 24})
     make_repository(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
-        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
-        patch.setenv("HEADSTART_PYTHON", sys.executable)
-        repro(root, "features")
-        whole = shutil.copytree(root, folder / "whole", symlinks=True)
-        repro(whole)
+    repro(root, "features")
+    whole = shutil.copytree(root, folder / "whole", symlinks=True)
+    repro(whole)
     shutil.copy(whole / "dvc.lock", folder / "whole.lock")
     shutil.rmtree(whole)
     return folder

@@ -56,19 +56,15 @@ set_model(ServedModel())
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def registered(common: Path) -> Path:
     """A project with a registered version of three classes."""
-    folder = tmp_path_factory.mktemp("registered")
-    root = folder / "project"
+    root = common / "project"
     make_tree(root)
     draw_images(root / "data", {"dark": 12, "light": 12, "white": 12})
     edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
     make_repository(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
-        patch.setenv("HEADSTART_PYTHON", sys.executable)
-        repro(root)
-        assert "version 1 registered" in run(root, str(root / "bin" / "headstart"), "register").stdout
+    repro(root)
+    assert "version 1 registered" in run(root, str(root / "bin" / "headstart"), "register").stdout
     return root
 
 

@@ -76,19 +76,15 @@ def test_stages_are_listed_in_the_order_they_run() -> None:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(common: Path) -> Path:
     """A project whose pipeline has run once, for tests to copy."""
-    folder = tmp_path_factory.mktemp("done")
-    root = folder / "project"
+    root = common / "project"
     make_tree(root)
     draw_images(root / "data", {"dark": 24, "light": 24})
     (root / "data" / "dark" / "notes.txt").write_text("no image")
     edit_params(root, **{"validate.max_excluded": 0.1})
     make_repository(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_CACHE", str(folder / "store"))
-        patch.setenv("HEADSTART_PYTHON", sys.executable)
-        repro(root)
+    repro(root)
     return root
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from projects import (
     repro,
     run,
 )
-
-from headstart.host.project import QUIET
 
 pytestmark = pytest.mark.slow
 BEFORE = "c91ff9fd7432f634565e24bc9de112feb7596a8a"  # the last commit of the old layout
@@ -63,31 +60,22 @@ def upgrade(root: Path, today: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(common: Path) -> Path:
     """A project with version 1 registered by the old code, and version 2 by today's on the same data."""
     check_history()
-    tmp_path = tmp_path_factory.mktemp("moved")
-    root = tmp_path / "project"
+    root = common / "project"
     root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
-            patch.setenv(name, value)
-        patch.setenv("HEADSTART_CACHE", str(tmp_path / "store"))
-        patch.setenv("HEADSTART_PYTHON", sys.executable)
-        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
-        for name in ("MLFLOW_TRACKING_URI", "PYTHONPATH"):
-            patch.delenv(name, raising=False)
-        unpack(BEFORE, root)
-        make_narrow(root)
-        unchecked = dict.fromkeys(("mirror", "brightness", "shift", "encoding"))
-        edit_params(root, **{f"gate.{name}": value for name, value in unchecked.items()})
-        draw_images(root / "data", {"dark": 24, "light": 24})
-        make_repository(root)
-        repro(root)
-        headstart(root, "register")
-        upgrade(root, tmp_path / "today")
-        repro(root)
-        headstart(root, "register")
+    unpack(BEFORE, root)
+    make_narrow(root)
+    unchecked = dict.fromkeys(("mirror", "brightness", "shift", "encoding"))
+    edit_params(root, **{f"gate.{name}": value for name, value in unchecked.items()})
+    draw_images(root / "data", {"dark": 24, "light": 24})
+    make_repository(root)
+    repro(root)
+    headstart(root, "register")
+    upgrade(root, common / "today")
+    repro(root)
+    headstart(root, "register")
     return root
 
 
