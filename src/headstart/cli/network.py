@@ -69,7 +69,7 @@ def _describe(chosen: argparse.Namespace) -> None:
     if chosen.classes is not None:
         classes = tuple(str(number) for number in range(chosen.classes))
     elif paths.DATA.is_dir() and any(paths.DATA.iterdir()):
-        classes = classes_in(paths.DATA)
+        classes = classes_in(paths.DATA, params.data)
     else:
         classes = ("first", "second")
         note = f"\nThere is no {paths.DATA}/: 2 classes are assumed (--classes N)"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from headstart.errors import ModelError
 from headstart.params import Params
-from headstart.pipeline.data.folders import find_files
+from headstart.pipeline.data.dataset import read_dataset
+from headstart.pipeline.data.settings import Data
 from headstart.pipeline.network.network import network_spec, plan, stated_outputs
 
 
@@ -19,13 +20,13 @@ def check_network(params: Params, data: Path) -> None:
     if stated is None:
         plan(spec)
     elif data.is_dir():
-        plan(network_spec(params.backbone, params.model, classes_in(data)))
+        plan(network_spec(params.backbone, params.model, classes_in(data, params.data)))
     elif stated >= 2:
         plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
     else:
         raise ModelError(f"a head needs at least two outputs, found {stated}; write `linear: classes`")
 
 
-def classes_in(data: Path) -> tuple[str, ...]:
-    """The classes of a folder of images, given by its subfolders."""
-    return tuple(sorted({found.label for found in find_files(data)} - {""}))
+def classes_in(folder: Path, data: Data) -> tuple[str, ...]:
+    """The classes of a folder of images, by its subfolders or its table of labels."""
+    return tuple(sorted({image.label for image in read_dataset(folder, data).images} - {""}))

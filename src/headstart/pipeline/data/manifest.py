@@ -18,7 +18,7 @@ from PIL import Image
 from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, to_rgb
-from headstart.pipeline.data.folders import Found
+from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.splits import split_of
 from headstart.pipeline.store.rows import RowStore
 
@@ -135,6 +135,8 @@ def read_checked(path: Path, sha256: str) -> bytes:
 def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:
     try:
         data = path.read_bytes()
+    except FileNotFoundError:  # a table of labels names it
+        return 0, "", Facts(error="there is no such file"), False
     except OSError as error:
         return 0, "", Facts(error=error.strerror or type(error).__name__), False
     sha = hashlib.sha256(data).hexdigest()

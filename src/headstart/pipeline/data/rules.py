@@ -34,11 +34,11 @@ class Rule:
     except_format: str = ""
 
 
-def file_rules(validate: Validate, labels: Sequence[str]) -> list[Rule]:
-    """The rules for single files; `labels` are the known classes."""
+def file_rules(validate: Validate, labels: Sequence[str], unlabelled: str) -> list[Rule]:
+    """The rules for single files; `labels` are the known classes, `unlabelled` the reason for none."""
     return [
         Rule("error", "Every file can be decoded.", _undecodable, allowed=("",)),
-        _label(labels),
+        _label(labels, unlabelled),
         _readable("format", tuple(validate.formats)),
         _readable("mode", tuple(validate.modes)),
         _long_enough("width", validate.min_size),
@@ -144,13 +144,13 @@ def _undecodable(rows: list[Row]) -> str:
     return f"cannot be decoded: {rows[0]['error'].removeprefix('cannot be decoded: ')}"
 
 
-def _label(labels: Sequence[str]) -> Rule:
+def _label(labels: Sequence[str], unlabelled: str) -> Rule:
     def explain(rows: list[Row]) -> str:
         if found := rows[0]["label"]:
             return f"class is {found}, expected one of {named(labels)}"
-        return "is not in a class folder, expected data/CLASS/FILE"
+        return unlabelled
 
-    description = "Every file lies in the folder of a known class."
+    description = "Every file has a known class."
     return Rule("label", description, explain, allowed=tuple(labels))
 
 

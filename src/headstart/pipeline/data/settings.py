@@ -1,10 +1,41 @@
-"""Sections `validate` and `split` of params.yaml."""
+"""Sections `data`, `validate` and `split` of params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from headstart.ground.settings import Count, Section, Seed, Share
+
+PARTS = ("CLASS", "SPLIT", "*")
+
+
+class Data(Section):
+    """Section `data`: where images come from, and what their folders mean."""
+
+    source: str | None
+    """folder or URL whose images the flows bring into data/"""
+    settle_seconds: Annotated[float, Field(ge=0)]
+    """a file that changed more recently is still arriving"""
+    max_removed: Share
+    """largest share of data/ that a source may lack"""
+    layout: str | None
+    """the folders from data/ down, of CLASS, SPLIT and `*`; None: classes, or splits with classes"""
+    labels: Annotated[str, Field(pattern=r"(?i)\.(csv|parquet)$")] | None
+    """table in data/ with the columns path and label, in place of folders"""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> "Data":
+        if self.layout is None:
+            return self
+        if self.labels is not None:
+            raise ValueError("layout and labels exclude each other; set one of them to null")
+        parts = self.layout.split("/")
+        if set(parts) - set(PARTS) or parts.count("CLASS") != 1 or parts.count("SPLIT") > 1:
+            raise ValueError(
+                "layout must be the folders from data/ down, such as CLASS, SPLIT/CLASS or */CLASS (with "
+                f"CLASS once, SPLIT at most once), found {self.layout!r}"
+            )
+        return self
 
 
 class Validate(Section):
