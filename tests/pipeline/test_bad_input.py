@@ -56,7 +56,7 @@ def test_every_image_unreadable(tree: Path, validate: Callable[[], str]) -> None
         (tree / "data" / name).write_bytes(b"nothing")
     message = validate()
     assert "None of 3 files is left" in message
-    assert "a/1.jpg: cannot be decoded: not an image format that Pillow knows" in message
+    assert "a/1.jpg: cannot be decoded: not an image format that Headstart reads" in message
     assert (tree / "reports" / "validation.json").exists()
 
 

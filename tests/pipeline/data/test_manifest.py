@@ -44,7 +44,7 @@ def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert png.pixels == table.loc["a/same.bmp"].pixels != ""
     assert png.sha256 != table.loc["a/same.bmp"].sha256
-    assert table.loc["a/text.jpg"].error == "not an image format that Pillow knows"
+    assert table.loc["a/text.jpg"].error == "not an image format that Headstart reads"
     assert table.loc["a/text.jpg"].pixels == ""
 
 

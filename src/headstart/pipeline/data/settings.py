@@ -2,11 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headstart.ground.settings import Count, Section, Seed, Share
 
 PARTS = ("CLASS", "SPLIT", "*")
+KNOWN_MODES = (  # that become 8-bit RGB without a guess; floats and 32-bit integers have no known range
+    *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"),
+    *("I;16", "I;16L", "I;16B", "I;16N"),
+)
 
 
 class Data(Section):
@@ -53,6 +57,15 @@ class Validate(Section):
     """accepted file formats, by Pillow's names"""
     modes: list[str]
     """accepted colour modes, by Pillow's names"""
+
+    @field_validator("modes")
+    @classmethod
+    def _are_known(cls, modes: list[str]) -> list[str]:
+        if unknown := sorted({*modes} - {*KNOWN_MODES}):
+            raise ValueError(
+                f"{', '.join(unknown)} cannot be read as 8-bit RGB; expected {', '.join(KNOWN_MODES)}"
+            )
+        return modes
 
 
 class Split(Section):

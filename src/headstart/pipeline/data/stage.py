@@ -10,6 +10,7 @@ from headstart.ground.settings import SPLITS
 from headstart.pipeline.data import manifest
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
+from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.data.rules import named
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.store.rows import recipe_digest
@@ -40,6 +41,7 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
     if problems:
         raise DataError(_blocked(problems, file_check.failures))
+    table.attrs = {"limits": Limits.of(validate).as_dict()}
     with replacing(paths.MANIFEST) as new:
         table.to_parquet(new, index=False)
     return _summary(table, dataset.others)

@@ -44,6 +44,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
         "precision": features.precision,
         "batch_size": features.batch_size,
         "transform": preprocess.weights,
+        "limits": table.attrs["limits"],
         "views": views.to_dict() if views.count > 1 else None,
         "backbone": frozen,
     }
