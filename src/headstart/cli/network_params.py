@@ -13,18 +13,24 @@ def check_network(params: Params, data: Path) -> None:
     """Plan the network; the image folder is only read if params.yaml states a number of outputs.
 
     Raises:
-        ModelError: a layer does not exist or does not fit, or the outputs do not match the classes.
+        ModelError: a layer does not exist or does not fit, the outputs do not match the classes, or
+            the batch size is too small for a batch norm.
     """
     spec = network_spec(params.backbone, params.model, ("first", "second"))
     stated = stated_outputs(spec)
     if stated is None:
-        plan(spec)
+        network = plan(spec)
     elif data.is_dir():
-        plan(network_spec(params.backbone, params.model, classes_in(data, params.data)))
+        network = plan(network_spec(params.backbone, params.model, classes_in(data, params.data)))
     elif stated >= 2:
-        plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
+        network = plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
     else:
         raise ModelError(f"a head needs at least two outputs, found {stated}; write `linear: classes`")
+    if params.train.batch_size < network.least_rows and (layer := network.needs_rows):
+        raise ModelError(
+            f"train.batch_size: 1 cannot train {layer.name} ({layer.kind}): a batch norm needs at least 2 "
+            "rows; use a larger batch, or take the layer out of model.replace"
+        )
 
 
 def classes_in(folder: Path, data: Data) -> tuple[str, ...]:

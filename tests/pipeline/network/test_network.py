@@ -154,7 +154,7 @@ def test_the_cut_is_before_the_first_layer_that_learns(
         ),
         (
             {"replace": {"classifier.0": {"linear": 50}}},
-            r"classifier.3 does not fit.*takes 256 .*is given 50",
+            r"classifier.3 does not fit.*expects 256 numbers, got 50",
         ),
         ({"replace": {"features.28": {"conv": 5}}}, r"classifier.0 does not fit the output of flatten"),
         (

@@ -7,6 +7,7 @@ import torch
 from torchvision.models import get_model_weights
 from torchvision.transforms._presets import ImageClassification
 
+from headstart.errors import BackboneError
 from headstart.ground import runtime
 from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.data.limits import Limits
@@ -45,6 +46,11 @@ class Classifier:
             BackboneError: the weights are unreachable or damaged.
         """
         backbone = load_backbone(source)
+        for name, reason in backbone.lacking.items():
+            raise BackboneError(
+                f"backbone.weights: {name} of {backbone.source} {reason}; `headstart classify` needs the "
+                "whole pretrained network with its 1000 outputs"
+            )
         chain = Chain(vgg_layers(source.arch, source.width))
         chain.load(backbone.tensors)
         chain.eval().requires_grad_(False).to(runtime.device()).to(memory_format=torch.channels_last)
