@@ -113,9 +113,9 @@ def test_predict_refuses_what_validation_refuses(trained: Path, say: Callable[..
     assert [line.split()[0] for line in out.splitlines()] == [
         *("other/16-bit.png", "other/float.tiff", "other/frames.png", "other/small.png")
     ]
-    assert "float.tiff   cannot be read: mode is F, expected one of 1, L" in out
-    assert "frames.png   cannot be read: holds 2 frames, expected 1" in out
-    assert "small.png    cannot be read: width is 20 pixels, expected at least 32" in out
+    assert "float.tiff  cannot be read: mode is F, expected one of 1, L" in out
+    assert "frames.png  cannot be read: holds 2 frames, expected 1" in out
+    assert "small.png   cannot be read: width is 20 pixels, expected at least 32" in out
     assert "other: ignored files that are not images: notes.xml" in err
 
 

@@ -55,8 +55,8 @@ def test_networks_without_batch_norm_keep_their_last_row() -> None:
 def test_a_batch_size_of_one_is_refused_before_any_work(tree: Path) -> None:
     params = load_params(tree / PARAMS)
     normed = params.model.changed(head="pooled", replace=NORM)
-    single = params.changed(model=normed, train=params.train.changed(batch_size=1))
+    single = params.model_copy(update={"model": normed, "train": params.train.changed(batch_size=1)})
     with pytest.raises(ModelError, match=r"train.batch_size: 1 cannot train classifier.0 .BatchNorm1d"):
         check_network(single, tree / "data")
-    check_network(single.changed(train=params.train), tree / "data")
-    check_network(single.changed(model=params.model), tree / "data")
+    check_network(single.model_copy(update={"train": params.train}), tree / "data")
+    check_network(single.model_copy(update={"model": params.model}), tree / "data")
