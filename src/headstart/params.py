@@ -10,13 +10,12 @@ from ruamel.yaml.error import YAMLError
 
 from headstart.errors import ParamsError
 from headstart.ground.settings import Section
-from headstart.pipeline.data.settings import Split, Validate
+from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.settings import Features
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.training.settings import Train
-from headstart.sources.settings import Data
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.release.settings import Gate, Register
 

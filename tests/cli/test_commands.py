@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from projects import commit, draw_images, edit_params, make_repository, make_tree, repro, run
 
 from headstart.cli.main import main
@@ -91,6 +93,44 @@ def test_nothing_to_predict_is_an_error(say: Callable[..., Said]) -> None:
     assert "none of 1 files could be read" in say("predict", "params.yaml")[1]
     assert "nothing/*.jpg matches no file" in say("predict", "nothing/*.jpg")[1]
     assert "there is no head file nothing" in say("predict", "--model", "nothing", "data")[1]
+
+
+def test_predict_refuses_what_validation_refuses(trained: Path, say: Callable[..., Said]) -> None:
+    grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    folder = trained / "other"
+    folder.mkdir()
+    Image.fromarray(grey.astype(np.uint16)).save(folder / "16-bit.png")
+    Image.fromarray(grey.astype(np.float32)).save(folder / "float.tiff")
+    frames = [Image.new("RGB", (40, 40), (shade, 0, 0)) for shade in (10, 200)]
+    frames[0].save(folder / "frames.png", save_all=True, append_images=frames[1:])
+    Image.new("RGB", (20, 60)).save(folder / "small.png")
+    (folder / "notes.xml").write_text("<xml/>")
+    out, err = say("predict", "other")
+    assert [line.split()[0] for line in out.splitlines()] == [
+        *("other/16-bit.png", "other/float.tiff", "other/frames.png", "other/small.png")
+    ]
+    assert "float.tiff  cannot be read: mode is F, expected one of 1, L" in out
+    assert "frames.png  cannot be read: holds 2 frames, expected 1" in out
+    assert "small.png   cannot be read: width is 20 pixels, expected at least 32" in out
+    assert "other: ignored files that are not images: notes.xml" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("artifacts/features.safetensors", "is a features file, not a head"),
+        ("artifacts/backbone.safetensors", "is a backbone, not a head"),
+        ("weights.pth", "is a PyTorch file of weights, not a head"),
+        ("params.yaml", "is not a head: cannot read params.yaml as safetensors"),
+    ],
+)
+def test_init_from_says_what_a_file_is(
+    trained: Path, say: Callable[..., Said], name: str, words: str
+) -> None:
+    (trained / "weights.pth").write_bytes(b"")
+    err = say("init-from", name)[1]
+    assert f"{name} {words}" in err
+    assert "artifacts/head.safetensors, or a version such as headstart@champion" in err
 
 
 def test_classify_names_categories_and_says_that_weights_are_random(

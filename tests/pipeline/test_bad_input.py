@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from projects import draw_images, edit_params
@@ -30,7 +31,7 @@ def validate(tree: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], str
 def test_no_data(tree: Path, validate: Callable[[], str]) -> None:
     assert "there is no folder data" in validate()
     (tree / "data").mkdir()
-    assert "data holds no files" in validate()
+    assert "data holds no images" in validate()
 
 
 def test_one_class_only(tree: Path, validate: Callable[[], str]) -> None:
@@ -55,15 +56,53 @@ def test_every_image_unreadable(tree: Path, validate: Callable[[], str]) -> None
         (tree / "data" / name).write_bytes(b"nothing")
     message = validate()
     assert "None of 3 files is left" in message
-    assert "a/1.jpg: cannot be decoded: not an image format that Pillow knows" in message
+    assert "a/1.jpg: cannot be decoded: not an image format that Headstart reads" in message
     assert (tree / "reports" / "validation.json").exists()
 
 
 def test_more_files_left_out_than_allowed(tree: Path, validate: Callable[[], str]) -> None:
     draw_images(tree / "data", {"ok": 30, "scratch": 30})
     for number in range(2):
-        (tree / "data" / "ok" / f"{number}.txt").write_text("text")
+        (tree / "data" / "ok" / f"{number}.jpg").write_text("text")
     assert "2 of 62 files (3.2%) are left out, expected at most 2.0%" in validate()
+
+
+def test_folders_that_can_be_read_in_two_ways(tree: Path, validate: Callable[[], str]) -> None:
+    for camera in ("north", "south"):
+        draw_images(tree / "data" / camera, {"ok": 20, "scratch": 20}, seed=len(camera))
+    message = validate()
+    assert "2 classes, the outer folders: north (40), south (40)" in message
+    assert "2 classes, the inner folders: ok (40), scratch (40)" in message
+
+
+def test_rows_and_images_without_each_other(tree: Path, validate: Callable[[], str]) -> None:
+    draw_images(tree / "data", {"ok": 20, "scratch": 20})
+    rows = [f"{label}/{number:03}.png,{label}" for label in ("ok", "scratch") for number in range(19)]
+    (tree / "data" / "labels.csv").write_text("\n".join(["path,label", *rows, "ok/gone.png,ok"]))
+    edit_params(tree, **{"data.labels": "labels.csv"})
+    message = validate()
+    assert "3 of 41 files (7.3%) are left out" in message
+    assert "ok/019.png: has no label in data/labels.csv" in message
+    assert "ok/gone.png: cannot be decoded: there is no such file" in message
+
+
+def test_a_table_of_labels_replaces_the_folders(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw_images(tree / "data", {"dark": 20, "light": 20})
+    paths = [f"{label}/{number:03}.png" for label in ("dark", "light") for number in range(20)]
+    table = pd.DataFrame({"path": paths, "label": ["a", "b"] * 20, "group": [path[-5] for path in paths]})
+    table["split"] = [("train", "train", "validation", "test")[number % 4 // 1] for number in range(40)]
+    table.loc[table.index % 8 >= 4, "label"] = table.loc[table.index % 8 >= 4, "label"].map(
+        {"a": "b", "b": "a"}
+    )
+    table.to_parquet(tree / "data" / "labels.parquet")
+    (tree / "data" / "about.txt").write_text("not an image")
+    edit_params(tree, **{"data.labels": "labels.parquet"})
+    main(["validate"])
+    said = capsys.readouterr().out
+    assert "40 images in 2 classes: 20 train, 10 val, 10 test" in said
+    assert "ignored 1 file that is not an image: about.txt" in said
+    manifest = pd.read_parquet(tree / "artifacts" / "manifest.parquet").set_index("path")
+    assert manifest.loc["dark/001.png", ["label", "split", "group"]].tolist() == ["b", "train", "1"]
 
 
 def test_the_policy_may_be_to_stop(tree: Path, validate: Callable[[], str]) -> None:

@@ -81,7 +81,8 @@ def done(common: Path) -> Path:
     root = common / "project"
     make_tree(root)
     draw_images(root / "data", {"dark": 24, "light": 24})
-    (root / "data" / "dark" / "notes.txt").write_text("no image")
+    (root / "data" / "dark" / "notes.jpg").write_text("no image")
+    (root / "data" / "dark" / "notes.txt").write_text("not meant to be one")
     edit_params(root, **{"validate.max_excluded": 0.1})
     make_repository(root)
     repro(root)
@@ -113,8 +114,9 @@ def test_it_learns_what_can_be_learnt(done: Path) -> None:
 def test_a_file_that_is_no_image_is_left_out_and_named(done: Path) -> None:
     validation = json.loads((done / "reports/validation.json").read_text())
     assert validation["success"]
-    assert [excluded["path"] for excluded in validation["excluded"]] == ["dark/notes.txt"]
-    assert "dark/notes.txt" in (done / "reports/report.html").read_text()
+    assert [excluded["path"] for excluded in validation["excluded"]] == ["dark/notes.jpg"]
+    assert validation["others"] == {"files": 1, "paths": ["dark/notes.txt"]}
+    assert "dark/notes.jpg" in (done / "reports/report.html").read_text()
 
 
 def test_random_weights_are_named_in_the_report(done: Path) -> None:

@@ -42,6 +42,14 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_new_table_of_labels_is_brought_at_once(tmp_path: Path, look: Callable[..., Brought]) -> None:
+    put(tmp_path / "source" / "1.png", picture(1))
+    put(tmp_path / "source" / "labels.csv", b"path,label\n1.png,ok\n", time.time() - 120)
+    put(tmp_path / "source" / "cut.png", picture(2)[:40], time.time() - 120)
+    found = look()
+    assert (found.new, found.waiting) == (("1.png", "labels.csv"), ("cut.png",))
+
+
 def test_new_changed_and_removed_images_are_told_apart(tmp_path: Path, look: Callable[..., Brought]) -> None:
     source, data = tmp_path / "source", tmp_path / "data"
     for index in range(4):

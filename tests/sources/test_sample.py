@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import decode, pixel_digest
+from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.data.splits import split_of
 from headstart.sources import sample
 
@@ -59,7 +60,7 @@ class Table:
 @pytest.fixture(scope="module")
 def table(whole: Path) -> Table:
     paths = images(whole)
-    opened = [decode(path.read_bytes()) for path in paths]
+    opened = [decode(path.read_bytes(), ANY_PICTURE) for path in paths]
     fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
     return Table(
         np.array(

@@ -69,7 +69,7 @@ def _describe(chosen: argparse.Namespace) -> None:
     if chosen.classes is not None:
         classes = tuple(str(number) for number in range(chosen.classes))
     elif paths.DATA.is_dir() and any(paths.DATA.iterdir()):
-        classes = classes_in(paths.DATA)
+        classes = classes_in(paths.DATA, params.data)
     else:
         classes = ("first", "second")
         note = f"\nThere is no {paths.DATA}/: 2 classes are assumed (--classes N)"
@@ -82,6 +82,7 @@ def _describe(chosen: argparse.Namespace) -> None:
 def _classify(chosen: argparse.Namespace) -> None:
     files = enter_with(*chosen.paths)
     from headstart.cli.prediction_output import print_top
+    from headstart.pipeline.data.limits import Limits
     from headstart.sources.finding import find_images
     from headstart.versions.serving.classifier import Classifier
     from headstart.versions.serving.scoring import score
@@ -89,14 +90,14 @@ def _classify(chosen: argparse.Namespace) -> None:
     params = checked_params()
     images = find_images(files)
     source = params.backbone
-    network = Classifier.load(source, params.preprocess.weights)
+    network = Classifier.load(source, params.preprocess.weights, Limits.of(params.validate_))
     if source.weights == "random":
         print(
             "backbone.weights is random: the network never learned these categories; set "
             "backbone.weights: IMAGENET1K_V1 in params.yaml",
             file=sys.stderr,
         )
-    scored = score(images, network.transform, network.predict_pixels)
+    scored = score(images, network)
     print_top(scored, network.categories, images, chosen.top, chosen.json)
 
 
@@ -112,7 +113,7 @@ def _predict(chosen: argparse.Namespace) -> None:
     images = find_images(files)
     predictor = Predictor.load(head, backbone)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
-    scored = score(images, predictor.transform, predictor.predict_pixels)
+    scored = score(images, predictor)
     print_predictions(scored, predictor.classes, images, chosen.json)
 
 

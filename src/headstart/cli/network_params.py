@@ -4,7 +4,8 @@ from pathlib import Path
 
 from headstart.errors import ModelError
 from headstart.params import Params
-from headstart.pipeline.data.folders import find_files
+from headstart.pipeline.data.dataset import read_dataset
+from headstart.pipeline.data.settings import Data
 from headstart.pipeline.network.network import network_spec, plan, stated_outputs
 
 
@@ -12,20 +13,26 @@ def check_network(params: Params, data: Path) -> None:
     """Plan the network; the image folder is only read if params.yaml states a number of outputs.
 
     Raises:
-        ModelError: a layer does not exist or does not fit, or the outputs do not match the classes.
+        ModelError: a layer does not exist or does not fit, the outputs do not match the classes, or
+            the batch size is too small for a batch norm.
     """
     spec = network_spec(params.backbone, params.model, ("first", "second"))
     stated = stated_outputs(spec)
     if stated is None:
-        plan(spec)
+        network = plan(spec)
     elif data.is_dir():
-        plan(network_spec(params.backbone, params.model, classes_in(data)))
+        network = plan(network_spec(params.backbone, params.model, classes_in(data, params.data)))
     elif stated >= 2:
-        plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
+        network = plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))
     else:
         raise ModelError(f"a head needs at least two outputs, found {stated}; write `linear: classes`")
+    if params.train.batch_size < network.least_rows and (layer := network.needs_rows):
+        raise ModelError(
+            f"train.batch_size: 1 cannot train {layer.name} ({layer.kind}): a batch norm needs at least 2 "
+            "rows; use a larger batch, or take the layer out of model.replace"
+        )
 
 
-def classes_in(data: Path) -> tuple[str, ...]:
-    """The classes of a folder of images, given by its subfolders."""
-    return tuple(sorted({found.label for found in find_files(data)} - {""}))
+def classes_in(folder: Path, data: Data) -> tuple[str, ...]:
+    """The classes of a folder of images, by its subfolders or its table of labels."""
+    return tuple(sorted({image.label for image in read_dataset(folder, data).images} - {""}))

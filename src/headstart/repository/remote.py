@@ -16,7 +16,7 @@ class Remote:
     """The remote that DVC uses by default.
 
     Attributes:
-        keeps_versions: it versions files itself (`version_aware`, `worktree`), 
+        keeps_versions: it versions files itself (`version_aware`, `worktree`),
             so that files are not named by digest.
     """
 

@@ -18,7 +18,7 @@ from PIL import Image
 from headstart.errors import DataError, SourceUnreachable
 from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
-from headstart.pipeline.data.folders import NOT_IMAGES
+from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
 
 ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
@@ -64,7 +64,7 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
     there = _list(source)
     shutil.rmtree(data / ARRIVING, ignore_errors=True)  # left by a run that was killed
     files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
-    here = {name for name in files if _is_image_name(name)}
+    here = {name for name in files if _counts(name)}
     removed = sorted(here - there.keys())
     if here and len(removed) > max_removed * len(here):
         raise DataError(
@@ -129,7 +129,7 @@ def _list(source: str) -> dict[str, _File]:
             raise DataError(
                 f"data.source {source} lists {path!r}, which lies outside of it; nothing was changed"
             )
-        if name and _is_image_name(name):
+        if name and _counts(name):
             _check_entry(source, name, info)
             files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
     if not files:
@@ -154,11 +154,9 @@ def _check_entry(source: str, name: str, info: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _is_image_name(name: str) -> bool:
-    """Whether a file counts: hidden files, the likes of Thumbs.db and unfinished downloads do not."""
-    parts = name.lower().split("/")
-    hidden = any(part.startswith(".") for part in parts)
-    return not hidden and parts[-1] not in NOT_IMAGES and not parts[-1].endswith(UNFINISHED)
+def _counts(name: str) -> bool:
+    """Whether a file is copied: hidden files, the likes of Thumbs.db and unfinished downloads are not."""
+    return not any(map(is_ignored, name.split("/"))) and not name.lower().endswith(UNFINISHED)
 
 
 def _modified(info: Mapping[str, Any]) -> float | None:
@@ -181,7 +179,7 @@ def _copy(file: _File, data: Path, name: str) -> bool:
             now = file.system.info(file.path)
             if not new.stat().st_size == file.size == now["size"] or _modified(now) != file.modified:
                 return False
-            if file.is_young(PATIENCE_SECONDS) and not _decodes(new):
+            if is_named_like_an_image(name) and file.is_young(PATIENCE_SECONDS) and not _decodes(new):
                 return False
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             new.replace(data / name)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import DataError
-from headstart.pipeline.data.folders import NOT_IMAGES
+from headstart.pipeline.data.listing import is_ignored
 from headstart.sources.finding import find_images
 
 COLUMN = "path"
@@ -60,7 +60,7 @@ def mark_of(location: str) -> tuple[int, int] | None:
 
 
 def _counts(file: Path, own: Sequence[Path]) -> bool:
-    if file.name.lower() in NOT_IMAGES:
+    if is_ignored(file.name):
         return False
     return not own or not any(file.resolve().is_relative_to(folder) for folder in own)
 

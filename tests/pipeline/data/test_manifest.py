@@ -8,7 +8,8 @@ from PIL import Image
 
 from headstart.errors import DataError
 from headstart.pipeline.data import manifest
-from headstart.pipeline.data.folders import find_files
+from headstart.pipeline.data.layout import read_folders
+from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.manifest import (
     assign_splits,
     build_manifest,
@@ -29,7 +30,7 @@ def save(path: Path, colour: tuple[int, int, int] = (1, 2, 3), **options: object
 
 def build(data: Path) -> pd.DataFrame:
     with Store(data.parent / "store") as store:
-        return build_manifest(data, find_files(data), store, RECIPE)
+        return build_manifest(data, read_folders(list_folder(data).images, (), None), store, RECIPE)
 
 
 def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
@@ -43,14 +44,14 @@ def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert png.pixels == table.loc["a/same.bmp"].pixels != ""
     assert png.sha256 != table.loc["a/same.bmp"].sha256
-    assert table.loc["a/text.jpg"].error == "not an image format that Pillow knows"
+    assert table.loc["a/text.jpg"].error == "not an image format that Headstart reads"
     assert table.loc["a/text.jpg"].pixels == ""
 
 
 def test_a_broken_link_is_a_row_with_its_error(tmp_path: Path) -> None:
     save(tmp_path / "data/a/1.png")
     (tmp_path / "data/a/link.png").symlink_to(tmp_path / "gone.png")
-    assert "No such file" in build(tmp_path / "data").set_index("path").loc["a/link.png"].error
+    assert "there is no such file" in build(tmp_path / "data").set_index("path").loc["a/link.png"].error
 
 
 def test_a_file_is_decoded_once_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

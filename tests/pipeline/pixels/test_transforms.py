@@ -9,9 +9,14 @@ from PIL import Image
 
 from headstart.errors import DataError, ParamsError
 from headstart.pipeline.data import decoding
+from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.pixels import transforms
 
 TRANSFORM = transforms.transform_of("vgg16", "IMAGENET1K_V1")
+
+
+def decode(data: bytes) -> Image.Image:
+    return decoding.decode(data, ANY_PICTURE)
 
 
 def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -30,7 +35,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 def test_packed_pixels_are_those_of_torchvisions_transform(size: tuple[int, int], form: str) -> None:
     data = encoded(picture(*size), form)
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    packed = transforms.pack(decoding.decode(data), TRANSFORM)
+    packed = transforms.pack(decode(data), TRANSFORM)
     assert packed.shape == (224, 224, 3)
     assert packed.dtype == np.uint8
     ours = transforms.normalise(torch.from_numpy(packed.copy())[None], TRANSFORM)[0]
@@ -42,7 +47,7 @@ def test_exif_orientation_turns_the_picture_upright(orientation: int) -> None:
     image = picture(48, 32)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    upright = decoding.decode(encoded(image, "PNG", exif=exif))
+    upright = decode(encoded(image, "PNG", exif=exif))
     turned = {
         1: image,
         2: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -61,26 +66,26 @@ def test_exif_orientation_turns_the_picture_upright(orientation: int) -> None:
 def test_what_is_transparent_is_white(mode: str) -> None:
     clear = picture(20, 20).convert("RGBA")
     clear.putalpha(0)
-    assert set(decoding.decode(encoded(clear.convert(mode), "PNG")).tobytes()) == {255}
+    assert set(decode(encoded(clear.convert(mode), "PNG")).tobytes()) == {255}
 
 
 def test_a_palette_with_a_transparent_colour_is_laid_on_white() -> None:
     image = Image.new("P", (10, 10), 3)
     image.putpalette([0, 0, 0] * 256)
-    assert set(decoding.decode(encoded(image, "PNG", transparency=3)).tobytes()) == {255}
+    assert set(decode(encoded(image, "PNG", transparency=3)).tobytes()) == {255}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
 def test_other_modes_become_rgb(mode: str) -> None:
     form = "JPEG" if mode == "CMYK" else "PNG"
-    assert decoding.decode(encoded(picture(30, 30, mode), form)).mode == "RGB"
+    assert decode(encoded(picture(30, 30, mode), form)).mode == "RGB"
 
 
 def test_the_digest_tells_pictures_apart_and_not_files() -> None:
     image = picture(30, 20)
-    digest = decoding.pixel_digest(decoding.decode(encoded(image, "PNG")))
-    assert digest == decoding.pixel_digest(decoding.decode(encoded(image, "BMP")))
-    assert digest != decoding.pixel_digest(decoding.decode(encoded(picture(30, 20, seed=1), "PNG")))
+    digest = decoding.pixel_digest(decode(encoded(image, "PNG")))
+    assert digest == decoding.pixel_digest(decode(encoded(image, "BMP")))
+    assert digest != decoding.pixel_digest(decode(encoded(picture(30, 20, seed=1), "PNG")))
     black = Image.new("RGB", (10, 20)), Image.new("RGB", (20, 10))
     assert decoding.pixel_digest(black[0]) != decoding.pixel_digest(black[1])
 
@@ -88,7 +93,7 @@ def test_the_digest_tells_pictures_apart_and_not_files() -> None:
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded(picture(64, 64), "JPEG")[:900]])
 def test_what_cannot_be_decoded_is_an_error(data: bytes) -> None:
     with pytest.raises(DataError, match="cannot be decoded"):
-        decoding.decode(data)
+        decode(data)
 
 
 def test_unknown_weights_name_the_known_ones() -> None:

@@ -12,7 +12,7 @@ from headstart.pipeline.features.examples import LabelledRows
 from headstart.pipeline.features.feature_file import Features, Views, batches
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.training import batches as training_batches
-from headstart.pipeline.training.batches import shuffled
+from headstart.pipeline.training.batches import joined, shuffled, steps_per_epoch
 
 
 @pytest.mark.parametrize("window", [1, 64 * 4 * 8 * 3, 2**30])
@@ -55,3 +55,23 @@ def test_views_are_drawn_anew_each_epoch(tmp_path: Path) -> None:
     assert (shares - 1 / 3).abs().max() < 0.05
     assert not torch.equal(epochs[0], epochs[1])
     assert [part.tolist() for _, part in batches(features, range(88, 92), 2)] == [[[88], [89]], [[90], [91]]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "sizes"),
+    [
+        (33, 1, [16, 16, 1]),
+        (33, 2, [16, 17]),
+        (34, 2, [16, 16, 2]),
+        (32, 2, [16, 16]),
+        (17, 2, [17]),
+        (1, 2, [1]),
+    ],
+)
+def test_a_short_last_batch_joins_the_one_before(rows: int, least: int, sizes: list[int]) -> None:
+    numbers = torch.arange(float(rows))
+    drawn = zip(numbers.split(16), numbers.split(16), strict=True)
+    found = list(joined(drawn, least))
+    assert [len(labels) for _, labels in found] == sizes
+    assert torch.cat([data for data, _ in found]).tolist() == numbers.tolist()
+    assert steps_per_epoch(rows, 16, least) == len(sizes)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from headstart.errors import ModelError
+from headstart.errors import BackboneError, ModelError
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.modules import Chain, head_of
 from headstart.pipeline.network.network import Network, NetworkSpec, plan
@@ -35,6 +35,14 @@ def begin(
     head = new_head(plan(now))
     metadata = {**earlier.to_dict(), "backbone": BACKBONE}
     return start_from(head, plan(now), now, backbone, tensors, metadata), head.tensors(), tensors
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_earlier_head_that_diverged_is_refused(tmp_path: Path, value: float) -> None:
+    tensors = {"classifier.6.weight": torch.tensor([1.0, value])}
+    checkpoint.save(tmp_path / "init.safetensors", tensors, {})
+    with pytest.raises(BackboneError, match="init.safetensors: 1 of 2 values of classifier.6.weight are NaN"):
+        read_initial(tmp_path / "init.safetensors", checkpoint.digest(tensors))
 
 
 def test_the_same_head_goes_on_where_it_was() -> None:

@@ -58,12 +58,18 @@ class SetCheck:
     results: list[Row]
 
 
-def check_files(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] | None = None) -> FileCheck:
+def check_files(
+    manifest: pd.DataFrame,
+    validate: Validate,
+    labels: Sequence[str] | None = None,
+    unlabelled: str = "is not in a class folder, expected data/CLASS/FILE",
+) -> FileCheck:
     """Check each file on its own; if it cannot be read, its label is the only other thing checked.
 
     Args:
         manifest: one row per file: path, label, format, mode, width, height, frames, error.
         labels: the known classes; None means those in the manifest.
+        unlabelled: the reason for a file without a class.
 
     Raises:
         DataError: the manifest lacks a column or a value.
@@ -71,7 +77,7 @@ def check_files(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str
     """
     columns = ["path", "label", "format", "mode", "width", "height", "frames", "error"]
     table = _complete(manifest, columns)
-    checks = rule_book.file_rules(validate, labels or _labels(table))
+    checks = rule_book.file_rules(validate, labels or _labels(table), unlabelled)
     results = _validate("files", table, ["path"], checks, severity="warning")
     reasons: dict[str, list[str]] = {}
     for check, result in zip(checks, results, strict=True):
@@ -112,10 +118,11 @@ def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] 
     return SetCheck(tuple(problems), classes, results)
 
 
-def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck) -> Row:
+def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck, others: Sequence[str] = ()) -> Row:
     """The document of reports/validation.json: plain JSON without times, IDs or folders.
 
-    `excluded` lists at most 1000 files; the full count is `files` minus `kept`.
+    `excluded` lists at most 1000 files; the full count is `files` minus `kept`. `others`, files that are not
+    images, are not among them: their number, and the first 1000.
     """
     excluded = manifest.loc[manifest["excluded"] != "", ["path", "excluded"]].sort_values("path")
     return {
@@ -126,6 +133,7 @@ def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck) -> Row:
             {"path": path, "reason": reason}
             for path, reason in excluded.head(MAX_EXCLUDED_STORED).itertuples(index=False)
         ],
+        "others": {"files": len(others), "paths": list(others[:MAX_EXCLUDED_STORED])},
         "problems": list(whole.problems),
         "classes": whole.classes,
         "suites": [

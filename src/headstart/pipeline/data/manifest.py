@@ -1,7 +1,6 @@
 """The manifest: one row per file of the data folder, with the facts found by decoding it."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,11 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 import PIL
-from PIL import Image
 
 from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
-from headstart.pipeline.data.decoding import pixel_digest, to_rgb
-from headstart.pipeline.data.folders import Found
+from headstart.pipeline.data.decoding import pixel_digest, read_picture
+from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.splits import split_of
 from headstart.pipeline.store.rows import RowStore
 
@@ -49,8 +47,8 @@ def build_manifest(
 ) -> pd.DataFrame:
     """Read and decode every file once: one row per file, sorted by path.
 
-    Columns: path, label, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
-    mode, width, height, frames, error, split (named by the folder, else "").
+    Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
+    mode, width, height, frames, error; label, split and group as folders or a table name them, else "".
 
     Args:
         store: remembers the facts of a file by its sha256 and `recipe`.
@@ -70,12 +68,11 @@ def build_manifest(
 def inspect(data: bytes) -> Facts:
     """Decode an image file completely and return its facts, including damage."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            form, mode, frames = image.format or "", image.mode, getattr(image, "n_frames", 1)
-            rgb = to_rgb(image)
-    except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        return Facts(error=_reason(error))
-    return Facts(pixel_digest(rgb), form, mode, rgb.width, rgb.height, frames)
+        picture = read_picture(data)
+    except DataError as error:
+        return Facts(error=str(error).removeprefix("cannot be decoded: "))
+    rgb = picture.rgb
+    return Facts(pixel_digest(rgb), picture.format, picture.mode, rgb.width, rgb.height, picture.frames)
 
 
 def assign_splits(manifest: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.Series:
@@ -105,16 +102,21 @@ def facts_recipe() -> dict[str, object]:
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
-    """The rows that were kept, in the order they are packed: by split, then pixels, then path."""
+    """The rows that were kept, in the order they are packed: by split, then pixels, then path.
+
+    `attrs["limits"]` are the limits that every picture is within.
+    """
     manifest = pd.read_parquet(path)
     kept = manifest[manifest["excluded"] == ""]
     rank = kept["split"].map({name: index for index, name in enumerate(SPLITS)})
-    return (
+    ordered = (
         kept.assign(rank=rank)
         .sort_values(["rank", "pixels", "path"])
         .drop(columns="rank")
         .reset_index(drop=True)
     )
+    ordered.attrs = manifest.attrs
+    return ordered
 
 
 def read_checked(path: Path, sha256: str) -> bytes:
@@ -135,6 +137,8 @@ def read_checked(path: Path, sha256: str) -> bytes:
 def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:
     try:
         data = path.read_bytes()
+    except FileNotFoundError:  # a table of labels names it
+        return 0, "", Facts(error="there is no such file"), False
     except OSError as error:
         return 0, "", Facts(error=error.strerror or type(error).__name__), False
     sha = hashlib.sha256(data).hexdigest()
@@ -142,12 +146,6 @@ def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bo
     if known is not None:
         return len(data), sha, Facts(**json.loads(known)), False
     return len(data), sha, inspect(data), True
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, PIL.UnidentifiedImageError):  # its text includes an object's address
-        return "not an image format that Pillow knows"
-    return f"{type(error).__name__}: {error}"
 
 
 def _to_bytes(facts: Facts) -> bytes:

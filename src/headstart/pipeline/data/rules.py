@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.ground.settings import SPLITS
+from headstart.pipeline.data import limits
 from headstart.pipeline.data.settings import Validate
 
 Row = dict[str, Any]
@@ -34,11 +35,11 @@ class Rule:
     except_format: str = ""
 
 
-def file_rules(validate: Validate, labels: Sequence[str]) -> list[Rule]:
-    """The rules for single files; `labels` are the known classes."""
+def file_rules(validate: Validate, labels: Sequence[str], unlabelled: str) -> list[Rule]:
+    """The rules for single files; `labels` are the known classes, `unlabelled` the reason for none."""
     return [
         Rule("error", "Every file can be decoded.", _undecodable, allowed=("",)),
-        _label(labels),
+        _label(labels, unlabelled),
         _readable("format", tuple(validate.formats)),
         _readable("mode", tuple(validate.modes)),
         _long_enough("width", validate.min_size),
@@ -46,10 +47,10 @@ def file_rules(validate: Validate, labels: Sequence[str]) -> list[Rule]:
         Rule(
             "frames",
             "Every readable file is one picture.",
-            lambda rows: f"holds {rows[0]['frames']} frames, expected 1",
+            lambda rows: limits.several_frames(rows[0]["frames"]),
             allowed=(1,),
             readable_only=True,
-            except_format="MPO",  # its extra frames are previews or the other half of a stereo pair
+            except_format=limits.MULTI_PICTURE,
         ),
     ]
 
@@ -144,29 +145,27 @@ def _undecodable(rows: list[Row]) -> str:
     return f"cannot be decoded: {rows[0]['error'].removeprefix('cannot be decoded: ')}"
 
 
-def _label(labels: Sequence[str]) -> Rule:
+def _label(labels: Sequence[str], unlabelled: str) -> Rule:
     def explain(rows: list[Row]) -> str:
         if found := rows[0]["label"]:
             return f"class is {found}, expected one of {named(labels)}"
-        return "is not in a class folder, expected data/CLASS/FILE"
+        return unlabelled
 
-    description = "Every file lies in the folder of a known class."
+    description = "Every file has a known class."
     return Rule("label", description, explain, allowed=tuple(labels))
 
 
 def _readable(column: str, allowed: tuple[str, ...]) -> Rule:
-    expected = f"one of {', '.join(allowed)}"
-
     def explain(rows: list[Row]) -> str:
-        return f"{column} is {rows[0][column] or 'unknown'}, expected {expected}"
+        return limits.other_kind(column, rows[0][column], allowed)
 
-    description = f"The {column} of every readable file is {expected}."
+    description = f"The {column} of every readable file is one of {', '.join(allowed)}."
     return Rule(column, description, explain, allowed=allowed, readable_only=True)
 
 
 def _long_enough(column: str, least: int) -> Rule:
     def explain(rows: list[Row]) -> str:
-        return f"{column} is {rows[0][column]} pixels, expected at least {least}"
+        return limits.too_short(column, rows[0][column], least)
 
     description = f"The {column} of every readable file is at least {least} pixels."
     return Rule(column, description, explain, low=least, readable_only=True)

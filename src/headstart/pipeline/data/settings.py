@@ -1,10 +1,45 @@
-"""Sections `validate` and `split` of params.yaml."""
+"""Sections `data`, `validate` and `split` of params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headstart.ground.settings import Count, Section, Seed, Share
+
+PARTS = ("CLASS", "SPLIT", "*")
+KNOWN_MODES = (  # that become 8-bit RGB without a guess; floats and 32-bit integers have no known range
+    *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"),
+    *("I;16", "I;16L", "I;16B", "I;16N"),
+)
+
+
+class Data(Section):
+    """Section `data`: where images come from, and what their folders mean."""
+
+    source: str | None
+    """folder or URL whose images the flows bring into data/"""
+    settle_seconds: Annotated[float, Field(ge=0)]
+    """a file that changed more recently is still arriving"""
+    max_removed: Share
+    """largest share of data/ that a source may lack"""
+    layout: str | None
+    """the folders from data/ down, of CLASS, SPLIT and `*`; None: classes, or splits with classes"""
+    labels: Annotated[str, Field(pattern=r"(?i)\.(csv|parquet)$")] | None
+    """table in data/ with the columns path and label, in place of folders"""
+
+    @model_validator(mode="after")
+    def _is_one_way(self) -> "Data":
+        if self.layout is None:
+            return self
+        if self.labels is not None:
+            raise ValueError("layout and labels exclude each other; set one of them to null")
+        parts = self.layout.split("/")
+        if set(parts) - set(PARTS) or parts.count("CLASS") != 1 or parts.count("SPLIT") > 1:
+            raise ValueError(
+                "layout must be the folders from data/ down, such as CLASS, SPLIT/CLASS or */CLASS (with "
+                f"CLASS once, SPLIT at most once), found {self.layout!r}"
+            )
+        return self
 
 
 class Validate(Section):
@@ -22,6 +57,15 @@ class Validate(Section):
     """accepted file formats, by Pillow's names"""
     modes: list[str]
     """accepted colour modes, by Pillow's names"""
+
+    @field_validator("modes")
+    @classmethod
+    def _are_known(cls, modes: list[str]) -> list[str]:
+        if unknown := sorted({*modes} - {*KNOWN_MODES}):
+            raise ValueError(
+                f"{', '.join(unknown)} cannot be read as 8-bit RGB; expected {', '.join(KNOWN_MODES)}"
+            )
+        return modes
 
 
 class Split(Section):

@@ -7,39 +7,44 @@ from headstart.ground import paths
 from headstart.ground.files import replacing, write_json
 from headstart.ground.paths import cache_folder
 from headstart.ground.settings import SPLITS
-from headstart.pipeline.data import folders, manifest
+from headstart.pipeline.data import manifest
+from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
-from headstart.pipeline.data.settings import Split, Validate
+from headstart.pipeline.data.limits import Limits
+from headstart.pipeline.data.rules import named
+from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 
 
-def run(validate: Validate, split: Split) -> str:
+def run(data: Data, validate: Validate, split: Split) -> str:
     """Write `artifacts/manifest.parquet` and `reports/validation.json`.
 
     Raises:
         DataError: the set failed a check, or a file did and `on_bad_file` is `stop`; the report is
             written, the manifest is not.
     """
-    found = folders.find_files(paths.DATA)
+    dataset = read_dataset(paths.DATA, data)
+    found = dataset.images
     recipe = recipe_digest(manifest.facts_recipe(), manifest.__name__)
     with Store(cache_folder()) as store, bar(len(found), "validate", "file") as progress:
         table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
-    file_check = check_files(table, validate)
+    file_check = check_files(table, validate, unlabelled=_unlabelled(data))
     table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
     table["split"] = manifest.assign_splits(table, split.fractions, split.seed)
     set_check = check_set(table, validate)
     problems = list(set_check.problems)
     if validate.on_bad_file == "stop":
         problems = [f"{path}: {why}" for path, why in sorted(file_check.failures.items())] + problems
-    report = to_json(table, file_check, set_check)
+    report = to_json(table, file_check, set_check, dataset.others)
     write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
     if problems:
         raise DataError(_blocked(problems, file_check.failures))
+    table.attrs = {"limits": Limits.of(validate).as_dict()}
     with replacing(paths.MANIFEST) as new:
         table.to_parquet(new, index=False)
-    return _summary(table)
+    return _summary(table, dataset.others)
 
 
 def _blocked(problems: list[str], failures: dict[str, str]) -> str:
@@ -51,11 +56,23 @@ def _blocked(problems: list[str], failures: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _summary(table: pd.DataFrame) -> str:
+def _unlabelled(data: Data) -> str:
+    """The reason why a file has no class."""
+    if data.labels:
+        return f"has no label in {paths.DATA / data.labels}"
+    if data.layout:
+        return f"is not in a class folder, expected data/{data.layout}/FILE"
+    return "is not in a class folder, expected data/CLASS/FILE"
+
+
+def _summary(table: pd.DataFrame, others: list[str]) -> str:
     kept = table[table["excluded"] == ""]
     counts = kept.groupby("split", sort=False).size()
     splits = ", ".join(f"{counts.get(name, 0)} {name}" for name in SPLITS)
     lines = [f"{len(kept)} images in {kept['label'].nunique()} classes: {splits}"]
     for row in table[table["excluded"] != ""].itertuples():
         lines.append(f"left out: {row.path}: {row.excluded}")
+    if others:
+        what = "file that is not an image" if len(others) == 1 else "files that are not images"
+        lines.append(f"ignored {len(others)} {what}: {named(others)}")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from headstart.pipeline.features.feature_file import TENSOR, Views
 from headstart.pipeline.features.frozen import frozen_prefix
 from headstart.pipeline.features.settings import Features
 from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import check_backbone
 from headstart.pipeline.network.network import Network, NetworkSpec, network_spec, plan
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels import transforms
@@ -38,12 +39,14 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
     computation.check_size(network, count, features.precision, features.max_gb)
     frozen = checkpoint.metadata(paths.BACKBONE)
     _check_backbone(frozen, spec)
+    check_backbone(network, frozen)
     metadata = {
         **spec.to_dict(),
         "cut": network.cut_name,
         "precision": features.precision,
         "batch_size": features.batch_size,
         "transform": preprocess.weights,
+        "limits": table.attrs["limits"],
         "views": views.to_dict() if views.count > 1 else None,
         "backbone": frozen,
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from headstart.errors import BackboneError, ParamsError
 from headstart.pipeline.network import checkpoint
@@ -15,42 +14,55 @@ from headstart.pipeline.network.kinds import TensorKind
 from headstart.pipeline.network.modules import differences
 from headstart.pipeline.network.settings import Backbone
 from headstart.pipeline.network.vgg import STANDARD_WIDTH, architectures, named_tensors, vgg_layers
+from headstart.pipeline.network.weight_files import (
+    SUFFIXES,
+    check_finite,
+    is_weight_file,
+    read_weights,
+)
 from headstart.pipeline.network.weights import random_tensors
 
 RANDOM = "random"
+REPLACEABLE = "classifier."  # a head replaces some of these layers, or all
 
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """Every tensor of a network by torchvision's names, float32 on the CPU, and where they came from.
+    """The tensors of a network by torchvision's names, float32 on the CPU, and where they came from.
 
-    `source` never contains a path on this machine.
+    Attributes:
+        source: never contains a path on this machine.
+        lacking: tensors of the classifier that are not among `tensors`, with the reason: a head that keeps
+            their layers cannot be trained.
     """
 
     tensors: dict[str, torch.Tensor]
     source: str
+    lacking: Mapping[str, str]
 
 
 def load_backbone(source: Backbone) -> LoadedBackbone:
     """Load exactly the weights that the parameters ask for.
 
     Raises:
-        BackboneError: the weights cannot be fetched, are damaged, or have another digest or architecture.
+        BackboneError: the weights cannot be fetched, are damaged or not finite, or have another digest or
+            architecture; only tensors of the classifier may be missing.
         ParamsError: the keys contradict each other.
     """
     layers = vgg_layers(source.arch, source.width)
     if source.weights == RANDOM:
-        return LoadedBackbone(dict(random_tensors(layers, source.seed)), f"random (seed {source.seed})")
+        return LoadedBackbone(dict(random_tensors(layers, source.seed)), f"random (seed {source.seed})", {})
     if source.weights in _known_weights(source.arch):
-        loaded = _from_torchvision(source)
+        tensors, origin = _from_torchvision(source)
     else:
-        loaded = _from_file(source)
+        tensors, origin = _from_file(source)
     expected = named_tensors(layers)
     for name, tensor in expected.items():
         if tensor.is_count:  # files older than PyTorch 0.4.1 do not count batches
-            loaded.tensors.setdefault(name, torch.zeros(tensor.shape, dtype=torch.int64))
-    _check_fit(expected, loaded.tensors, source)
-    return loaded
+            tensors.setdefault(name, torch.zeros(tensor.shape, dtype=torch.int64))
+    lacking = _lacking(_shapes(expected), tensors, source)
+    kept = {name: tensors[name] for name in expected if name not in lacking}
+    return LoadedBackbone(kept, origin, lacking)
 
 
 def _known_weights(arch: str) -> Mapping[str, Any]:
@@ -59,7 +71,7 @@ def _known_weights(arch: str) -> Mapping[str, Any]:
     return dict(get_model_weights(arch).__members__)
 
 
-def _from_torchvision(source: Backbone) -> LoadedBackbone:
+def _from_torchvision(source: Backbone) -> tuple[dict[str, torch.Tensor], str]:
     if source.width != STANDARD_WIDTH:
         raise ParamsError(
             f"backbone.width: {source.width} has no pretrained weights; expected {STANDARD_WIDTH}"
@@ -76,7 +88,8 @@ def _from_torchvision(source: Backbone) -> LoadedBackbone:
         ) from error
     if source.sha256 is not None:
         _check_sha256(cached, source.sha256)
-    return LoadedBackbone(dict(tensors), source.weights + _doubt(cached))
+    check_finite(tensors, str(cached))
+    return dict(tensors), source.weights + _doubt(cached)
 
 
 def _doubt(cached: Path) -> str:
@@ -88,13 +101,13 @@ def _doubt(cached: Path) -> str:
     return f", by its name only: the cached file has sha256 {found[:8]}, not {named}"
 
 
-def _from_file(source: Backbone) -> LoadedBackbone:
+def _from_file(source: Backbone) -> tuple[dict[str, torch.Tensor], str]:
     path = Path(source.weights)
-    if path.suffix not in {".pth", ".pt", ".safetensors"}:
+    if not is_weight_file(source.weights):
         names = ", ".join(_known_weights(source.arch))
         raise ParamsError(
             f"backbone.weights: {source.weights!r} is neither {RANDOM!r}, nor weights of "
-            f"{source.arch} that torchvision knows ({names}), nor a .pth or .safetensors file"
+            f"{source.arch} that torchvision knows ({names}), nor a file of weights ({', '.join(SUFFIXES)})"
         )
     if not path.is_file():
         raise BackboneError(
@@ -102,19 +115,10 @@ def _from_file(source: Backbone) -> LoadedBackbone:
         )
     _check_sha256(path, source.sha256)
     try:
-        tensors = load_file(path) if path.suffix == ".safetensors" else _read_state_dict(path)
-    except Exception as error:  # a damaged file raises whatever its bytes make the reader raise
-        raise BackboneError(f"backbone.weights: cannot read {source.weights}: {error}") from error
-    floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return LoadedBackbone(floats, f"{path.name} (sha256 {str(source.sha256)[:12]})")
-
-
-def _read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a .pth file; `weights_only` runs none of a pickle's code."""
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise BackboneError("it is not a plain state_dict of names and tensors")
-    return dict(loaded)
+        tensors = read_weights(path)
+    except BackboneError as error:
+        raise BackboneError(f"backbone.weights: {error}") from error
+    return tensors, f"{path.name} (sha256 {str(source.sha256)[:12]})"
 
 
 def _check_sha256(path: Path, expected: str | None) -> None:
@@ -128,24 +132,35 @@ def _check_sha256(path: Path, expected: str | None) -> None:
         raise BackboneError(f"backbone.sha256: {path} has {found}, expected {expected}; fetch it again")
 
 
-def _check_fit(
-    expected: Mapping[str, TensorKind],
-    found: Mapping[str, torch.Tensor],
-    source: Backbone,
-) -> None:
-    wrong = differences(_shapes(expected), found)
-    if not wrong:
-        return
-    fits = [
-        arch
-        for arch in architectures()
-        if not differences(_shapes(named_tensors(vgg_layers(arch, source.width))), found)
-    ]
-    advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "no VGG of torchvision fits"
-    raise BackboneError(
-        f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
-        f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
-    )
+def _lacking(
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, torch.Tensor], source: Backbone
+) -> dict[str, str]:
+    """Tensors of the classifier that the file has not or has for other numbers, with the reason.
+
+    A head may replace them. Everything else must fit.
+
+    Raises:
+        BackboneError: other tensors do not fit, or the file holds those of another network.
+    """
+    wrong = [line for line in differences(expected, found) if not line.startswith(REPLACEABLE)]
+    if wrong:
+        fits = [
+            arch
+            for arch in architectures()
+            if not differences(_shapes(named_tensors(vgg_layers(arch, source.width))), found)
+        ]
+        advice = f"they fit {fits[0]}: set `arch: {fits[0]}`" if fits else "no VGG of torchvision fits"
+        raise BackboneError(
+            f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
+            f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
+        )
+    lacking = {}
+    for name, shape in expected.items():
+        if name not in found:
+            lacking[name] = "is missing"
+        elif tuple(found[name].shape) != shape:
+            lacking[name] = f"has shape {list(found[name].shape)}, expected {list(shape)}"
+    return lacking
 
 
 def _shapes(tensors: Mapping[str, TensorKind]) -> dict[str, tuple[int, ...]]:
@@ -158,8 +173,10 @@ def _sha256(path: Path) -> str:
 
 
 def backbone_metadata(source: Backbone, backbone: LoadedBackbone) -> dict[str, object]:
-    """The metadata of the backbone's file: architecture, source and digest."""
+    """The metadata of the backbone's file: architecture, source, digest, and the tensors it lacks."""
+    lacking = {"lacking": dict(backbone.lacking)} if backbone.lacking else {}
     return {
+        **lacking,
         "arch": source.arch,
         "width": source.width,
         "source": backbone.source,

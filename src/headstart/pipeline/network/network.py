@@ -10,7 +10,7 @@ from typing import Any
 
 from headstart.errors import ModelError
 from headstart.pipeline.network.heads import NewLayer, Replacement, nearest, parse_replacement, preset
-from headstart.pipeline.network.kinds import Kind, Shape
+from headstart.pipeline.network.kinds import BatchNorm1d, BatchNorm2d, Kind, Shape
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.network.vgg import INPUT_SHAPE, Layer, named_tensors, vgg_layers
 
@@ -132,6 +132,25 @@ class Network:
         """How many images the layers after the cut process at once, so that activations fit in memory."""
         largest = max(math.prod(layer.output) for layer in self.after)
         return max(1, min(MOST_AT_ONCE, BATCH_BYTES // (4 * max(largest, math.prod(self.feature_shape)))))
+
+    @property
+    def needs_rows(self) -> PlannedLayer | None:
+        """A trained layer that cannot learn from one row: a batch norm of one value per channel."""
+        return next(
+            (
+                layer
+                for layer in self.after
+                if layer.is_trained
+                and isinstance(layer.kind, BatchNorm1d | BatchNorm2d)
+                and math.prod(layer.given[1:]) == 1
+            ),
+            None,
+        )
+
+    @property
+    def least_rows(self) -> int:
+        """The smallest batch that the network can be trained on."""
+        return 1 if self.needs_rows is None else 2
 
     def head_names(self) -> list[str]:
         """Names of the tensors in the head's file: those of new and trained layers."""

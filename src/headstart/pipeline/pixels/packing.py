@@ -12,6 +12,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.data.manifest import read_checked
 from headstart.pipeline.pixels.packed import write_npy_header
 from headstart.pipeline.pixels.transforms import pack
@@ -90,6 +91,6 @@ def _check_store(
 def _packed(path: Path, sha256: str, transform: ImageClassification) -> bytes:
     data = read_checked(path, sha256)
     try:
-        return pack(decode(data), transform).tobytes()
+        return pack(decode(data, ANY_PICTURE), transform).tobytes()
     except HeadstartError as error:
         raise DataError(f"{path} {error}") from error

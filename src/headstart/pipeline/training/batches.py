@@ -47,6 +47,28 @@ def shuffled(
         yield on_device(left[0]), on_device(left[1])
 
 
+def joined(
+    drawn: Iterator[tuple[torch.Tensor, torch.Tensor]], least: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same batches, the last one joined with the one before if it has fewer than `least` rows."""
+    held: tuple[torch.Tensor, torch.Tensor] | None = None
+    for data, labels in drawn:
+        if held is not None and len(labels) < least:
+            held = torch.cat([held[0], data]), torch.cat([held[1], labels])
+            continue
+        if held is not None:
+            yield held
+        held = data, labels
+    if held is not None:
+        yield held
+
+
+def steps_per_epoch(rows: int, size: int, least: int) -> int:
+    """How many batches `joined` gives."""
+    whole, left = divmod(rows, size)
+    return max(1, whole + (left >= least if whole else 1)) if left else whole
+
+
 def _block(features: Rows, block: range, order: np.random.Generator) -> torch.Tensor:
     if features.views == 1:
         return features.rows(block.start, block.stop)

@@ -11,6 +11,7 @@ from headstart.errors import ModelError
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import Network, NetworkSpec, is_within, plan, spec_of
+from headstart.pipeline.network.weight_files import check_finite
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def read_initial(path: Path, digest: str) -> tuple[dict[str, torch.Tensor], dict
 
     Raises:
         ModelError: the file is missing, or its digest is not the one in params.yaml.
+        BackboneError: a value is NaN or infinite.
     """
     if not path.exists():
         raise ModelError(
@@ -50,6 +52,7 @@ def read_initial(path: Path, digest: str) -> tuple[dict[str, torch.Tensor], dict
             f"train.init: {path} has digest {found}, expected {digest}; run `dvc checkout {path}.dvc`, "
             "or `headstart init-from` again"
         )
+    check_finite(tensors, f"train.init: {path}")
     return tensors, checkpoint.metadata(path)
 
 

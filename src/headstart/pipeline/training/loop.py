@@ -7,7 +7,7 @@ import torch
 
 from headstart.ground import runtime
 from headstart.pipeline.training import resuming
-from headstart.pipeline.training.batches import shuffled
+from headstart.pipeline.training.batches import joined, shuffled
 from headstart.pipeline.training.history import Epoch, Histories, Score
 from headstart.pipeline.training.resuming import Checkpoint
 from headstart.pipeline.training.settings import Train
@@ -72,6 +72,8 @@ def train_epochs(
     while histories.epochs < settings.epochs and not histories.are_over:
         rates = learner.rates()
         drawn = shuffled(data.rows, data.train, settings.batch_size, order)
+        if data.network.least_rows > 1:
+            drawn = joined(drawn, data.network.least_rows)
         learner.keep(histories.add(rates, learner.train_epoch(drawn), learner.evaluate()))
         if histories.all_diverged:
             break

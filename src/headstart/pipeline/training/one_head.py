@@ -1,6 +1,5 @@
 """Train one head: everything after the cut, with torch's own optimizers."""
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from headstart.ground import runtime
 from headstart.pipeline.features.feature_file import batches, on_device
 from headstart.pipeline.network.modules import Chain, train_mode
 from headstart.pipeline.training import resuming
+from headstart.pipeline.training.batches import steps_per_epoch
 from headstart.pipeline.training.history import Epoch, Score
 from headstart.pipeline.training.loop import Batches, OnEpoch, State, ignore, train_epochs
 from headstart.pipeline.training.optimizers import make_optimizer, make_scheduler
@@ -140,5 +140,6 @@ class OneHead:
 
     def _make_optimizer(self) -> None:
         self._optimizer = make_optimizer(train_mode(self._head), self._settings)
-        steps = math.ceil(len(self._data.train.indices) / self._settings.batch_size)
+        rows, least = len(self._data.train.indices), self._data.network.least_rows
+        steps = steps_per_epoch(rows, self._settings.batch_size, least)
         self._scheduler = make_scheduler(self._optimizer, self._settings, steps)

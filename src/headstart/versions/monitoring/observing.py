@@ -1,6 +1,5 @@
 """Measure image files: their properties, their features at the cut and the model's answer."""
 
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from headstart.errors import DataError
 from headstart.ground import runtime
-from headstart.pipeline.data.decoding import decode, pixel_digest
+from headstart.pipeline.data.decoding import pixel_digest, problems_of, read_picture
 from headstart.pipeline.features import compute as computation
 from headstart.pipeline.network.checkpoint import RowWriter
 from headstart.pipeline.network.network import Network, plan, spec_of
@@ -120,18 +118,19 @@ class Observer:
     def _read(self, name: str, path: Path) -> _Picture | DataError:
         try:
             data = path.read_bytes()
-            picture = decode(data)
+            found = read_picture(data)
         except DataError as error:
             return error
         except OSError as error:
             return DataError(error.strerror or str(error))
-        with Image.open(io.BytesIO(data)) as image:
-            kind = f"{image.format} {image.mode}"
+        if problems := problems_of(found, self.predictor.limits):
+            return DataError("; ".join(problems))
+        picture = found.rgb
         packed = pack(picture, self.predictor.transform)
         facts: dict[str, object] = {
             "path": name,
             "pixels": pixel_digest(picture),
-            "format": kind,
+            "format": f"{found.format} {found.mode}",
             "size": math.sqrt(picture.width * picture.height),
             **looks(packed),
         }

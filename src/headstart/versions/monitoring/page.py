@@ -8,6 +8,7 @@ import numpy as np
 from headstart.errors import DataError
 from headstart.ground.markdown import cell
 from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.evaluation.report import Figure, render, thumbnail_jpeg
 from headstart.versions.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
 from headstart.versions.monitoring.observing import Observed
@@ -146,6 +147,6 @@ def _caption(check: Check) -> str:
 def _thumbnail(path: Path) -> bytes:
     """JPEG bytes; empty if the file has disappeared meanwhile."""
     try:
-        return thumbnail_jpeg(np.asarray(decode(path.read_bytes())), THUMBNAIL)
+        return thumbnail_jpeg(np.asarray(decode(path.read_bytes(), ANY_PICTURE)), THUMBNAIL)
     except (OSError, DataError):
         return b""

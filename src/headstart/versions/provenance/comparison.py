@@ -127,16 +127,13 @@ def compare(before: Record, after: Record) -> Comparison:
 
 def with_thumbnails(comparison: Comparison, after: Record) -> Comparison:
     """Add the pictures whose prediction changed: from the tree's data, or else DVC's cache or remote."""
-    from headstart.pipeline.data.decoding import to_rgb
-    from headstart.pipeline.evaluation.report import thumbnail_jpeg
-
     shown = comparison.flips[:SHOWN]
     with TemporaryDirectory() as folder:
         found = _fetch([flip for flip in shown if not _in_tree(flip)], after, Path(folder))
         pictures = []
         for flip in shown:
             path = found.get(flip.path) or (paths.DATA / flip.path if _in_tree(flip) else None)
-            thumbnail = b"" if path is None else _thumbnail(path, to_rgb, thumbnail_jpeg)
+            thumbnail = b"" if path is None else _thumbnail(path)
             pictures.append(replace(flip, thumbnail=thumbnail))
     return replace(comparison, flips=(*pictures, *comparison.flips[SHOWN:]))
 
@@ -301,12 +298,14 @@ def _fetch(flips: Sequence[Flip], record: Record, folder: Path) -> dict[str, Pat
     return fresh_clone.restore_files(record.file("data.dvc"), [flip.path for flip in flips], folder)
 
 
-def _thumbnail(path: Path, to_rgb: Any, thumbnail_jpeg: Any) -> bytes:
+def _thumbnail(path: Path) -> bytes:
     import numpy as np
-    from PIL import Image as Pillow
 
-    with Pillow.open(path) as image:
-        return bytes(thumbnail_jpeg(np.asarray(to_rgb(image)), 160))
+    from headstart.pipeline.data.decoding import decode
+    from headstart.pipeline.data.limits import ANY_PICTURE
+    from headstart.pipeline.evaluation.report import thumbnail_jpeg
+
+    return thumbnail_jpeg(np.asarray(decode(path.read_bytes(), ANY_PICTURE)), 160)
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

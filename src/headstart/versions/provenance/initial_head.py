@@ -7,10 +7,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from headstart import repository
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, ModelError
 from headstart.ground import paths
 from headstart.ground.files import replacing
 from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.weight_files import check_finite, is_weight_file
 
 
 def init_from(source: str) -> str:
@@ -26,11 +27,10 @@ def init_from(source: str) -> str:
         HeadstartError: there is no such head.
     """
     name, head = _resolve(source)
-    metadata = checkpoint.metadata(head)
+    metadata = _metadata(source, head)
     tensors = checkpoint.load(head)
+    check_finite(tensors, source)
     digest = checkpoint.digest(tensors)
-    if "classes" not in metadata or "head" not in metadata:
-        raise HeadstartError(f"{source} is not a head file: it does not name its classes")
     paths.INIT.parent.mkdir(exist_ok=True)
     with replacing(paths.INIT) as new:
         shutil.copyfile(head, new)
@@ -40,6 +40,28 @@ def init_from(source: str) -> str:
         f"{paths.INIT} holds the head of {name} ({', '.join(metadata['classes'][:5])}); train.init is "
         f"{digest[:12]}..., and {paths.INIT}.dvc records its version: the next training starts from it"
     )
+
+
+def _metadata(source: str, head: Path) -> dict[str, Any]:
+    """The metadata of a head.
+
+    Raises:
+        HeadstartError: the file is something else; the message says what.
+    """
+    expected = "expected a head, such as artifacts/head.safetensors, or a version such as headstart@champion"
+    if head.suffix.lower() != ".safetensors" and is_weight_file(head.name):
+        raise HeadstartError(
+            f"{source} is a PyTorch file of weights, not a head; {expected}. Weights of a whole VGG belong "
+            "in backbone.weights, with their backbone.sha256"
+        )
+    try:
+        metadata = checkpoint.metadata(head)
+    except ModelError as error:
+        raise HeadstartError(f"{source} is not a head: {error}; {expected}") from error
+    if "epoch" not in metadata or "classes" not in metadata:
+        kind = "a features file" if "cut" in metadata else "a backbone"
+        raise HeadstartError(f"{source} is {kind}, not a head; {expected}")
+    return metadata
 
 
 def set_init(digest: str | None) -> None:

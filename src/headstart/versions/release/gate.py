@@ -11,6 +11,7 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import LineageError, TrackingError, UnreachableError
+from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.evaluation.intervals import wilson
 from headstart.versions.provenance import origin
 from headstart.versions.registry import tracking, versions
@@ -81,7 +82,7 @@ def check(
                 "further from; there is nothing to judge it on"
             )
         say(f"{len(images.files)} test images of {record.name}")
-        own, kept = _score_candidate(record.name, images, wanted.gate, folder)
+        own, kept = _score_candidate(record, images, wanted.gate, folder)
         checks = _thresholds(images, own, wanted.thresholds)
         if earlier.heads:
             checks.append(_earlier("earlier_heads", earlier, all_images - len(images.files)))
@@ -106,26 +107,33 @@ def _new(folder: Path) -> Path:
     return folder
 
 
-def _score_candidate(uri: str, images: TestImages, gate: Gate, folder: Path) -> tuple[Scores, list[Check]]:
+def _score_candidate(
+    record: Record, images: TestImages, gate: Gate, folder: Path
+) -> tuple[Scores, list[Check]]:
     """Answers to the test images, and the checks of behaviour, from one process."""
     wanted: dict[str, float] = {
         name: least for name in behaviour.CHANGES if (least := getattr(gate, name)) is not None
     }
     step = max(1, len(images.files) // gate.behaviour_images)
     chosen = range(0, len(images.files), step)[: gate.behaviour_images] if wanted else range(0)
+    limits = Limits.in_params(record.params["validate"])
     changed: list[tuple[int, str, Path]] = []
     for index in chosen:
         own = folder / "changed" / str(index)
         own.mkdir(parents=True)
-        written = behaviour.write_changed(images.files[index], list(wanted), own)
+        written = behaviour.write_changed(images.files[index], list(wanted), own, limits)
         changed += [(index, name, path) for name, path in written]
-    scores = score(uri, [*images.files, *(path for _, _, path in changed)], is_timed=True)
+    scores = score(record.name, [*images.files, *(path for _, _, path in changed)], is_timed=True)
     kept: dict[str, list[bool]] = {name: [] for name in wanted}
     for (index, name, _), label in zip(changed, scores.labels[len(images.files) :], strict=True):
         kept[name].append(label == scores.labels[index])
     checks = []
     for name, least in wanted.items():
         same, pictures = sum(kept[name]), len(kept[name])
+        if not pictures:
+            note = "validate.formats and validate.modes refuse every changed picture"
+            checks.append(Check(name, "inconclusive", None, f"at least {share(least)}", note))
+            continue
         rate = same / pictures
         found = f"{same} of {pictures} changed pictures keep their label ({share(rate)})"
         checks.append(Check(name, passed_if(rate >= least), rate, f"at least {share(least)}", found=found))

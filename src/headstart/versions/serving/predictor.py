@@ -12,6 +12,7 @@ from torchvision.transforms._presets import ImageClassification
 from headstart.ground import runtime
 from headstart.ground.settings import Precision
 from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.features.frozen import frozen_prefix, run_frozen
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import trained_head
@@ -28,6 +29,7 @@ class Predictor:
     head: Chain
     classes: tuple[str, ...]
     transform: ImageClassification
+    limits: Limits
     precision: Precision
     metadata: dict[str, Any]
 
@@ -48,6 +50,7 @@ class Predictor:
             head=trained_head(network, head, backbone).to(runtime.device()),
             classes=spec.classes,
             transform=transform_of(spec.arch, metadata["transform"]),
+            limits=Limits.in_head(metadata),
             precision=metadata["precision"],
             metadata=metadata,
         )
@@ -56,9 +59,17 @@ class Predictor:
         """Probabilities for image files, run as one batch: float64 [N, C].
 
         Raises:
-            DataError: an image cannot be decoded.
+            DataError: an image cannot be decoded, or training would have refused it.
         """
-        return self.predict_pixels(np.stack([pack(decode(i), self.transform) for i in images]))
+        return self.predict_pixels(np.stack([self.pixels(image) for image in images]))
+
+    def pixels(self, image: bytes) -> np.ndarray:
+        """An image file as the network reads it: uint8 [H, W, 3].
+
+        Raises:
+            DataError: it cannot be decoded, or training would have refused it.
+        """
+        return pack(decode(image, self.limits), self.transform)
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:

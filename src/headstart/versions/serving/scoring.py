@@ -3,14 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from torchvision.transforms._presets import ImageClassification
 
 from headstart.errors import DataError
-from headstart.pipeline.data.decoding import decode
-from headstart.pipeline.pixels.transforms import pack
 
 BATCH = 16
 WORKERS = 4
@@ -18,20 +15,23 @@ WORKERS = 4
 Item = TypeVar("Item")
 
 
-def score(
-    files: Sequence[Path],
-    transform: ImageClassification,
-    predict: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+class Model(Protocol):
+    """Turns an image file into pixels uint8 [H, W, 3], and packed pixels [n, H, W, 3] into float64 [n, C]."""
+
+    def pixels(self, image: bytes) -> np.ndarray: ...
+
+    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray: ...
+
+
+def score(files: Sequence[Path], model: Model) -> Iterator[tuple[Path, np.ndarray | DataError]]:
     """Yield the scores of each file, or the error that prevented them, in order; see `score_items`."""
-    return score_items(files, Path.read_bytes, transform, predict)
+    return score_items(files, Path.read_bytes, model)
 
 
 def score_items(
     items: Sequence[Item],
     read: Callable[[Item], bytes],
-    transform: ImageClassification,
-    predict: Callable[[np.ndarray], np.ndarray],
+    model: Model,
     batch: int = BATCH,
 ) -> Iterator[tuple[Item, np.ndarray | DataError]]:
     """Yield the scores of each item, or the error that prevented them, in the order given.
@@ -40,12 +40,11 @@ def score_items(
 
     Args:
         read: returns the bytes of an item's image file; may raise DataError or OSError.
-        predict: maps uint8 [n, H, W, 3] to float64 [n, C].
     """
 
     def pixels_of(item: Item) -> np.ndarray | DataError:
         try:
-            return pack(decode(read(item)), transform)
+            return model.pixels(read(item))
         except DataError as error:
             return error
         except OSError as error:
@@ -61,6 +60,6 @@ def score_items(
             read_ones = [future.result() for future in ahead]
             ahead = start_reading(start + batch)
             good = [pixels for pixels in read_ones if isinstance(pixels, np.ndarray)]
-            rows = iter(predict(np.stack(good))) if good else iter(())
+            rows = iter(model.predict_pixels(np.stack(good))) if good else iter(())
             for item, pixels in zip(items[start : start + batch], read_ones, strict=True):
                 yield item, next(rows) if isinstance(pixels, np.ndarray) else pixels

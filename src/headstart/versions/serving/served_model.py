@@ -49,8 +49,7 @@ class ServedModel(PythonModel):
         batch = int((params or {"batch": BATCH})["batch"])
         if not 1 <= batch <= LARGEST_BATCH:
             raise _refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
-        predictor = self.predictor
-        scored = score_items(items, read, predictor.transform, predictor.predict_pixels, batch)
+        scored = score_items(items, read, self.predictor, batch)
         return pd.DataFrame([self._row(found) for _, found in scored], columns=COLUMNS, dtype=object)
 
     def _items(self, given: pd.DataFrame) -> tuple[list[Any], Callable[[Any], bytes]]:

@@ -1,0 +1,88 @@
+"""Read classes, splits and groups from a table in the data folder."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from headstart.errors import DataError
+from headstart.pipeline.data.layout import SPLIT_NAMES, Found, check_names, split_named
+
+COLUMNS = ("path", "label")
+OPTIONAL = ("split", "group")
+SHOWN = 5  # paths that an error names
+
+
+def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
+    """The class of each image that a table lists, sorted by path; images that it lacks have the label "".
+
+    Args:
+        table: `.csv` (UTF-8) or `.parquet` with the columns `path`, relative to the data folder, and `label`;
+            `split` (train, val, test or their usual names) and `group` may be there too.
+        images: POSIX paths relative to the data folder.
+
+    Raises:
+        DataError: the table is missing, cannot be read or lacks a column; a path is listed twice or lies
+            outside the data folder; a split has no known name or only some rows have one; or two classes
+            differ only by case, blanks or the normalisation of Unicode.
+    """
+    rows = _read(table)
+    rows["path"] = [_inside(table, path) for path in rows["path"]]
+    if twice := rows.loc[rows["path"].duplicated(), "path"].tolist():
+        raise DataError(f"{table} lists {_named(twice)} more than once; keep one row per image")
+    splits = _splits(table, rows)
+    check_names(rows["label"])
+    listed = [
+        Found(path, label.strip(), split, group)
+        for path, label, split, group in zip(rows["path"], rows["label"], splits, rows["group"], strict=True)
+    ]
+    known = set(rows["path"])
+    return sorted(
+        [*listed, *(Found(path, "", "") for path in images if path not in known)], key=lambda each: each.path
+    )
+
+
+def _read(table: Path) -> pd.DataFrame:
+    try:
+        if table.suffix.lower() == ".parquet":
+            rows = pd.read_parquet(table).astype(object).where(lambda column: column.notna(), "").astype(str)
+        else:
+            rows = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {table}, which data.labels names; put it there") from error
+    except Exception as error:  # readers raise whatever a damaged file makes them raise
+        raise DataError(f"{table} cannot be read as a table of labels: {error}") from error
+    if lacking := [name for name in COLUMNS if name not in rows]:
+        raise DataError(
+            f"{table} has no column {' and no column '.join(lacking)}; it has {', '.join(map(str, rows))}. "
+            "Expected the columns path and label, and if needed split and group"
+        )
+    return rows.reindex(columns=[*COLUMNS, *OPTIONAL], fill_value="")
+
+
+def _inside(table: Path, path: str) -> str:
+    clean = PurePosixPath(path.strip().replace("\\", "/"))
+    if clean.is_absolute() or ".." in clean.parts or not clean.parts:
+        raise DataError(
+            f"{table}: the path {path!r} is not one of a file in {table.parent}; write it from there"
+        )
+    return clean.as_posix()
+
+
+def _splits(table: Path, rows: pd.DataFrame) -> list[str]:
+    given = [text.strip() for text in rows["split"]]
+    if not any(given):
+        return given
+    splits = [split_named(text) for text in given]
+    for path, text, split in zip(rows["path"], given, splits, strict=True):
+        if not split:
+            found = f"{text!r} as the split" if text else "no split, although other rows have one"
+            raise DataError(f"{table}: {path} has {found}; expected one of {', '.join(SPLIT_NAMES)}")
+    if "train" not in splits:
+        raise DataError(f"{table} names the splits {', '.join(sorted({*splits}))} but no row for training")
+    return splits
+
+
+def _named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return ", ".join(paths[:SHOWN]) + more

@@ -1,0 +1,126 @@
+"""List a folder of images: the files that count, those that are not images, and folders without anything."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from headstart.errors import DataError
+
+LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
+UNREADABLE_IMAGES = {  # images to people, though Pillow reads none of them
+    *(
+        ".svg",
+        ".svgz",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".jxl",
+        ".jxr",
+        ".raw",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".dng",
+    ),
+    *(".orf", ".rw2", ".raf", ".exr", ".hdr", ".avif", ".psd", ".dcm"),
+}
+NOT_PICTURES = {".h5", ".hdf", ".bufr", ".grib", ".mpg", ".mpeg", ".ps", ".eps", ".emf", ".wmf", ".pdf"}
+
+
+@dataclass
+class Listing:
+    """The contents of a folder, as sorted POSIX paths relative to it.
+
+    Attributes:
+        images: files that should be images, by name or content; they may be damaged.
+        others: files that are not images, by name and content.
+        bare: folders that hold nothing at all, apart from hidden files.
+    """
+
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    bare: list[str] = field(default_factory=list)
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder never counts: hidden ones, and those that operating systems leave."""
+    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
+
+
+def is_named_like_an_image(name: str) -> bool:
+    """Whether the name's suffix is that of an image format."""
+    suffix = PurePosixPath(name.lower()).suffix
+    if suffix in UNREADABLE_IMAGES:
+        return True
+    return suffix in Image.registered_extensions() and suffix not in NOT_PICTURES
+
+
+def list_folder(folder: Path, *, is_versioned: bool = True) -> Listing:
+    """List a folder with all its subfolders.
+
+    Args:
+        is_versioned: DVC versions the folder, so that links to folders are an error: it does not follow them.
+
+    Raises:
+        DataError: a name is not UTF-8, or a folder is a link although DVC versions it, or leads to a folder
+            above it.
+    """
+    listing = Listing()
+    for path, is_file in _walk(folder, (), is_versioned):
+        name = path.relative_to(folder).as_posix()
+        if not is_file:
+            listing.bare.append(name)
+        elif is_named_like_an_image(name) or _has_an_image(path):
+            listing.images.append(name)
+        else:
+            listing.others.append(name)
+    for names in (listing.images, listing.others, listing.bare):
+        names.sort()
+    return listing
+
+
+def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[tuple[Path, bool]]:
+    """Files, and folders that hold nothing: (path, whether it is a file)."""
+    real = os.path.realpath(folder)
+    if real in above:
+        raise DataError(f"{folder} links to a folder that contains it ({real}); remove the link")
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if not is_ignored(entry.name)]
+    if not entries and above:
+        yield folder, False
+    for entry in entries:
+        _check_name(entry)
+        if not entry.is_dir():
+            yield Path(entry.path), True
+        elif is_versioned and entry.is_symlink():
+            raise DataError(
+                f"{entry.path} is a link to a folder ({os.path.realpath(entry.path)}), and DVC does not "
+                "version the files behind it; copy the folder there (`cp -rL`). Links to files are fine"
+            )
+        else:
+            yield from _walk(Path(entry.path), (*above, real), is_versioned)
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    """Refuse names that are not UTF-8: DVC and Parquet could not record them."""
+    try:
+        entry.path.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the name of {os.fsencode(entry.path)!r} is not UTF-8; rename the file (`convmv` renames many)"
+        ) from error
+
+
+def _has_an_image(path: Path) -> bool:
+    """Whether Pillow knows the format by the first bytes; a file that cannot be opened counts as an image."""
+    try:
+        with Image.open(path):
+            return True
+    except Image.UnidentifiedImageError:
+        return False
+    except Exception:  # a damaged header, a decompression bomb, no permission: validation names the reason
+        return True
