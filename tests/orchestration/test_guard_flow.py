@@ -74,6 +74,7 @@ class Guarded:
 @pytest.fixture(scope="module")
 def running(common: Path, common_repository: Path) -> Iterator[Guarded]:
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(common_repository)
         yield from start_guarded(common_repository, common, patch)
 
 
