@@ -29,9 +29,9 @@ def read_dataset(folder: Path, data: Data) -> Dataset:
         raise DataError(f"there is no folder {folder}; put images there, one subfolder per class")
     listing = list_folder(folder)
     if not listing.images:
-        others = f" ({len(listing.others)} files that are not images)" if listing.others else ""
+        also = f" ({len(listing.others)} files that are not images)" if listing.others else ""
         raise DataError(
-            f"{folder} holds no images{others}; put images there, one subfolder per class, "
+            f"{folder} holds no images{also}; put images there, one subfolder per class, "
             "or draw the sample with `headstart sample`"
         )
     if data.labels is None:

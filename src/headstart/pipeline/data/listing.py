@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from headstart.errors import DataError
 
@@ -120,7 +120,7 @@ def _has_an_image(path: Path) -> bool:
     try:
         with Image.open(path):
             return True
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return False
     except Exception:  # a damaged header, a decompression bomb, no permission: validation names the reason
         return True
