@@ -11,12 +11,12 @@ from headstart.pipeline.data import manifest
 from headstart.pipeline.data.layout import read_folders
 from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.manifest import (
-    assign_splits,
     build_manifest,
     inspect,
     read_checked,
     read_manifest,
 )
+from headstart.pipeline.data.splits import assign_splits
 from headstart.pipeline.store.store import Store
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -72,18 +72,27 @@ def test_frames_of_an_animation_are_counted() -> None:
 
 def table(splits: list[str], excluded: list[str] | None = None) -> pd.DataFrame:
     digests = [f"{number:064x}" for number in range(len(splits))]
-    return pd.DataFrame({"pixels": digests, "split": splits, "excluded": excluded or [""] * len(splits)})
+    return pd.DataFrame(
+        {
+            "path": digests,
+            "label": "a",
+            "pixels": digests,
+            "group": "",
+            "split": splits,
+            "excluded": excluded or [""] * len(splits),
+        }
+    )
 
 
 def test_splits_follow_the_pixels() -> None:
-    splits = assign_splits(table([""] * 1000), FRACTIONS, 0)
+    splits = assign_splits(table([""] * 1000), FRACTIONS, 0)[0]
     assert 520 < (splits == "train").sum() < 680
-    more = assign_splits(table([""] * 1500), FRACTIONS, 0)
+    more = assign_splits(table([""] * 1500), FRACTIONS, 0)[0]
     assert more[:1000].tolist() == splits.tolist()
 
 
 def test_a_missing_test_folder_is_drawn_from_train_and_val_stays(tmp_path: Path) -> None:
-    splits = assign_splits(table(["train"] * 800 + ["val"] * 200), FRACTIONS, 0)
+    splits = assign_splits(table(["train"] * 800 + ["val"] * 200), FRACTIONS, 0)[0]
     assert set(splits[800:]) == {"val"}
     assert set(splits[:800]) == {"train", "test"}
     assert 150 < (splits[:800] == "test").sum() < 250
@@ -91,11 +100,11 @@ def test_a_missing_test_folder_is_drawn_from_train_and_val_stays(tmp_path: Path)
 
 def test_whole_split_folders_stay_as_they_are() -> None:
     names = ["train"] * 3 + ["val"] * 2 + ["test"] * 2
-    assert assign_splits(table(names), FRACTIONS, 0).tolist() == names
+    assert assign_splits(table(names), FRACTIONS, 0)[0].tolist() == names
 
 
 def test_an_excluded_file_is_in_no_split() -> None:
-    assert assign_splits(table(["", ""], ["", "is a GIF"]), FRACTIONS, 0)[1] == ""
+    assert assign_splits(table(["", ""], ["", "is a GIF"]), FRACTIONS, 0)[0][1] == ""
 
 
 def test_rows_are_packed_by_split_then_pixels(tmp_path: Path) -> None:

@@ -178,3 +178,51 @@ def test_roc_curve_of_one_score_is_the_diagonal() -> None:
 def test_refuses(labels: list[int], rows: list[list[float]], error: type[Exception]) -> None:
     with pytest.raises(error):
         measure((np.array(labels, np.int64), np.array(rows, np.float64).reshape(-1, 2)))
+
+
+def drawn_alike(groups: int, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Labels, probabilities and groups: all images of one group are right or wrong together."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(random.integers(0, 2, groups), images)
+    right = np.repeat(random.random(groups) < 0.8, images)
+    share = np.where(right == (labels == 1), 0.9, 0.1)
+    return (
+        labels,
+        np.column_stack([1 - share, share]),
+        [f"g{n}" for n in range(groups) for _ in range(images)],
+    )
+
+
+def interval_of(
+    labels: np.ndarray, probabilities: np.ndarray, groups: list[str] | None
+) -> intervals.Interval:
+    found = classification_metrics(
+        labels, probabilities, ("a", "b"), confidence=0.95, resamples=1000, seed=0, groups=groups
+    )
+    assert found.groups == (None if groups is None else len(set(groups)))
+    return found.intervals["accuracy"]
+
+
+def test_intervals_count_groups_that_are_alike() -> None:
+    """With groups of equal images it is the bootstrap of one image per group, whatever their number."""
+    labels, probabilities, groups = drawn_alike(40, 6)
+    clustered, images = interval_of(labels, probabilities, groups), interval_of(labels, probabilities, None)
+    alone = interval_of(labels[::6], probabilities[::6], groups[::6])
+    assert (clustered.low, clustered.high) == (alone.low, alone.high)
+    assert clustered.high - clustered.low > 1.8 * (images.high - images.low)
+
+
+def test_intervals_of_groups_cover_the_truth() -> None:
+    covered = 0
+    for seed in range(200):
+        labels, probabilities, groups = drawn_alike(60, 4, seed)
+        interval = interval_of(labels, probabilities, groups)
+        covered += interval.low <= 0.8 <= interval.high
+    assert 0.88 < covered / 200 < 0.99
+
+
+def test_groups_without_any_mistake_still_have_an_interval() -> None:
+    labels, groups = np.repeat([0, 1], 30), [f"g{n}" for n in range(10) for _ in range(6)]
+    probabilities = np.column_stack([labels == 0, labels == 1]).astype(np.float64)
+    found = interval_of(labels, probabilities, groups)
+    assert (found.low, found.high) == (intervals.wilson(10, 10, 0.95).low, 1.0)

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # GX reads it on import
@@ -25,6 +25,7 @@ from headstart.ground.settings import SPLITS
 from headstart.pipeline.data import rules as rule_book
 from headstart.pipeline.data.rules import Row, Rule
 from headstart.pipeline.data.settings import Validate
+from headstart.pipeline.data.splits import Placed
 
 for name in ("great_expectations", "great_expectations.data_context.types.base"):
     logging.getLogger(name).setLevel(logging.WARNING)  # importing them turns INFO on
@@ -118,7 +119,13 @@ def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] 
     return SetCheck(tuple(problems), classes, results)
 
 
-def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck, others: Sequence[str] = ()) -> Row:
+def to_json(
+    manifest: pd.DataFrame,
+    files: FileCheck,
+    whole: SetCheck,
+    others: Sequence[str] = (),
+    placed: Sequence[Placed] = (),
+) -> Row:
     """The document of reports/validation.json: plain JSON without times, IDs or folders.
 
     `excluded` lists at most 1000 files; the full count is `files` minus `kept`. `others`, files that are not
@@ -134,6 +141,7 @@ def to_json(manifest: pd.DataFrame, files: FileCheck, whole: SetCheck, others: S
             for path, reason in excluded.head(MAX_EXCLUDED_STORED).itertuples(index=False)
         ],
         "others": {"files": len(others), "paths": list(others[:MAX_EXCLUDED_STORED])},
+        "placed": [asdict(each) for each in placed[:MAX_EXCLUDED_STORED]],
         "problems": list(whole.problems),
         "classes": whole.classes,
         "suites": [

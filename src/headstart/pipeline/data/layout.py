@@ -20,12 +20,17 @@ TOKENS = re.compile(r"[\W_\d]+|(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True)
 class Found:
-    """An image: its path relative to the data folder, its class, and its split and group if named."""
+    """An image: its path relative to the data folder, its class, and its split and group if named.
+
+    Attributes:
+        folder: the folder below that of its class, if there is one.
+    """
 
     path: str
     label: str
     split: str
     group: str = ""
+    folder: str = ""
 
 
 def split_named(word: str) -> str:
@@ -196,7 +201,8 @@ def _in_pattern(path: str, pattern: tuple[str, ...]) -> Found:
                 f"data/{path}: {name} is not the name of a split, as data.layout {'/'.join(pattern)} "
                 f"expects; the names are {', '.join(SPLIT_NAMES)}"
             )
-    return Found(path, folders[pattern.index(CLASS)], split)
+    below = folders[pattern.index(CLASS) + 1 :]
+    return Found(path, folders[pattern.index(CLASS)], split, folder=below[0] if below else "")
 
 
 def _check_bare(bare: Sequence[str], pattern: tuple[str, ...]) -> None:

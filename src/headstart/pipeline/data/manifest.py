@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import PIL
 
@@ -17,7 +16,6 @@ from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
-from headstart.pipeline.data.splits import split_of
 from headstart.pipeline.store.rows import RowStore
 
 T = TypeVar("T")
@@ -60,7 +58,7 @@ def build_manifest(
             facts = list(pool.map(lambda file: _read(data / file.path, store, recipe), window))
             store.put(recipe, {sha: _to_bytes(fact) for _, sha, fact, new in facts if new})
             for file, (size, sha, fact, _) in zip(window, facts, strict=True):
-                rows.append({**asdict(file), "bytes": size, "sha256": sha, **asdict(fact)})
+                rows.append({**_named(file), "bytes": size, "sha256": sha, **asdict(fact)})
             advance(len(window))
     return pd.DataFrame(rows)
 
@@ -73,27 +71,6 @@ def inspect(data: bytes) -> Facts:
         return Facts(error=str(error).removeprefix("cannot be decoded: "))
     rgb = picture.rgb
     return Facts(pixel_digest(rgb), picture.format, picture.mode, rgb.width, rgb.height, picture.frames)
-
-
-def assign_splits(manifest: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.Series:
-    """The split of every row: its folder's, else by the hash of its pixels; "" for excluded rows.
-
-    If folders name the splits but val or test is missing, it is drawn from train by hash.
-    """
-    named = set(manifest["split"]) - {""}
-    if not named:
-        drawn_from, drawn = "", dict(fractions)
-    else:
-        drawn_from = "train"
-        wanted = ["train", *(name for name in SPLITS if name not in named)]
-        total = sum(fractions[name] for name in wanted)
-        drawn = {name: fractions[name] / total for name in wanted}
-    splits = [
-        split_of(row.pixels, drawn, seed) if row.split == drawn_from else row.split
-        for row in manifest.itertuples()
-    ]
-    kept = manifest["excluded"] == ""
-    return pd.Series(np.where(kept, splits, ""), index=manifest.index, dtype=object)
 
 
 def facts_recipe() -> dict[str, object]:
@@ -132,6 +109,10 @@ def read_checked(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after it was validated; run `dvc add data` and `dvc repro`")
     return data
+
+
+def _named(file: Found) -> dict[str, str]:
+    return {"path": file.path, "label": file.label, "split": file.split, "group": file.group}
 
 
 def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:

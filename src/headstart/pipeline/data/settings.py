@@ -1,5 +1,6 @@
 """Sections `data`, `validate` and `split` of params.yaml."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from headstart.ground.settings import Count, Section, Seed, Share
 
 PARTS = ("CLASS", "SPLIT", "*")
+FOLDER, COLUMN = "folder", "column"
 KNOWN_MODES = (  # that become 8-bit RGB without a guess; floats and 32-bit integers have no known range
     *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"),
     *("I;16", "I;16L", "I;16B", "I;16N"),
@@ -68,8 +70,24 @@ class Validate(Section):
         return modes
 
 
+class Pattern(Section):
+    """A group named by a part of the path."""
+
+    regex: str
+    """searched in the path below data/; its first group, or all of the match, names the group"""
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str) -> str:
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise ValueError(f"{regex!r} is not a regular expression: {error}") from error
+        return regex
+
+
 class Split(Section):
-    """Section `split`: the share of images in each split."""
+    """Section `split`: the share of images in each split, and what must stay together."""
 
     train: Share
     """learned from"""
@@ -79,6 +97,8 @@ class Split(Section):
     """measured by the evaluate stage"""
     seed: Seed
     """seed of the hash that assigns an image"""
+    group: Literal["folder", "column"] | Pattern | None
+    """what shares a split: the folder below the class, the table's column `group`, or a part of the path"""
 
     @property
     def fractions(self) -> dict[str, float]:

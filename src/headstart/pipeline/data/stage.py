@@ -10,9 +10,11 @@ from headstart.ground.settings import SPLITS
 from headstart.pipeline.data import manifest
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
+from headstart.pipeline.data.groups import groups_of
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.data.rules import named
 from headstart.pipeline.data.settings import Data, Split, Validate
+from headstart.pipeline.data.splits import Placed, assign_splits
 from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
@@ -32,19 +34,20 @@ def run(data: Data, validate: Validate, split: Split) -> str:
         table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
     file_check = check_files(table, validate, unlabelled=_unlabelled(data))
     table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
-    table["split"] = manifest.assign_splits(table, split.fractions, split.seed)
+    table["group"] = groups_of(found, split.group)
+    table["split"], placed = assign_splits(table, split.fractions, split.seed)
     set_check = check_set(table, validate)
     problems = list(set_check.problems)
     if validate.on_bad_file == "stop":
         problems = [f"{path}: {why}" for path, why in sorted(file_check.failures.items())] + problems
-    report = to_json(table, file_check, set_check, dataset.others)
+    report = to_json(table, file_check, set_check, dataset.others, placed)
     write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
     if problems:
         raise DataError(_blocked(problems, file_check.failures))
     table.attrs = {"limits": Limits.of(validate).as_dict()}
     with replacing(paths.MANIFEST) as new:
         table.to_parquet(new, index=False)
-    return _summary(table, dataset.others)
+    return _summary(table, dataset.others, placed)
 
 
 def _blocked(problems: list[str], failures: dict[str, str]) -> str:
@@ -65,11 +68,18 @@ def _unlabelled(data: Data) -> str:
     return "is not in a class folder, expected data/CLASS/FILE"
 
 
-def _summary(table: pd.DataFrame, others: list[str]) -> str:
+def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed]) -> str:
     kept = table[table["excluded"] == ""]
     counts = kept.groupby("split", sort=False).size()
     splits = ", ".join(f"{counts.get(name, 0)} {name}" for name in SPLITS)
     lines = [f"{len(kept)} images in {kept['label'].nunique()} classes: {splits}"]
+    if placed:
+        images = sum(len(each.paths) for each in placed)
+        moves = [f"{each.paths[0]} ({each.before} -> {each.after})" for each in placed]
+        classes = len({each.label for each in placed})
+        lines.append(
+            f"placed {images} images of {classes} small classes, so that each split has one: {named(moves)}"
+        )
     for row in table[table["excluded"] != ""].itertuples():
         lines.append(f"left out: {row.path}: {row.excluded}")
     if others:

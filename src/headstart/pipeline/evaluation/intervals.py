@@ -47,6 +47,19 @@ def weights_of(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.in
         yield np.ascontiguousarray(counts.reshape(size, images).T, dtype=np.int64)
 
 
+def group_weights(groups: NDArray[np.int64], resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Cluster bootstrap resamples: whole groups are drawn, so that images of one count together.
+
+    Args:
+        groups: int64 [images], the number of each image's group, from 0.
+
+    Source: C. A. Field, A. H. Welsh, Bootstrapping clustered data, Journal of the Royal Statistical Society B
+    69, 2007 (the randomized cluster bootstrap).
+    """
+    for weights in weights_of(int(groups.max()) + 1, resamples, seed):
+        yield np.ascontiguousarray(weights[groups])
+
+
 def percentile(values: NDArray[np.float64], confidence: float) -> Interval | None:
     """The middle `confidence` of the values that are not NaN; None if all are NaN.
 

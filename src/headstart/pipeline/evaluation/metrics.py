@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.evaluation.intervals import Interval as Interval
-from headstart.pipeline.evaluation.intervals import percentile, weights_of, wilson
+from headstart.pipeline.evaluation.intervals import group_weights, percentile, weights_of, wilson
 from headstart.pipeline.evaluation.weighted import Sample, Statistics
 
 SUM_TOLERANCE = 1e-3
@@ -30,7 +30,8 @@ class ClassMetrics:
 class Metrics:
     """The figures of a head on a set of images.
 
-    `roc_auc` is None, without an interval, if no class has images on both sides.
+    `roc_auc` is None, without an interval, if no class has images on both sides. `groups` is the number of
+    groups that the intervals count, None if they count images.
     """
 
     accuracy: float
@@ -42,6 +43,7 @@ class Metrics:
     intervals: dict[str, Interval]
     images: int
     confidence: float
+    groups: int | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The content of `metrics.json`: numbers, None and nested dictionaries of them."""
@@ -52,6 +54,7 @@ class Metrics:
             "roc_auc": self.roc_auc,
             "log_loss": self.log_loss,
             "images": self.images,
+            **({} if self.groups is None else {"groups": self.groups}),
             "classes": {name: asdict(values) for name, values in self.per_class.items()},
             "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
         }
@@ -73,6 +76,7 @@ def classification_metrics(
     confidence: float,
     resamples: int,
     seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Metrics:
     """Metrics as scikit-learn defines them, with two-sided intervals; the same bits in every run.
 
@@ -89,6 +93,8 @@ def classification_metrics(
             bootstrap for the rest.
         resamples: number of bootstrap resamples.
         seed: seed of the bootstrap.
+        groups: the group of each image; intervals then count groups, by the cluster bootstrap, since images
+            of one group are alike.
 
     Raises:
         DataError: there are no images.
@@ -108,12 +114,10 @@ def classification_metrics(
         log_loss=float(point.log_loss[0]),
         roc_auc=_defined(point.roc_auc[0]),
         per_class=_per_class(matrix, sample.class_aucs(), classes),
-        intervals={
-            "accuracy": wilson(hits, images, confidence),
-            **_bootstrap(sample, images, confidence, resamples, seed),
-        },
+        intervals=_intervals(sample, labels, groups, confidence, resamples, seed),
         images=images,
         confidence=confidence,
+        groups=None if groups is None else len(set(groups)),
     )
 
 
@@ -201,15 +205,47 @@ def _per_class(
     }
 
 
-def _bootstrap(
-    sample: Sample, images: int, confidence: float, resamples: int, seed: int
+def _intervals(
+    sample: Sample,
+    labels: NDArray[np.int64],
+    groups: Sequence[str] | None,
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Interval]:
-    blocks = [sample.statistics(weights) for weights in weights_of(images, resamples, seed)]
-    found = {
-        name: percentile(values, confidence)
-        for name, values in zip(Statistics._fields, np.concatenate(blocks, axis=1), strict=True)
-    }
-    return {name: interval for name, interval in found.items() if interval is not None}
+    right = sample.predicted == labels
+    if groups is None:
+        drawn = weights_of(len(labels), resamples, seed)
+        accuracy: Interval | None = wilson(int(right.sum()), len(labels), confidence)
+    else:
+        numbers = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1].astype(
+            np.int64
+        )
+        drawn = group_weights(numbers, resamples, seed)
+        accuracy = None
+    statistics, shares = [], []
+    for weights in drawn:
+        statistics.append(sample.statistics(weights))
+        shares.append(weights[right].sum(axis=0) / weights.sum(axis=0))
+    if accuracy is None:
+        accuracy = _accuracy_of_groups(right, numbers, np.concatenate(shares), confidence)
+    found = {"accuracy": accuracy}
+    for name, values in zip(Statistics._fields, np.concatenate(statistics, axis=1), strict=True):
+        if (interval := percentile(values, confidence)) is not None:
+            found[name] = interval
+    return found
+
+
+def _accuracy_of_groups(
+    right: NDArray[np.bool_], numbers: NDArray[np.int64], shares: NDArray[np.float64], confidence: float
+) -> Interval:
+    """Percentiles of the cluster bootstrap; Wilson's over groups if no resample differs from another."""
+    if right.all() or not right.any():
+        count = int(numbers.max()) + 1
+        return wilson(count if right.all() else 0, count, confidence)
+    interval = percentile(shares, confidence)
+    assert interval is not None
+    return interval
 
 
 def _defined(value: np.float64) -> float | None:

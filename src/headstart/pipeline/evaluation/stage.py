@@ -51,8 +51,10 @@ def run(evaluate: Evaluate) -> str:
     environment = runtime.environment("fp32", paths.LOCK)
     write_json(paths.ENVIRONMENTS / "evaluate.json", environment.to_dict())
     interval = results.metrics.intervals["accuracy"]
+    groups = results.metrics.groups
+    within = "" if groups is None else f" in {groups} groups"
     return (
-        f"{len(results.labels)} test images: accuracy {results.metrics.accuracy:.4f} "
+        f"{len(results.labels)} test images{within}: accuracy {results.metrics.accuracy:.4f} "
         f"({evaluate.confidence:.0%} interval {interval.low:.4f} to {interval.high:.4f})"
     )
 
@@ -67,8 +69,9 @@ def _evaluate(options: Evaluate) -> _Results:
     test = rows_of(table, "test", spec.classes)
     probabilities = predict_head(head, rows, test.indices, network.eval_batch)
     labels = test.labels.numpy()
+    own = table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices))
     return _Results(
-        table=table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices)),
+        table=own,
         labels=labels,
         probabilities=probabilities,
         classes=spec.classes,
@@ -79,6 +82,7 @@ def _evaluate(options: Evaluate) -> _Results:
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
+            groups=own["group"].tolist() if own["group"].ne("").any() else None,
         ),
     )
 

@@ -11,7 +11,7 @@ from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 
-KEPT = ["path", "sha256", "pixels", "label", "split"]
+KEPT = ["path", "sha256", "pixels", "label", "split", "group"]
 
 
 def run(backbone: Backbone, preprocess: Preprocess) -> str:

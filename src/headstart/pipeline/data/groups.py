@@ -1,0 +1,47 @@
+"""Groups of images that must not be torn apart: frames of one video, pictures of one object."""
+
+import re
+from collections.abc import Sequence
+
+from headstart.errors import DataError
+from headstart.pipeline.data.layout import Found
+from headstart.pipeline.data.settings import COLUMN, FOLDER, Pattern
+
+SHOWN = 5  # paths that an error names
+
+
+def groups_of(found: Sequence[Found], group: str | Pattern | None) -> list[str]:
+    """The group of each image, as `split.group` defines it; "" for all without one.
+
+    `folder` is the folder below the class, whatever the class: `cat/day1/1.png` and `dog/day1/2.png` are one
+    group.
+
+    Raises:
+        DataError: an image has no group.
+    """
+    if group is None:
+        return [""] * len(found)
+    if isinstance(group, Pattern):
+        pattern = re.compile(group.regex)
+        groups = [_matched(pattern, each.path) for each in found]
+        why = f"the pattern {group.regex!r} of split.group does not match"
+    elif group == FOLDER:
+        groups = [each.folder for each in found]
+        why = "split.group is folder, and there is no folder below the class of"
+    else:
+        assert group == COLUMN
+        groups = [each.group for each in found]
+        why = "split.group is column, and the table of labels (data.labels) names no group for"
+    lacking = [each.path for each, own in zip(found, groups, strict=True) if not own and each.label]
+    if lacking:
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        raise DataError(f"{why} {', '.join(lacking[:SHOWN])}{more}; every image needs a group")
+    return groups
+
+
+def _matched(pattern: re.Pattern[str], path: str) -> str:
+    """The pattern's first group in a path, or all that it matches; "" if it does not match."""
+    match = pattern.search(path)
+    if match is None:
+        return ""
+    return (match[1] if pattern.groups else match[0]) or ""
