@@ -89,20 +89,20 @@ def test_rows_and_images_without_each_other(tree: Path, validate: Callable[[], s
 def test_a_table_of_labels_replaces_the_folders(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw_images(tree / "data", {"dark": 20, "light": 20})
     paths = [f"{label}/{number:03}.png" for label in ("dark", "light") for number in range(20)]
-    table = pd.DataFrame({"path": paths, "label": ["a", "b"] * 20, "group": [path[-5] for path in paths]})
+    table = pd.DataFrame({"path": paths, "label": ["a", "b"] * 20, "group": [path[-7:-4] for path in paths]})
     table["split"] = [("train", "train", "validation", "test")[number % 4 // 1] for number in range(40)]
     table.loc[table.index % 8 >= 4, "label"] = table.loc[table.index % 8 >= 4, "label"].map(
         {"a": "b", "b": "a"}
     )
     table.to_parquet(tree / "data" / "labels.parquet")
     (tree / "data" / "about.txt").write_text("not an image")
-    edit_params(tree, **{"data.labels": "labels.parquet"})
+    edit_params(tree, **{"data.labels": "labels.parquet", "split.group": "column"})
     main(["validate"])
     said = capsys.readouterr().out
     assert "40 images in 2 classes: 20 train, 10 val, 10 test" in said
     assert "ignored 1 file that is not an image: about.txt" in said
     manifest = pd.read_parquet(tree / "artifacts" / "manifest.parquet").set_index("path")
-    assert manifest.loc["dark/001.png", ["label", "split", "group"]].tolist() == ["b", "train", "1"]
+    assert manifest.loc["dark/001.png", ["label", "split", "group"]].tolist() == ["b", "train", "001"]
 
 
 def test_the_policy_may_be_to_stop(tree: Path, validate: Callable[[], str]) -> None:

@@ -30,7 +30,7 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def run_stages(params: Params) -> None:
     stage = {name: import_module(f"headstart.pipeline.{name}.stage").run for name in PACKAGES}
     stage["network"](params.backbone)
-    stage["data"](params.validate_, params.split)
+    stage["data"](params.data, params.validate_, params.split)
     stage["pixels"](params.backbone, params.preprocess)
     stage["features"](params.backbone, params.preprocess, params.model, params.features)
     stage["training"](params.train)

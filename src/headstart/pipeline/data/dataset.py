@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import DataError
-from headstart.pipeline.data.labels import read_labels
 from headstart.pipeline.data.layout import Found, read_folders
 from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.settings import Data
@@ -36,5 +35,7 @@ def read_dataset(folder: Path, data: Data) -> Dataset:
         )
     if data.labels is None:
         return Dataset(read_folders(listing.images, listing.bare, data.layout), listing.others)
+    from headstart.pipeline.data.labels import read_labels  # pandas takes half a second
+
     others = [path for path in listing.others if path != data.labels]
     return Dataset(read_labels(folder / data.labels, listing.images), others)
