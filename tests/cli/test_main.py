@@ -97,6 +97,23 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(script: str, setti
     assert done.stdout == ""
 
 
+def test_serving_without_a_version_is_one_line(tree: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    done = subprocess.run(
+        ["sh", "mlflow/serve-model", "headstart@champion"],
+        cwd=tree,
+        env={**os.environ, "SERVE_PORT": port, "HEADSTART_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: there is no models:/headstart@champion; nothing is registered yet: run `headstart register`\n"
+    )
+
+
 @pytest.mark.parametrize("target", ["ui", "serve", "services", "services-stop"])
 def test_what_only_starts_installs_nothing(target: str, tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
