@@ -69,7 +69,9 @@ def change_everything(project: Path) -> None:
     (project / "data/dark/003.png").rename(project / "data/dark/renamed.png")
     dvc(project, "add", "--quiet", "data")
     splits = project / "src/headstart/pipeline/data/splits.py"
-    splits.write_text(splits.read_text().replace('f"{seed}:{pixels}"', 'f"{seed};{pixels}"'))
+    text = splits.read_text()
+    assert 'f"{seed}:{key}"' in text
+    splits.write_text(text.replace('f"{seed}:{key}"', 'f"{seed};{key}"'))
     commit(project)
     edit_params(project, **{"train.lr": 0.02})
 
