@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from processes import end
 from projects import edit_params, repro, run
 from servers import free_port, mlflow_server, prefect_server
 
@@ -129,9 +130,7 @@ def process(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"
         try:
             yield started
         finally:
-            if started.poll() is None:
-                os.killpg(started.pid, signal.SIGTERM)
-                started.wait(60)
+            end(started)
 
 
 def answers(address: str) -> bool:

@@ -1,7 +1,5 @@
 """Two simulated hosts, each with its own clone, DVC cache and worker; the DVC remote is a real SSH server."""
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
-from processes import wait_for
+from processes import end, wait_for
 from projects import commit, edit_params, run
 from servers import servers
 from sshd import Server, ssh_server
@@ -81,9 +79,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             yield Pair(author, a, b, sshd, prefect, tracking)
         finally:
             for worker in workers:
-                os.killpg(worker.pid, signal.SIGTERM)
-            for worker in workers:
-                worker.wait(60)
+                end(worker)
 
 
 def train(timeout: float = RUN_SECONDS) -> FlowRun:

@@ -1,5 +1,7 @@
 """Flows and stages as processes: start them, watch them, and find them by their working folder."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,6 +21,18 @@ def start_flow(root: Path, log: Path) -> "subprocess.Popen[bytes]":
             stderr=file,
             start_new_session=True,
         )
+
+
+def end(process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+    """End the session of a process; a Prefect worker can miss the signal while it ends a flow run."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(seconds)
 
 
 def wait_for(what: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:

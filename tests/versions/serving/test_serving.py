@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from processes import end
 from projects import draw_images, edit_params, make_repository, repro, run
 
 pytestmark = pytest.mark.server
@@ -44,8 +44,7 @@ def served(tree: Path) -> Iterator[tuple[Path, str]]:
         wait_until_up(port, server, tree / "serve.log")
         yield tree, f"http://127.0.0.1:{port}/invocations"
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        end(server, 30)
 
 
 def draw_photographs(data: Path) -> None:
