@@ -1,9 +1,9 @@
-"""Find nearly equal pictures: re-encoded, resized, brightened, shifted or mirrored copies, frames of one scene.
+"""Find nearly equal pictures: re-encoded, resized, shifted or mirrored copies, frames of one scene.
 
-Pictures are compared by small grey thumbnails, less the mean thumbnail of the set: what all pictures share, such as
-the background of a fixed camera, does not make two of them alike. Pairs that correlate at a coarse resolution under a
-small shift are compared again at the full one. Unlike a perceptual hash this finds shifted copies, and tells apart
-pictures taken of different things at one place.
+Pictures are compared by small grey thumbnails, less the mean thumbnail of the set: what all pictures share,
+such as the background of a fixed camera, does not make two of them alike. Pairs that correlate at a coarse
+resolution under a small shift are compared again at the full one. Unlike a perceptual hash this finds shifted
+copies, and tells apart pictures taken of different things at one place.
 """
 
 from collections.abc import Callable, Iterator, Sequence
