@@ -12,7 +12,7 @@ from headstart.ground import paths
 from headstart.host.project import enter_tree
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.pull_step import in_newest
-from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree, log
 
 if TYPE_CHECKING:
     from headstart.versions.release.promotion import Outcome
@@ -51,11 +51,9 @@ def reconcile() -> "Outcome":
     """Compare alias and journal, and run the gate if they differ."""
     from headstart.params import load_params
     from headstart.versions.release import promotion
-    from headstart.versions.release.settings import Requirements
 
     params = load_params(paths.PARAMS)
-    wanted = Requirements(params.register_.thresholds, params.gate)
-    return promotion.reconcile(params.register_.model, wanted, lambda text: get_run_logger().info("%s", text))
+    return promotion.reconcile(params.register_.model, params.requirements, log)
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

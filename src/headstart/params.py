@@ -17,7 +17,7 @@ from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.training.settings import Train
 from headstart.versions.monitoring.settings import Monitor
-from headstart.versions.release.settings import Gate, Register
+from headstart.versions.release.settings import Gate, Register, Requirements
 
 
 class Params(Section):
@@ -35,6 +35,11 @@ class Params(Section):
     register_: Register = Field(alias="register")
     gate: Gate
     monitor: Monitor
+
+    @property
+    def requirements(self) -> Requirements:
+        """All that a version must meet to pass the gate."""
+        return Requirements(self.register_.thresholds, self.gate)
 
     def section(self, name: str) -> Section:
         """A section by its name in params.yaml."""

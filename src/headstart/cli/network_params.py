@@ -4,7 +4,6 @@ from pathlib import Path
 
 from headstart.errors import ModelError
 from headstart.params import Params
-from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.settings import Data
 from headstart.pipeline.network.network import network_spec, plan, stated_outputs
 
@@ -35,4 +34,6 @@ def check_network(params: Params, data: Path) -> None:
 
 def classes_in(folder: Path, data: Data) -> tuple[str, ...]:
     """The classes of a folder of images, by its subfolders or its table of labels."""
+    from headstart.pipeline.data.dataset import read_dataset  # Pillow: most commands do not read the folder
+
     return tuple(sorted({image.label for image in read_dataset(folder, data).images} - {""}))

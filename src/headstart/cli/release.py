@@ -95,11 +95,10 @@ def _gate(chosen: argparse.Namespace) -> None:
 
     from headstart.versions.registry import versions
     from headstart.versions.release.gate import judge
-    from headstart.versions.release.settings import Requirements
 
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
-    decision = judge(name, number, Requirements(params.register_.thresholds, params.gate), report)
+    decision = judge(name, number, params.requirements, report)
     print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
     sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
 
@@ -108,12 +107,10 @@ def _promote(chosen: argparse.Namespace) -> None:
     enter_tree()
     from headstart.versions.registry import versions
     from headstart.versions.release import promotion
-    from headstart.versions.release.settings import Requirements
 
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
-    wanted = Requirements(params.register_.thresholds, params.gate)
-    done = promotion.promote(name, number, wanted, _user(), chosen.why, chosen.override, report)
+    done = promotion.promote(name, number, params.requirements, _user(), chosen.why, chosen.override, report)
     print(done.sentence)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
+from headstart.ground.wording import named
 from headstart.repository.programs import dvc
 from headstart.repository.results import DATA, read_yaml, stage_names, status, versioned_files
 
@@ -106,10 +107,9 @@ class Remote:
 
     def _describe(self, lacking: Mapping[str, str]) -> str:
         """The missing files, and what to do about them."""
-        first = ", ".join(f"{path} ({state})" for path, state in list(lacking.items())[:5])
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        files = named((f"{path} ({state})" for path, state in lacking.items()), most=5)
         return (
-            f"DVC remote {self.name!r} lacks {first}{more}. `dvc push` sends what the cache holds; "
+            f"DVC remote {self.name!r} lacks {files}. `dvc push` sends what the cache holds; "
             "`dvc repro --force` or `dvc add` recreates the rest; a file of a folder is sent again once "
             "the folder's list, the `.dir` file of its digest, is deleted on the remote"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headstart.errors import DataError
+from headstart.ground.wording import named
 from headstart.pipeline.data.listing import list_folder
 
 SHOWN = 5  # ignored files that are named
@@ -38,9 +39,6 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     listing = list_folder(folder, is_versioned=False)
-    if others := listing.others:
-        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        print(
-            f"{folder}: ignored files that are not images: {', '.join(others[:SHOWN])}{more}", file=sys.stderr
-        )
+    if listing.others:
+        print(f"{folder}: ignored files that are not images: {named(listing.others, SHOWN)}", file=sys.stderr)
     return [folder / name for name in listing.images]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from PIL import Image
 
 from headstart.errors import DataError, SourceUnreachable
 from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
+from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
 
 ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
@@ -238,9 +238,8 @@ def _digest(path: Path) -> str:
 
 def _decodes(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
-            image.load()
-    except Exception:  # decoders raise whatever a damaged file makes them raise
+        read_picture(path.read_bytes())
+    except DataError:
         return False
     return True
 

@@ -47,8 +47,7 @@ class Registry:
 
 
 def wanted() -> Requirements:
-    params = load_params(Path("params.yaml"))
-    return Requirements(params.register_.thresholds, params.gate)
+    return load_params(Path("params.yaml")).requirements
 
 
 @pytest.fixture(scope="module")

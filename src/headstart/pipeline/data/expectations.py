@@ -22,6 +22,7 @@ from great_expectations.expectations.row_conditions import Column
 
 from headstart.errors import DataError, HeadstartError
 from headstart.ground.settings import SPLITS
+from headstart.ground.wording import named
 from headstart.pipeline.data import rules as rule_book
 from headstart.pipeline.data.rules import Row, Rule
 from headstart.pipeline.data.settings import Validate
@@ -165,7 +166,7 @@ def _kept(table: pd.DataFrame) -> pd.DataFrame:
     """The kept files, copies next to each other, each with the number of labels and splits of its picture."""
     kept = table[table["excluded"] == ""]
     if blank := kept.loc[kept["pixels"] == "", "path"].tolist():
-        raise DataError(f"{rule_book.named(blank)}: kept, but not decoded; expected a reason in `excluded`")
+        raise DataError(f"{named(blank)}: kept, but not decoded; expected a reason in `excluded`")
     same = kept.groupby("pixels")
     return kept.assign(
         picture=kept["pixels"].str[:12],

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from headstart.errors import DataError
+from headstart.ground.wording import named
 from headstart.pipeline.data.layout import Found
-from headstart.pipeline.data.settings import COLUMN, FOLDER, Pattern
+from headstart.pipeline.data.settings import Pattern
 
 SHOWN = 5  # paths that an error names
 
@@ -25,17 +26,15 @@ def groups_of(found: Sequence[Found], group: str | Pattern | None) -> list[str]:
         pattern = re.compile(group.regex)
         groups = [_matched(pattern, each.path) for each in found]
         why = f"the pattern {group.regex!r} of split.group does not match"
-    elif group == FOLDER:
+    elif group == "folder":
         groups = [each.folder for each in found]
         why = "split.group is folder, and there is no folder below the class of"
     else:
-        assert group == COLUMN
         groups = [each.group for each in found]
         why = "split.group is column, and the table of labels (data.labels) names no group for"
     lacking = [each.path for each, own in zip(found, groups, strict=True) if not own and each.label]
     if lacking:
-        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-        raise DataError(f"{why} {', '.join(lacking[:SHOWN])}{more}; every image needs a group")
+        raise DataError(f"{why} {named(lacking, SHOWN)}; every image needs a group")
     return groups
 
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from headstart.errors import DataError
+from headstart.ground.wording import named
 from headstart.pipeline.data.layout import SPLIT_NAMES, Found, check_names, split_named
 
 COLUMNS = ("path", "label")
@@ -29,7 +30,7 @@ def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
     rows = _read(table)
     rows["path"] = [_inside(table, path) for path in rows["path"]]
     if twice := rows.loc[rows["path"].duplicated(), "path"].tolist():
-        raise DataError(f"{table} lists {_named(twice)} more than once; keep one row per image")
+        raise DataError(f"{table} lists {named(twice, SHOWN)} more than once; keep one row per image")
     splits = _splits(table, rows)
     check_names(rows["label"])
     listed = [
@@ -81,8 +82,3 @@ def _splits(table: Path, rows: pd.DataFrame) -> list[str]:
     if "train" not in splits:
         raise DataError(f"{table} names the splits {', '.join(sorted({*splits}))} but no row for training")
     return splits
-
-
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return ", ".join(paths[:SHOWN]) + more

@@ -5,8 +5,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from headstart.errors import DataError
+from headstart.ground.wording import named
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -87,7 +89,7 @@ def _find_pattern(images: Sequence[str]) -> tuple[str, ...]:
         if len(tops) != 1 or len(deep) < len(images) or split_named(*tops):
             break
         wrapped = (*wrapped, ANY)
-    if _splits_of(tops) and (deep or len(tops) > 1):
+    if _are_splits(tops) and (deep or len(tops) > 1):
         return (*wrapped, *_within_splits(inside, deep))
     _check_no_odd_folder(tops, inside)
     if deep:
@@ -163,10 +165,10 @@ def _two_readings(inside: list[list[str]], deep: list[list[str]], wrapped: tuple
 
 
 def _counted(names: Sequence[str], counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{name} ({counts[name]})" for name in names[:SHOWN])
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+    return named((f"{name} ({counts[name]})" for name in names), SHOWN)
 
 
+@cache
 def _tokens(name: str) -> tuple[str, tuple[str, ...]]:
     """The split that a folder's name contains, and the name's other words: `seg_train` is (train, (seg,))."""
     words = [word for word in TOKENS.split(name.strip()) if word]
@@ -177,15 +179,10 @@ def _tokens(name: str) -> tuple[str, tuple[str, ...]]:
     return next(filter(None, splits)), rest
 
 
-def _splits_of(tops: Iterable[str]) -> dict[str, str]:
-    """The split of each folder if all are named like splits and differ in nothing else; else nothing."""
-    found = {top: _tokens(top) for top in sorted(tops)}
-    alike = len({rest for _, rest in found.values()}) == 1
-    return (
-        {top: split for top, (split, _) in found.items()}
-        if alike and all(s for s, _ in found.values())
-        else {}
-    )
+def _are_splits(tops: Iterable[str]) -> bool:
+    """Whether all folders are named like splits and differ in nothing else."""
+    found = [_tokens(top) for top in tops]
+    return all(split for split, _ in found) and len({rest for _, rest in found}) == 1
 
 
 def _in_pattern(path: str, pattern: tuple[str, ...]) -> Found:
@@ -226,19 +223,14 @@ def _check_splits(found: Sequence[Found], pattern: tuple[str, ...]) -> None:
                 f"data/ has both {' and '.join(sorted(tops))}; keep one folder for the split {split}"
             )
     if "train" not in folders:
-        raise DataError(
-            f"data/ has the split folders {', '.join(sorted(_names(folders)))} but none for training"
-        )
+        every = sorted(f"data/{top}" for tops in folders.values() for top in tops)
+        raise DataError(f"data/ has the split folders {', '.join(every)} but none for training")
     classes = {split: set().union(*tops.values()) for split, tops in folders.items()}
     for split, own in classes.items():
         if different := sorted(own ^ classes["train"]):
-            first, second = (_names({"": folders[name]})[0] for name in (split, "train"))
+            first, second = (f"data/{min(folders[name])}" for name in (split, "train"))
             raise DataError(
                 f"{first} and {second} hold different classes ({', '.join(different[:5])} only in one of "
                 "them); all splits must hold the same classes. If these folders are classes themselves, set "
                 "data.layout: CLASS in params.yaml"
             )
-
-
-def _names(folders: Mapping[str, Mapping[str, object]]) -> list[str]:
-    return sorted(f"data/{top}" for tops in folders.values() for top in tops)

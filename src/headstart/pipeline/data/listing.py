@@ -10,24 +10,10 @@ from PIL import Image, UnidentifiedImageError
 from headstart.errors import DataError
 
 LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
-UNREADABLE_IMAGES = {  # images to people, though Pillow reads none of them
-    *(
-        ".svg",
-        ".svgz",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".jxl",
-        ".jxr",
-        ".raw",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".dng",
-    ),
-    *(".orf", ".rw2", ".raf", ".exr", ".hdr", ".avif", ".psd", ".dcm"),
-}
+VECTOR_AND_HDR = {".svg", ".svgz", ".exr", ".hdr", ".psd", ".dcm"}
+PHONES = {".heic", ".heif", ".hif", ".avif", ".jxl", ".jxr"}
+CAMERAS = {".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"}
+OTHER_IMAGES = VECTOR_AND_HDR | PHONES | CAMERAS  # to people, whether or not Pillow reads them
 NOT_PICTURES = {".h5", ".hdf", ".bufr", ".grib", ".mpg", ".mpeg", ".ps", ".eps", ".emf", ".wmf", ".pdf"}
 
 
@@ -54,9 +40,9 @@ def is_ignored(name: str) -> bool:
 def is_named_like_an_image(name: str) -> bool:
     """Whether the name's suffix is that of an image format."""
     suffix = PurePosixPath(name.lower()).suffix
-    if suffix in UNREADABLE_IMAGES:
-        return True
-    return suffix in Image.registered_extensions() and suffix not in NOT_PICTURES
+    if suffix in NOT_PICTURES:
+        return False
+    return suffix in OTHER_IMAGES or suffix in Image.registered_extensions()
 
 
 def list_folder(folder: Path, *, is_versioned: bool = True) -> Listing:

@@ -46,7 +46,7 @@ def build_manifest(
     """Read and decode every file once: one row per file, sorted by path.
 
     Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
-    mode, width, height, frames, error; label, split and group as folders or a table name them, else "".
+    mode, width, height, frames, error; label and split as folders or a table name them, else "".
 
     Args:
         store: remembers the facts of a file by its sha256 and `recipe`.
@@ -58,7 +58,8 @@ def build_manifest(
             facts = list(pool.map(lambda file: _read(data / file.path, store, recipe), window))
             store.put(recipe, {sha: _to_bytes(fact) for _, sha, fact, new in facts if new})
             for file, (size, sha, fact, _) in zip(window, facts, strict=True):
-                rows.append({**_named(file), "bytes": size, "sha256": sha, **asdict(fact)})
+                named = {"path": file.path, "label": file.label, "split": file.split}
+                rows.append({**named, "bytes": size, "sha256": sha, **asdict(fact)})
             advance(len(window))
     return pd.DataFrame(rows)
 
@@ -109,10 +110,6 @@ def read_checked(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after it was validated; run `dvc add data` and `dvc repro`")
     return data
-
-
-def _named(file: Found) -> dict[str, str]:
-    return {"path": file.path, "label": file.label, "split": file.split, "group": file.group}
 
 
 def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:

@@ -1,17 +1,17 @@
 """The rules of the validate stage, and the sentence a user reads if one is broken."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headstart.ground.settings import SPLITS
+from headstart.ground.wording import named
 from headstart.pipeline.data import limits
 from headstart.pipeline.data.settings import Validate
 
 Row = dict[str, Any]
 Explain = Callable[[list[Row]], str]
 
-MAX_NAMED = 10
 MIN_IMAGES_PER_SPLIT = 1  # per class
 
 
@@ -132,13 +132,6 @@ def picture_rules() -> list[Rule]:
             high=1,
         ),
     ]
-
-
-def named(names: Iterable[str]) -> str:
-    """The first ten names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else ""
-    return ", ".join(every[:MAX_NAMED]) + more
 
 
 def _undecodable(rows: list[Row]) -> str:

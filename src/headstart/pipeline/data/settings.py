@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 from headstart.ground.settings import Count, Section, Seed, Share
 
 PARTS = ("CLASS", "SPLIT", "*")
-FOLDER, COLUMN = "folder", "column"
 KNOWN_MODES = (  # that become 8-bit RGB without a guess; floats and 32-bit integers have no known range
     *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"),
     *("I;16", "I;16L", "I;16B", "I;16N"),

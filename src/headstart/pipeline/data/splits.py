@@ -69,7 +69,10 @@ def assign_splits(
         total = sum(fractions[name] for name in wanted)
         drawn = {name: fractions[name] / total for name in wanted}
     kept = manifest["excluded"] == ""
-    keys = [f"group {group}" if group else pixels for pixels, group in _columns(manifest, "pixels", "group")]
+    keys = [
+        f"group {group}" if group else pixels
+        for pixels, group in zip(manifest["pixels"], manifest["group"], strict=True)
+    ]
     open_to_draw = (kept & (manifest["split"] == drawn_from)).tolist()
     splits = [
         split_of(key, drawn, seed) if is_open else name
@@ -78,10 +81,6 @@ def assign_splits(
     placed = _place(manifest, keys, splits, open_to_draw, list(drawn), seed)
     found = pd.Series(splits, index=manifest.index, dtype=object).where(kept, "")
     return found, placed
-
-
-def _columns(manifest: pd.DataFrame, *names: str) -> list[tuple[str, ...]]:
-    return list(zip(*(manifest[name].tolist() for name in names), strict=True))
 
 
 def _check_named(manifest: pd.DataFrame) -> None:

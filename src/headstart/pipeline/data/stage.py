@@ -7,12 +7,12 @@ from headstart.ground import paths
 from headstart.ground.files import replacing, write_json
 from headstart.ground.paths import cache_folder
 from headstart.ground.settings import SPLITS
+from headstart.ground.wording import named
 from headstart.pipeline.data import manifest
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
 from headstart.pipeline.data.groups import groups_of
 from headstart.pipeline.data.limits import Limits
-from headstart.pipeline.data.rules import named
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.data.splits import Placed, assign_splits
 from headstart.pipeline.store.rows import recipe_digest
@@ -63,9 +63,7 @@ def _unlabelled(data: Data) -> str:
     """The reason why a file has no class."""
     if data.labels:
         return f"has no label in {paths.DATA / data.labels}"
-    if data.layout:
-        return f"is not in a class folder, expected data/{data.layout}/FILE"
-    return "is not in a class folder, expected data/CLASS/FILE"
+    return f"is not in a class folder, expected data/{data.layout or 'CLASS'}/FILE"
 
 
 def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.evaluation.intervals import Interval as Interval
-from headstart.pipeline.evaluation.intervals import group_weights, percentile, weights_of, wilson
+from headstart.pipeline.evaluation.intervals import group_weights, percentile, wilson
 from headstart.pipeline.evaluation.weighted import Sample, Statistics
 
 SUM_TOLERANCE = 1e-3
@@ -214,21 +214,17 @@ def _intervals(
     seed: int,
 ) -> dict[str, Interval]:
     right = sample.predicted == labels
-    if groups is None:
-        drawn = weights_of(len(labels), resamples, seed)
-        accuracy: Interval | None = wilson(int(right.sum()), len(labels), confidence)
-    else:
-        numbers = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1].astype(
-            np.int64
-        )
-        drawn = group_weights(numbers, resamples, seed)
-        accuracy = None
-    statistics, shares = [], []
-    for weights in drawn:
+    alike = np.arange(len(labels))
+    if groups is not None:
+        alike = np.unique(np.asarray(groups), return_inverse=True)[1]
+    statistics, accuracies = [], []
+    for weights in group_weights(alike, resamples, seed):
         statistics.append(sample.statistics(weights))
-        shares.append(weights[right].sum(axis=0) / weights.sum(axis=0))
-    if accuracy is None:
-        accuracy = _accuracy_of_groups(right, numbers, np.concatenate(shares), confidence)
+        accuracies.append(weights[right].sum(axis=0) / weights.sum(axis=0))
+    if groups is None:
+        accuracy = wilson(int(right.sum()), len(labels), confidence)
+    else:
+        accuracy = _accuracy_of_groups(right, alike, np.concatenate(accuracies), confidence)
     found = {"accuracy": accuracy}
     for name, values in zip(Statistics._fields, np.concatenate(statistics, axis=1), strict=True):
         if (interval := percentile(values, confidence)) is not None:

@@ -142,7 +142,8 @@ def _lacking(
     Raises:
         BackboneError: other tensors do not fit, or the file holds those of another network.
     """
-    wrong = [line for line in differences(expected, found) if not line.startswith(REPLACEABLE)]
+    unlike = differences(expected, found)
+    wrong = [f"{name} {how}" for name, how in unlike.items() if not name.startswith(REPLACEABLE)]
     if wrong:
         fits = [
             arch
@@ -154,13 +155,7 @@ def _lacking(
             f"backbone.weights: {source.weights} does not hold the weights of {source.arch} "
             f"({'; '.join(wrong[:3])}{f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''}); {advice}"
         )
-    lacking = {}
-    for name, shape in expected.items():
-        if name not in found:
-            lacking[name] = "is missing"
-        elif tuple(found[name].shape) != shape:
-            lacking[name] = f"has shape {list(found[name].shape)}, expected {list(shape)}"
-    return lacking
+    return {name: unlike[name] for name in expected if name in unlike}
 
 
 def _shapes(tensors: Mapping[str, TensorKind]) -> dict[str, tuple[int, ...]]:

@@ -70,7 +70,8 @@ class Chain(nn.Module):
         found = {name: tensor for name, tensor in tensors.items() if name in expected}
         shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
         if wrong := differences(shapes, found):
-            raise ModelError(f"the weights do not fit the network: {'; '.join(wrong[:5])}")
+            lines = [f"{name} {how}" for name, how in wrong.items()]
+            raise ModelError(f"the weights do not fit the network: {'; '.join(lines[:5])}")
         for layer, module in self.named():
             own = {name: found[f"{layer.name}.{name}"] for name in module.state_dict()}
             module.load_state_dict(own, assign=True)
@@ -126,13 +127,13 @@ def train_mode(head: Chain) -> Chain:
     return head
 
 
-def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """List how `found` differs from the expected names and shapes, one line each."""
-    lines = [f"{name} is missing" for name in expected if name not in found]
-    lines += [f"{name} is not part of it" for name in found if name not in expected]
-    lines += [
-        f"{name} has shape {list(found[name].shape)}, expected {list(shape)}"
+def differences(expected: Mapping[str, Sequence[int]], found: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """How `found` differs from the expected names and shapes, by name."""
+    missing = {name: "is missing" for name in expected if name not in found}
+    extra = {name: "is not part of it" for name in found if name not in expected}
+    other = {
+        name: f"has shape {list(found[name].shape)}, expected {list(shape)}"
         for name, shape in expected.items()
         if name in found and tuple(found[name].shape) != tuple(shape)
-    ]
-    return lines
+    }
+    return missing | extra | other

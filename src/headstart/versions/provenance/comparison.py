@@ -12,6 +12,7 @@ import pandas as pd
 
 from headstart.errors import LineageError
 from headstart.ground import paths
+from headstart.ground.wording import named
 from headstart.repository import fresh_clone
 from headstart.repository.environments import pinned
 from headstart.repository.programs import git_line
@@ -321,9 +322,8 @@ def _told(value: Any) -> str:
 
 
 def _named(images: Sequence[Image]) -> str:
-    names = [f"{image.path} ({' -> '.join(filter(None, (image.before, image.after)))})" for image in images]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    moves = (f"{image.path} ({' -> '.join(filter(None, (image.before, image.after)))})" for image in images)
+    return named(moves, NAMED)
 
 
 def _metric_line(metric: Metric) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from headstart.errors import LineageError
 from headstart.ground import paths
+from headstart.ground.wording import named
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.repository import fresh_clone
 from headstart.versions.registry.record import INIT_TAG, MANIFEST, Record, head_of_version, open_record
@@ -64,9 +65,8 @@ def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
         if not fetched:
             break
     if gone := [name for name in lacking if name not in files]:
-        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
         raise LineageError(
-            f"{record.name}: of its {len(wanted)} images {', '.join(gone[:5])}{more} are neither in "
+            f"{record.name}: of its {len(wanted)} images {named(gone, most=5)} are neither in "
             f"{paths.DATA}/ nor in DVC's cache or remote as they were recorded; run this where `dvc pull` "
             "reaches its remote"
         )
