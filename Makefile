@@ -44,6 +44,7 @@ test: install  ## the default test suite
 test-slow: install  ## tests with servers, a browser or the full network
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or server'
 
+bench: export PYTHONPATH = tests/support
 bench: install  ## every benchmark, about an hour on 2 cores; then docs/performance.md
 	$(BIN)/python bench/backbone.py
 	$(BIN)/python bench/pipeline.py

@@ -4,7 +4,7 @@ A head is trained on the sample, then drawings that it never saw are observed on
 deals them out anew as training, held-out and new images; each draw with drift takes the new ones from a set
 that was changed in a known way.
 
-.venv/bin/python bench/drift.py
+PYTHONPATH=tests/support .venv/bin/python bench/drift.py
 """
 
 import argparse

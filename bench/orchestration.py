@@ -1,6 +1,6 @@
 """Where the time of the demo's flow goes: the stages' own time, and what is around them.
 
-.venv/bin/python bench/orchestration.py
+PYTHONPATH=tests/support .venv/bin/python bench/orchestration.py
 """
 
 import argparse

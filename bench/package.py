@@ -2,7 +2,7 @@
 
 Three versions: the first of a server, a second that trained another head, and a self-contained one.
 
-    .venv/bin/python bench/package.py
+    PYTHONPATH=tests/support .venv/bin/python bench/package.py
 """
 
 import argparse

@@ -289,7 +289,7 @@ def drift(result: dict[str, Any]) -> Iterator[str]:
     yield (
         "Blur is a Gaussian of 1.5 pixels; darkness is three quarters of the light; another camera has 3/4 of the "
         "resolution, a warmer white balance, vignetting and JPEG of quality 60; a new class has one to three drilled "
-        "holes (`bench/drifted.py`)."
+        "holes (`tests/support/drifted.py`)."
     )
 
 

@@ -3,7 +3,7 @@
 Compared in the same run with one bare forward pass (torchvision's model, the same precision) and with the
 origin article's own loop. 4,000 JPEG files of 500 x 375 pixels, `classifier.6`, 10 epochs, random weights.
 
-    .venv/bin/python bench/pipeline.py
+    PYTHONPATH=tests/support .venv/bin/python bench/pipeline.py
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 The whole VGG16 (random weights) with the article's head; each request has its images as JPEG bytes.
 
-    .venv/bin/python bench/serving.py
+    PYTHONPATH=tests/support .venv/bin/python bench/serving.py
 """
 
 import argparse

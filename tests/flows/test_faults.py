@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from processes import checkpoints, processes, stage_of, start_flow, wait_for
-from projects import draw_images, edit_params, make_repository, make_tree, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
 from servers import free_port, prefect_server
 from sshd import make_keys, ssh_server
 
@@ -69,12 +69,6 @@ def copy(made: Path, folder: Path) -> Path:
     remote = [sys.executable, "-m", "dvc", "remote", "modify", "--local", "local", "url"]
     run(folder / "project", *remote, str(folder / "project-remote"))
     return folder / "project"
-
-
-def headstart(root: Path, *arguments: str, fails: bool = False) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert (done.returncode != 0) == fails, done.stdout
-    return done.stdout
 
 
 def check(root: Path, *said: str) -> None:
@@ -163,7 +157,7 @@ def test_without_mlflow_the_flow_fails_clearly_and_the_next_one_only_registers(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", gone)
     monkeypatch.setenv("HEADSTART_RETRIES", "1")
     monkeypatch.setenv("HEADSTART_RETRY_SECONDS", "0.5")
-    first = headstart(project, "run", fails=True)
+    first = headstart(project, "run", status=1)
     assert first.count(f"MLflow does not answer at {gone}") >= 2
     assert "Retry 1/1" in first
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
@@ -176,11 +170,11 @@ def test_bad_data_fails_at_once(project: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("HEADSTART_RETRIES", "3")
     (tmp_path / "source").mkdir()
     edit_params(project, **{"data.source": str(tmp_path / "source")})
-    said = headstart(project, "run", fails=True)
+    said = headstart(project, "run", status=1)
     assert "Retry" not in said
     shutil.rmtree(project / "data/light")
     edit_params(project, **{"data.source": None})
-    said = headstart(project, "run", fails=True)
+    said = headstart(project, "run", status=1)
     assert "validate" in said
     assert "Retry" not in said
     found = re.search(r"flow-run/([0-9a-f-]{36})", said)

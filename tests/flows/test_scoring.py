@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Map
-from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro
 
 from headstart.versions.registry import stored_model
 from headstart.versions.release.answers import score
@@ -64,7 +64,7 @@ def registered(common: Path) -> Path:
     edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
     make_repository(root)
     repro(root)
-    assert "version 1 registered" in run(root, str(root / "bin" / "headstart"), "register").stdout
+    assert "version 1 registered" in headstart(root, "register")
     return root
 
 

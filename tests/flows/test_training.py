@@ -7,13 +7,9 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from projects import edit_params, repro, run
+from projects import edit_params, headstart, repro, run
 
 pytestmark = pytest.mark.server
-
-
-def headstart(root: Path, *arguments: str, check: bool = True) -> str:
-    return run(root, str(root / "bin" / "headstart"), *arguments, check=check).stdout
 
 
 def client(root: Path) -> MlflowClient:
@@ -114,10 +110,9 @@ def _check_record(root: Path) -> None:
 
 def test_a_failed_stage_fails_the_flow_and_its_run_and_registers_nothing(repository: Path) -> None:
     edit_params(repository, **{"backbone.weights": "gone.pth", "backbone.sha256": "0" * 64})
-    done = run(repository, str(repository / "bin" / "headstart"), "run", check=False)
-    assert done.returncode != 0
-    assert "there is no file gone.pth" in done.stdout
-    assert "Finished in state Failed" in done.stdout
+    said = headstart(repository, "run", status=1)
+    assert "there is no file gone.pth" in said
+    assert "Finished in state Failed" in said
     [failed] = runs(repository)
     assert failed.info.status == "FAILED"
     assert "there is no file gone.pth" in failed.data.tags["headstart.failure"]
@@ -133,11 +128,9 @@ def test_without_mlflow_the_model_is_made_and_registered_later(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    done = run(repository, str(repository / "bin" / "headstart"), "run", check=False)
-    assert done.returncode != 0
-    assert "MLflow does not answer at http://127.0.0.1:9" in done.stdout
+    assert "MLflow does not answer at http://127.0.0.1:9" in headstart(repository, "run", status=1)
     assert (repository / "artifacts/head.safetensors").exists()
-    assert "MLflow does not answer" in headstart(repository, "register", check=False)
+    assert "MLflow does not answer" in headstart(repository, "register", status=1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert "version 1 registered" in headstart(repository, "register")
     assert [done.info.status for done in runs(repository)] == ["FINISHED"]
@@ -146,4 +139,4 @@ def test_without_mlflow_the_model_is_made_and_registered_later(
 def test_results_that_are_out_of_date_are_not_registered(repository: Path) -> None:
     repro(repository)
     edit_params(repository, **{"train.lr": 0.01})
-    assert "not up to date: train" in headstart(repository, "register", check=False)
+    assert "not up to date: train" in headstart(repository, "register", status=1)

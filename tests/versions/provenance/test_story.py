@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import commit, draw_images, edit_params, make_repository, make_tree, repro, run
+from projects import commit, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
 from servers import mlflow_server
 
 pytestmark = pytest.mark.server
@@ -39,12 +39,6 @@ def make_project(folder: Path) -> Path:
     run(tree, "git", "remote", "add", "origin", "../origin")
     run(tree, "git", "push", "--quiet", "--set-upstream", "origin", "main")
     return tree
-
-
-def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def dvc(root: Path, *arguments: str) -> str:

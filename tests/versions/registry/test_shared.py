@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import edit_params, repro, run
+from projects import edit_params, headstart, repro
 from servers import mlflow_server
 
 from headstart.pipeline.network import checkpoint
@@ -42,10 +42,6 @@ def server(registered: Shared, monkeypatch: pytest.MonkeyPatch) -> Shared:
     """The same server for all tests here; each damages what the next does not need."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registered.address)
     return registered
-
-
-def headstart(root: Path, *arguments: str, check: bool = True) -> str:
-    return run(root, str(root / "bin" / "headstart"), *arguments, check=check).stdout
 
 
 def stored(folder: Path) -> dict[Path, int]:
@@ -90,7 +86,7 @@ def test_a_version_with_a_full_package_shares_nothing(server: Shared, tmp_path: 
 
 def test_a_layer_that_was_changed_on_the_server_is_refused(server: Shared) -> None:
     _damage(server.files, server.layers[0])
-    assert "is not what the version was registered with" in predict(server, check=False)
+    assert "is not what the version was registered with" in predict(server, status=1)
 
 
 def test_a_backbone_that_was_removed_from_the_server_is_named(server: Shared) -> None:
@@ -100,14 +96,14 @@ def test_a_backbone_that_was_removed_from_the_server_is_named(server: Shared) ->
     kept = shared.find(client, f"backbone {digest}")
     assert kept is not None
     client.delete_run(kept.info.run_id)
-    said = predict(server, check=False)
+    said = predict(server, status=1)
     assert f"backbone {digest} (random (seed 0)) is not on {server.address}" in said
     assert "register.package: full" in said
 
 
-def predict(server: Shared, number: str = "1", check: bool = True) -> str:
+def predict(server: Shared, number: str = "1", status: int = 0) -> str:
     model = f"models:/headstart/{number}"
-    return headstart(server.project, "predict", "--model", model, "data/dark", check=check)
+    return headstart(server.project, "predict", "--model", model, "data/dark", status=status)
 
 
 def _damage(server: Path, layer: Path) -> None:

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from processes import end
-from projects import draw_images, edit_params, make_repository, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, repro, run
+from servers import free_port
 
 pytestmark = pytest.mark.server
 START_SECONDS = 120
@@ -30,8 +30,7 @@ def served(tree: Path) -> Iterator[tuple[Path, str]]:
     edit_params(tree, **{"register.thresholds.balanced_accuracy": 0.0})
     make_repository(tree)
     repro(tree)
-    out = run(tree, str(tree / "bin" / "headstart"), "register").stdout
-    assert "version 1 registered (alias: challenger, champion)" in out
+    assert "version 1 registered (alias: challenger, champion)" in headstart(tree, "register")
     port = free_port()
     environment = {**os.environ, "SERVE_PORT": str(port), "HEADSTART_PYTHON": sys.executable}
     environment["HEADSTART_PATHS"] = str(tree / "data")
@@ -53,12 +52,6 @@ def draw_photographs(data: Path) -> None:
     for path in list(data.rglob("*.png")):
         Image.open(path).save(path.with_suffix(".jpg"), quality=85)
         path.unlink()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until_up(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Prefect and an MLflow server on loopback, for as long as a benchmark runs."""
+"""A Prefect and an MLflow server on loopback, for as long as a test or a benchmark runs."""
 
 import os
 import signal
