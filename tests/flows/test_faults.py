@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from mlflow.tracking import MlflowClient
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -20,6 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from processes import checkpoints, processes, stage_of, start_flow, wait_for
 from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from registries import versions_of
 from servers import free_port, prefect_server
 from sshd import make_keys, ssh_server
 
@@ -76,9 +76,7 @@ def check(root: Path, *said: str) -> None:
     assert "went through the network now" not in "".join(said)
     assert (root / "dvc.lock").read_bytes() == (root.parent / "whole.lock").read_bytes()
     assert run(root, sys.executable, "-m", "dvc", "status").stdout.startswith("Data and pipelines are up to")
-    uri = f"sqlite:///{root}/mlflow/mlflow.db"
-    found = MlflowClient(uri, uri).search_model_versions("name = 'headstart'")
-    assert [str(version.version) for version in found] == ["1"]
+    assert versions_of(root) == ["1"]
     assert not [path for path in (root / "artifacts").rglob(".*") if path.name != ".gitignore"]
 
 

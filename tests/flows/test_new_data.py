@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 from projects import commit, draw_images, edit_params, headstart, run
+from registries import versions_of
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.server
@@ -40,12 +40,6 @@ def data_ref(root: Path) -> str:
     return f"refs/data/{digest.removesuffix('.dir')}"
 
 
-def versions(root: Path) -> list[str]:
-    uri = f"sqlite:///{root}/mlflow/mlflow.db"
-    found = MlflowClient(uri, uri).search_model_versions("name = 'headstart'")
-    return sorted(str(version.version) for version in found)
-
-
 def test_what_arrives_is_trained_on_and_every_version_of_the_data_can_be_had_again(
     repository: Path, source: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +68,7 @@ def test_what_arrives_is_trained_on_and_every_version_of_the_data_can_be_had_aga
     assert "0 new, 0 changed, 0 removed; 1 still arriving" in said
     assert "Unchanged" in said
     assert "Running stage" not in said
-    assert versions(repository) == ["1", "2"]
+    assert versions_of(repository) == ["1", "2"]
 
     refs = run(repository, "git", "ls-remote", "origin", "refs/data/*").stdout
     assert {line.split("\t")[1] for line in refs.splitlines()} == {first, second}

@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from mlflow.models import ModelSignature
-from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Map
 from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro
+from registries import client_of, uri_of
 
 from headstart.versions.registry import stored_model
 from headstart.versions.release.answers import score
@@ -100,9 +100,8 @@ def test_a_result_names_its_version_and_is_written_once(
     headstart(registered, "score", "data", str(out))
     version = about(out)["version"]
     assert isinstance(version, dict)
-    uri = f"sqlite:///{registered}/mlflow/mlflow.db"
-    mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri, uri)
+    mlflow.set_tracking_uri(uri_of(registered))
+    client = client_of(registered)
     recorded = client.get_model_version("headstart", "1")
     assert (version["name"], version["number"]) == ("headstart", "1")
     assert version["run_id"] == recorded.run_id
@@ -177,7 +176,7 @@ def test_a_version_older_than_the_column_path_is_asked_with_bytes(
     registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate compares with such a champion by running its own code."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registered}/mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri_of(registered))
     number = register_older(tmp_path)
     expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
     files = [registered / "data" / path for path in expected["path"]]

@@ -6,27 +6,17 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
 from projects import edit_params, headstart, repro, run
+from registries import client_of, uri_of, versions_of
 
 pytestmark = pytest.mark.server
 
 
-def client(root: Path) -> MlflowClient:
-    uri = f"sqlite:///{root}/mlflow/mlflow.db"
-    return MlflowClient(uri, uri)
-
-
 def runs(root: Path) -> list[Run]:
     """All runs, newest first."""
-    experiment = client(root).get_experiment_by_name("headstart")
+    experiment = client_of(root).get_experiment_by_name("headstart")
     assert experiment is not None
-    return list(client(root).search_runs([experiment.experiment_id]))
-
-
-def versions(root: Path) -> list[str]:
-    found = client(root).search_model_versions("name = 'headstart'")
-    return sorted(str(version.version) for version in found)
+    return list(client_of(root).search_runs([experiment.experiment_id]))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +36,7 @@ def test_a_second_run_finds_nothing_to_do(trained: Path) -> None:
     out = headstart(trained, "run")
     assert "version 1 was registered before" in out
     assert "Running stage" not in out
-    assert versions(trained) == ["1"]
+    assert versions_of(trained) == ["1"]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +52,7 @@ def swept(trained: Path) -> Path:
 
 def test_results_of_dvc_repro_are_registered_once(swept: Path) -> None:
     assert "version 2 was registered before" in headstart(swept, "register")
-    aliases = client(swept).get_registered_model("headstart").aliases
+    aliases = client_of(swept).get_registered_model("headstart").aliases
     assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "2"}
     assert (swept / "reports" / "data_docs" / "index.html").exists()
 
@@ -93,16 +83,16 @@ def _check_record(root: Path) -> None:
     assert done.data.tags["mlflow.source.git.commit"] == run(root, "git", "rev-parse", "HEAD").stdout.strip()
     assert done.data.tags["headstart.flow_run"]
     assert [entry.dataset.name for entry in done.inputs.dataset_inputs] == ["data"]
-    history = client(root).get_metric_history(done.info.run_id, "val_loss")
+    history = client_of(root).get_metric_history(done.info.run_id, "val_loss")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
-    record = {file.path for file in client(root).list_artifacts(done.info.run_id, "record")}
+    record = {file.path for file in client_of(root).list_artifacts(done.info.run_id, "record")}
     assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
-    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow/mlflow.db")
+    mlflow.set_tracking_uri(uri_of(root))
     shared = json.loads(mlflow.artifacts.load_text(f"runs:/{done.info.run_id}/record/shared.json"))
     for name in ("requirements.lock", "commit.bundle"):
-        kept = client(root).list_artifacts(shared[name]["run_id"])
+        kept = client_of(root).list_artifacts(shared[name]["run_id"])
         assert [file.path for file in kept] == [name]
-    version = client(root).get_model_version("headstart", "1")
+    version = client_of(root).get_model_version("headstart", "1")
     assert version.tags["backbone"] == "random"
     assert version.description.startswith("PASS: accuracy ")
     assert "Backbone weights: random" in version.description
@@ -116,11 +106,11 @@ def test_a_failed_stage_fails_the_flow_and_its_run_and_registers_nothing(reposit
     [failed] = runs(repository)
     assert failed.info.status == "FAILED"
     assert "there is no file gone.pth" in failed.data.tags["headstart.failure"]
-    assert versions(repository) == []
+    assert versions_of(repository) == []
     ref = f"refs/runs/{failed.info.run_id}"
     assert failed.data.tags["headstart.ref"] == ref
     assert "weights: gone.pth" in run(repository, "git", "show", f"{ref}:params.yaml").stdout
-    record = {file.path for file in client(repository).list_artifacts(failed.info.run_id, "record")}
+    record = {file.path for file in client_of(repository).list_artifacts(failed.info.run_id, "record")}
     assert {"record/params.yaml", "record/data.dvc"} <= record
 
 

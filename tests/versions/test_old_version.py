@@ -22,6 +22,7 @@ from projects import (
     repro,
     run,
 )
+from registries import client_of
 
 pytestmark = pytest.mark.slow
 BEFORE = "c91ff9fd7432f634565e24bc9de112feb7596a8a"  # the last commit of the old layout
@@ -81,8 +82,7 @@ def project(common: Path) -> Path:
 
 @pytest.fixture
 def client(project: Path) -> MlflowClient:
-    uri = f"sqlite:///{project}/mlflow/mlflow.db"
-    return MlflowClient(uri, uri)
+    return client_of(project)
 
 
 def test_it_carries_the_code_of_the_old_layout(project: Path) -> None:

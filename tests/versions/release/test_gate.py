@@ -10,6 +10,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from projects import commit, draw_images, edit_params, headstart, repro, run
+from registries import client_of, uri_of
 
 pytestmark = pytest.mark.server
 
@@ -35,9 +36,8 @@ def two_versions(common_repository: Path) -> Path:
 
 @pytest.fixture
 def client(two_versions: Path) -> MlflowClient:
-    uri = f"sqlite:///{two_versions}/mlflow/mlflow.db"
-    mlflow.set_tracking_uri(uri)
-    return MlflowClient(uri, uri)
+    mlflow.set_tracking_uri(uri_of(two_versions))
+    return client_of(two_versions)
 
 
 def test_the_first_version_is_judged_without_a_champion(client: MlflowClient) -> None:
@@ -90,8 +90,7 @@ def test_a_head_that_looks_at_brightness_alone_fails_though_it_is_right(reposito
     assert "FAIL: accuracy " in said
     assert "brightness failed: " in said
     assert "(alias: none)" in said
-    uri = f"sqlite:///{repository}/mlflow/mlflow.db"
-    checks = MlflowClient(uri, uri).get_model_version("headstart", "1").tags["gate.checks"]
+    checks = client_of(repository).get_model_version("headstart", "1").tags["gate.checks"]
     assert checks.startswith("accuracy passed ")
     assert "; mirror passed " in checks
     assert "; brightness failed " in checks

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from processes import end
 from projects import draw_images, edit_params, headstart, make_repository, repro, run
+from registries import uri_of
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -119,8 +120,9 @@ def loaded_answers(root: Path, images: list[bytes]) -> list[dict[str, object]]:
     for number, image in enumerate(images):
         (root / f"{number}.image").write_bytes(image)
     names = [str(root / f"{number}.image") for number in range(len(images))]
-    uri = f"sqlite:///{root}/mlflow/mlflow.db"
-    said = run(root, "env", f"MLFLOW_TRACKING_URI={uri}", sys.executable, "-P", "-c", code, *names).stdout
+    said = run(
+        root, "env", f"MLFLOW_TRACKING_URI={uri_of(root)}", sys.executable, "-P", "-c", code, *names
+    ).stdout
     found: list[dict[str, object]] = json.loads(said.splitlines()[-1])
     return found
 
