@@ -36,4 +36,4 @@ def test_the_articles_cut_has_4096_numbers(tree: Path) -> None:
         },
     )
     make_repository(tree)
-    assert "40 x (4096,) after classifier.4" in repro(tree).stdout
+    assert "40 x (4096,) after classifier.4" in repro(tree)

@@ -177,16 +177,16 @@ def test_training_goes_further_from_a_head_and_a_class_may_be_added(
     assert load_params(root / "params.yaml").model_dump() == before
     assert params.count("#") == (trained / "params.yaml").read_text().count("#")
     assert "artifacts/init.safetensors.dvc" in run(root, "git", "status", "--short", "-uall").stdout
-    assert "started from classifier.0, classifier.1 of the earlier head" in repro(root).stdout
+    assert "started from classifier.0, classifier.1 of the earlier head" in repro(root)
     draw_images(root / "data", {"other": 24}, seed=7)
-    out = repro(root).stdout
+    out = repro(root)
     assert "new: class other" in out
     again = run(root, headstart, "init-from", "artifacts/init.safetensors", check=False).stdout
     assert load_params(root / "params.yaml").train.init == digest, again
     commit(root)
     (root / "artifacts/init.safetensors").unlink()
     edit_params(root, **{"train.lr": 0.01})
-    assert "dvc pull artifacts/init.safetensors.dvc" in repro(root, check=False).stdout
+    assert "dvc pull artifacts/init.safetensors.dvc" in repro(root, check=False)
 
 
 def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(
@@ -225,7 +225,7 @@ def test_everything_trained_copies_nothing(tree: Path, repository: Path) -> None
         "model.head": "linear", "model.train": ["features", "classifier"], "train.epochs": 1,
         "train.batch_size": 16, "features.views": 2,
     })  # fmt: skip
-    out = repro(repository).stdout
+    out = repro(repository)
     assert "the cut is the input: 48 images are read as they are" in out
     assert (repository / "artifacts/features.safetensors").stat().st_size < 5000
     assert "train: 1 epochs" in out
@@ -240,7 +240,7 @@ def test_a_sweep_writes_every_trial(repository: Path) -> None:
         "weight_decay": [0.0, 0.1],
     }
     edit_params(repository, **{"train.trials": trials, "train.epochs": 3, "features.views": 2})
-    out = repro(repository).stdout
+    out = repro(repository)
     assert "2 views of each of" in out
     assert "train: 4 trials, the best of 3 epochs" in out
     rows = (repository / "reports/trials.csv").read_text().splitlines()

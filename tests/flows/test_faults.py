@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from processes import checkpoints, processes, stage_of, start_flow, wait_for
-from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import draw_images, dvc, edit_params, headstart, make_repository, make_tree, repro, run
 from registries import versions_of
 from servers import free_port, prefect_server
 from sshd import make_keys, ssh_server
@@ -75,7 +75,7 @@ def check(root: Path, *said: str) -> None:
     """Check that the last run completed what others began, with the same bytes and nothing made twice."""
     assert "went through the network now" not in "".join(said)
     assert (root / "dvc.lock").read_bytes() == (root.parent / "whole.lock").read_bytes()
-    assert run(root, sys.executable, "-m", "dvc", "status").stdout.startswith("Data and pipelines are up to")
+    assert dvc(root, "status").startswith("Data and pipelines are up to")
     assert versions_of(root) == ["1"]
     assert not [path for path in (root / "artifacts").rglob(".*") if path.name != ".gitignore"]
 
@@ -124,9 +124,8 @@ def test_a_remote_that_does_not_answer_is_tried_again(
     make_keys(keys)
     remote.mkdir()
     url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{remote}"
-    dvc = [sys.executable, "-m", "dvc", "remote"]
-    run(project, *dvc, "add", "--local", "--default", "far", url)
-    run(project, *dvc, "modify", "--local", "far", "keyfile", str(keys / "user"))
+    dvc(project, "remote", "add", "--local", "--default", "far", url)
+    dvc(project, "remote", "modify", "--local", "far", "keyfile", str(keys / "user"))
     monkeypatch.setenv("HEADSTART_RETRIES", "9")
     monkeypatch.setenv("HEADSTART_RETRY_SECONDS", "0.5")
     flow = start_flow(project, log)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from processes import wait_for
-from projects import draw_images, edit_params, make_repository, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, repro, run
 from servers import prefect_server
 
 pytestmark = pytest.mark.server
@@ -42,7 +42,7 @@ def test_drift_is_a_state_an_artifact_and_an_event(
 
     edit_params(tree, **{"monitor.min_images": 10, "monitor.source": str(tmp_path / "new")})
     repro(tree)
-    run(tree, str(tree / "bin" / "headstart"), "register")
+    headstart(tree, "register")
     draw_images(tmp_path / "new", {"dark": 0, "light": 0, "white": 30}, seed=5)
     assert "Finished in state Drift" in watch(tree, monkeypatch)
     found = {"event": {"name": ["headstart.drift"]}, "occurred": {"since": "2000-01-01T00:00:00Z"}}

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from projects import commit, draw_images, edit_params, headstart, run
+from projects import commit, draw_images, dvc, edit_params, headstart, run
 from registries import versions_of
 from ruamel.yaml import YAML
 
@@ -22,7 +21,7 @@ def source(repository: Path, tmp_path: Path) -> Path:
     shutil.copytree(repository / "data", folder)
     grow_old(folder)
     edit_params(repository, **{"data.source": str(folder)})
-    run(repository, sys.executable, "-m", "dvc", "config", "cache.type", "hardlink")
+    dvc(repository, "config", "cache.type", "hardlink")
     commit(repository)
     run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(repository, "git", "remote", "add", "origin", "../origin")
@@ -79,7 +78,7 @@ def test_what_arrives_is_trained_on_and_every_version_of_the_data_can_be_had_aga
         out = tmp_path / ref.replace("/", "-")
         remote = str(tmp_path / "project-remote")
         got = ("get", ".", "data", "--rev", ref, "--remote-config", f"url={remote}", "-o", str(out))
-        run(elsewhere, sys.executable, "-m", "dvc", *got)
+        dvc(elsewhere, *got)
         assert (out / "dark/000.png").read_bytes() == content
         assert (out / "light/003.png").exists() == (ref == first)
 
@@ -106,7 +105,7 @@ def test_a_worker_goes_on_with_the_code_and_data_of_the_newest_commit(
 ) -> None:
     clone = tmp_path / "worker"
     run(tmp_path, "git", "clone", "--quiet", "origin", str(clone))
-    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    dvc(repository, "push", "--quiet")
     monkeypatch.setenv("HEADSTART_CLONE", str(clone))
     monkeypatch.setenv("HEADSTART_BRANCH", "main")
     draw_images(source, {"third": 24}, seed=3)

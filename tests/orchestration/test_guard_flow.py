@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import end
-from projects import edit_params, repro, run
+from projects import edit_params, headstart, repro, run
 from servers import free_port, mlflow_server, prefect_server
 
 from headstart.orchestration.webhook import secret_in
@@ -120,7 +120,7 @@ def make_versions(root: Path) -> None:
     for change in ({}, {"train.lr": 1e-9, "train.epochs": 1, "train.seed": 3}):
         edit_params(root, **change)
         repro(root)
-        run(root, str(root / "bin" / "headstart"), "register")
+        headstart(root, "register")
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def test_another_guard_at_the_same_port_exits_and_the_webhook_stays_the_firsts(g
 
 
 def test_without_the_guard_the_next_check_puts_a_bad_version_back(guarded: Guarded) -> None:
-    run(guarded.root, str(guarded.root / "bin" / "headstart"), "rollback")
+    headstart(guarded.root, "rollback")
     guarded.wait_for(lambda: len(guarded.finished()) == 6)
     os.killpg(guarded.guard.pid, signal.SIGKILL)
     guarded.guard.wait(60)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from projects import commit, headstart, run
+from projects import commit, dvc, headstart
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -28,7 +27,7 @@ def project(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose data is on the DVC remote."""
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     commit(repository)
-    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    dvc(repository, "push", "--quiet")
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", PREFECT_PASSWORD)
     return repository
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import checkpoints, processes, wait_for
-from projects import commit, edit_params, headstart, repro, run
+from projects import commit, dvc, edit_params, headstart, repro
 from servers import free_port
 
 pytestmark = pytest.mark.server
@@ -79,7 +78,7 @@ def team(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
     )
     repro(repository, "features")
     commit(repository)
-    run(repository, sys.executable, "-m", "dvc", "push", "--quiet", "--run-cache")
+    dvc(repository, "push", "--quiet", "--run-cache")
     prefect, mlflow, guard = free_port(), free_port(), free_port()
     monkeypatch.setenv("HEADSTART_RETRIES", "8")
     monkeypatch.setenv("HEADSTART_RETRY_SECONDS", "1")
@@ -129,5 +128,5 @@ def check(team: Team, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(tracking.search_model_versions("name = 'headstart'")) == count
     with monkeypatch.context() as patch:
         patch.setenv("HEADSTART_CACHE", str(tmp_path / "other"))
-        assert "Running stage 'train'" in repro(team.project, "--no-run-cache").stdout
+        assert "Running stage 'train'" in repro(team.project, "--no-run-cache")
     assert (team.clone / "dvc.lock").read_bytes() == (team.project / "dvc.lock").read_bytes()

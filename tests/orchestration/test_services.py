@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import wait_for
-from projects import commit, edit_params, headstart, run
+from projects import commit, dvc, edit_params, headstart
 from servers import free_port
 
 from headstart.host import owner
@@ -33,7 +32,7 @@ def project(common_repository: Path) -> Path:
     repository = common_repository
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     commit(repository)
-    run(repository, sys.executable, "-m", "dvc", "push", "--quiet")
+    dvc(repository, "push", "--quiet")
     return repository
 
 
@@ -137,7 +136,7 @@ def test_a_deployment_trains_with_stages_on_another_worker(
     clone = project / ".services" / "clones"
     head = "artifacts/head.safetensors"
     assert (clone / "cpu" / head).read_bytes() == (clone / "gpu-none" / head).read_bytes()
-    assert "up to date" in run(clone / "cpu", sys.executable, "-m", "dvc", "status").stdout
+    assert "up to date" in dvc(clone / "cpu", "status")
 
 
 def test_a_run_without_changes_ends_soon(services: SyncPrefectClient) -> None:

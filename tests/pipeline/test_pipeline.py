@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from projects import ROOT, commit, draw_images, edit_params, make_repository, make_tree, repro, run
+from projects import ROOT, commit, draw_images, dvc, edit_params, make_repository, make_tree, repro, run
 from ruamel.yaml import YAML
 
 from headstart import repository
@@ -141,9 +141,9 @@ def test_no_out_names_a_folder_of_this_machine(done: Path) -> None:
 
 def test_nothing_is_left_to_do_and_an_edit_runs_what_it_touches(done: Path, tmp_path: Path) -> None:
     root = copy(done, tmp_path / "p")
-    assert "Data and pipelines are up to date" in repro(root).stdout
+    assert "Data and pipelines are up to date" in repro(root)
     edit_params(root, **{"train.lr": 0.04})
-    out = repro(root).stdout
+    out = repro(root)
     assert "Running stage 'train'" in out
     assert "Running stage 'evaluate'" in out
     assert "Running stage 'features'" not in out
@@ -156,7 +156,7 @@ def test_new_images_cost_only_themselves(done: Path, tmp_path: Path, monkeypatch
     draw_images(tmp_path / "new", {"dark": 3}, seed=9)
     for path in (tmp_path / "new" / "dark").iterdir():
         shutil.copy(path, root / "data" / "dark" / f"new-{path.name}")
-    out = repro(root).stdout
+    out = repro(root)
     assert "preprocess: 51 images packed, 3 decoded now" in out
     assert "3 images went through the network now" in out
     after = pd.read_parquet(root / "artifacts/manifest.parquet").set_index("path")["split"]
@@ -170,7 +170,7 @@ def test_a_worktree_with_edited_code_shows_the_edit(done: Path, tmp_path: Path) 
     shutil.copytree(ROOT / "src" / "headstart", root / "src" / "headstart")
     stage = root / "src" / "headstart" / "pipeline" / "training" / "stage.py"
     stage.write_text(stage.read_text().replace("{done}, best", "{done}, edited here, best"))
-    assert "train: 12 epochs, edited here, best" in repro(root).stdout
+    assert "train: 12 epochs, edited here, best" in repro(root)
     shown = run(root, str(Path(sys.executable).with_name("headstart")), "train")
     assert "edited here" in shown.stdout
 
@@ -224,14 +224,14 @@ def test_the_launcher_uses_the_interpreter_of_dvc(
 
 def test_dvc_shows_metrics_and_plots(done: Path, tmp_path: Path) -> None:
     root = copy(done, tmp_path / "p")
-    shown = json.loads(run(root, sys.executable, "-m", "dvc", "metrics", "show", "--json").stdout)
+    shown = json.loads(dvc(root, "metrics", "show", "--json"))
     metrics = json.loads((root / "reports/metrics.json").read_text())
     assert shown[""]["data"]["reports/metrics.json"]["data"] == metrics
-    run(root, sys.executable, "-m", "dvc", "plots", "show", "--out", "plots")
+    dvc(root, "plots", "show", "--out", "plots")
     page = (root / "plots" / "index.html").read_text()
     for title in ("Loss per epoch", "Accuracy per epoch", "Test images by actual and predicted class", "ROC"):
         assert title in page
-    assert "Error" not in run(root, sys.executable, "-m", "dvc", "plots", "show").stdout
+    assert "Error" not in dvc(root, "plots", "show")
 
 
 def test_the_lock_digest_is_that_of_the_results(

@@ -2,12 +2,11 @@
 
 import getpass
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import commit, edit_params, run
+from projects import commit, dvc, edit_params, headstart, run
 from sshd import Server, ssh_server
 
 pytestmark = pytest.mark.server
@@ -19,10 +18,6 @@ def sshd(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def dvc(root: Path, *arguments: str) -> str:
-    return run(root, sys.executable, "-m", "dvc", *arguments).stdout
-
-
 def test_a_second_clone_takes_everything_from_the_remote(
     repository: Path, sshd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,7 +26,7 @@ def test_a_second_clone_takes_everything_from_the_remote(
     url = f"ssh://{getpass.getuser()}@127.0.0.1:{sshd.port}{remote}"
     dvc(repository, "remote", "add", "--force", "--default", "local", url)
     dvc(repository, "remote", "modify", "--local", "local", "keyfile", str(sshd.key))
-    out = run(repository, str(repository / "bin" / "headstart"), "run").stdout
+    out = headstart(repository, "run")
     assert "version 1 registered" in out
     commit(repository)
     lock = (repository / "dvc.lock").read_bytes()
@@ -59,7 +54,7 @@ def test_a_second_clone_takes_everything_from_the_remote(
     gone = next((remote / "files" / "md5").glob("*/*.dir"))
     gone.unlink()
     edit_params(repository, **{"train.lr": 0.02})
-    out = run(repository, str(repository / "bin" / "headstart"), "run").stdout
+    out = headstart(repository, "run")
     assert "version 2 registered" in out
     assert gone.exists()  # sent again, although DVC remembered it as present
     shutil.rmtree(remote)

@@ -1,11 +1,13 @@
 """Projects made by tests: real files, a narrow network, under git and DVC."""
 
+import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import warm
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -83,11 +85,11 @@ def make_repository(root: Path) -> None:
         "/data\n/artifacts/*\n!/artifacts/*.dvc\n/reports\n/mlflow/*.db*\n/mlflow/*.lock\n/mlflow/artifacts\n__pycache__/\n"
     )
     run(root, "git", "init", "--quiet", "--initial-branch=main")
-    run(root, sys.executable, "-m", "dvc", "init", "--quiet")
-    run(root, sys.executable, "-m", "dvc", "config", "core.analytics", "false")
+    dvc(root, "init", "--quiet")
+    dvc(root, "config", "core.analytics", "false")
     remote = str(root.parent / f"{root.name}-remote")
-    run(root, sys.executable, "-m", "dvc", "remote", "add", "--quiet", "--default", "local", remote)
-    run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    dvc(root, "remote", "add", "--quiet", "--default", "local", remote)
+    dvc(root, "add", "--quiet", "data")
     commit(root)
 
 
@@ -96,21 +98,37 @@ def commit(root: Path) -> None:
     run(root, *GIT, "commit", "--quiet", "--allow-empty", "--message", "a test's state")
 
 
-def run(root: Path, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+def run(
+    root: Path, *command: str, check: bool = True, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run a command in `root`; all its output, errors included, is in `stdout`."""
-    done = subprocess.run(command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = {**os.environ, **(settings or {})}
+    done = subprocess.run(
+        command, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
     if check:
         assert done.returncode == 0, done.stdout
     return done
 
 
-def repro(root: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-    """Run `dvc repro` with this interpreter."""
-    return run(root, sys.executable, "-m", "dvc", "repro", *arguments, check=check)
+def dvc(root: Path, *arguments: str, check: bool = True) -> str:
+    """Run DVC, and stages under it, by the warm interpreter."""
+    python = warm.python()
+    settings = {"HEADSTART_PYTHON": python}
+    return run(root, python, "-m", "dvc", *arguments, check=check, settings=settings).stdout
+
+
+def repro(root: Path, *arguments: str, check: bool = True) -> str:
+    """Run `dvc repro`, and return its output."""
+    return dvc(root, "repro", *arguments, check=check)
 
 
 def headstart(root: Path, *arguments: str, status: int = 0) -> str:
-    """Run the tree's own command, which must end with `status`, and return its output."""
-    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False)
+    """Run the tree's own command, which must end with `status`, and return its output.
+
+    It runs by the warm interpreter, but not what starts services or compares the bytes of two processes.
+    """
+    settings = {} if arguments[0] in {"reproduce", "services"} else {"HEADSTART_PYTHON": warm.python()}
+    done = run(root, str(root / "bin" / "headstart"), *arguments, check=False, settings=settings)
     assert done.returncode == status, done.stdout
     return done.stdout

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from drifted import DRIFTS
 from PIL import Image
-from projects import draw_images, edit_params, make_repository, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, repro, run
 
 from headstart.sources.sample import LABELS, draw_image
 
@@ -25,7 +25,7 @@ def project(tree: Path) -> Path:
     edit_params(tree, **{"monitor.min_images": 15, "monitor.max_rows": 60})
     make_repository(tree)
     repro(tree)
-    assert "champion" in run(tree, str(tree / "bin" / "headstart"), "register").stdout
+    assert "champion" in headstart(tree, "register")
     return tree
 
 

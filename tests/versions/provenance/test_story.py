@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import commit, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import commit, draw_images, dvc, edit_params, headstart, make_repository, make_tree, repro, run
 from servers import mlflow_server
 
 pytestmark = pytest.mark.server
@@ -39,10 +38,6 @@ def make_project(folder: Path) -> Path:
     run(tree, "git", "remote", "add", "origin", "../origin")
     run(tree, "git", "push", "--quiet", "--set-upstream", "origin", "main")
     return tree
-
-
-def dvc(root: Path, *arguments: str) -> str:
-    return run(root, sys.executable, "-m", "dvc", *arguments).stdout
 
 
 def report(root: Path, version: int) -> dict[str, object]:

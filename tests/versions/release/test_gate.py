@@ -1,7 +1,6 @@
 """The gate with real versions of a narrow network: what it compares, on which images, and what it records."""
 
 import json
-import sys
 from pathlib import Path
 
 import mlflow
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 from PIL import Image
-from projects import commit, draw_images, edit_params, headstart, repro, run
+from projects import commit, draw_images, dvc, edit_params, headstart, repro
 from registries import client_of, uri_of
 
 pytestmark = pytest.mark.server
@@ -25,7 +24,7 @@ def two_versions(common_repository: Path) -> Path:
     for name in ("a", "b"):
         (root / "data" / name / "000.png").unlink()
         (root / "data" / name).rmdir()
-    run(root, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    dvc(root, "add", "--quiet", "data")
     commit(root)
     edit_params(root, **{"split.seed": 1, "register.thresholds.accuracy": 0.0})
     edit_params(root, **{"register.thresholds.balanced_accuracy": 0.0})
@@ -83,7 +82,7 @@ def test_a_head_that_looks_at_brightness_alone_fails_though_it_is_right(reposito
         for path in sorted((repository / "data" / name).iterdir()):
             pixels = random.integers(level - 3, level + 4, (60, 60, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(path)
-    run(repository, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+    dvc(repository, "add", "--quiet", "data")
     edit_params(repository, **{"gate.brightness": 0.85, "gate.mirror": 0.85})
     repro(repository)
     said = headstart(repository, "register")

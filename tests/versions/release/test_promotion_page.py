@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from browser import browser
 from mlflow.tracking import MlflowClient
-from projects import edit_params, repro, run
+from projects import edit_params, headstart, repro
 from servers import mlflow_server
 
 pytestmark = pytest.mark.server
@@ -21,7 +21,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowCl
 
 def registered(root: Path) -> str:
     repro(root)
-    return run(root, str(root / "bin" / "headstart"), "register").stdout
+    return headstart(root, "register")
 
 
 def test_a_version_is_promoted_by_the_pencil_beside_its_aliases(

@@ -95,7 +95,7 @@ def batch_answers(root: Path, paths: list[str]) -> list[dict[str, object]]:
     """Answers of `headstart score`, in the form of an answer over HTTP."""
     source, out = root / "list.txt", root / "scored.parquet"
     source.write_text("\n".join(paths))
-    run(root, str(root / "bin" / "headstart"), "score", str(source), str(out))
+    headstart(root, "score", str(source), str(out))
     rows = pd.read_parquet(out).to_dict(orient="records")
     names = [name for name in rows[0] if name.startswith("probability:")]
     return [
