@@ -11,6 +11,7 @@ LAYERS = (  # each may import the ones before it
     "errors",
     "progress",
     "ground",
+    "pipeline.pages",
     "pipeline.store",
     "pipeline.data",
     "pipeline.data_docs",

@@ -20,6 +20,7 @@ PREDICTIONS = Path("artifacts/predictions.parquet")
 ENVIRONMENTS = Path("artifacts/environment")
 
 VALIDATION = Path("reports/validation.json")
+NEAR_DUPLICATES = Path("reports/near_duplicates.html")
 HISTORY = Path("reports/history.csv")
 TRIALS = Path("reports/trials.csv")
 METRICS = Path("reports/metrics.json")

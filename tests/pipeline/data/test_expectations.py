@@ -43,7 +43,7 @@ def manifest(*more: dict[str, Any], classes: tuple[str, ...] = ("cat", "dog")) -
 
 
 def problems(table: pd.DataFrame, rules: Validate = RULES, labels: tuple[str, ...] | None = None) -> str:
-    return "\n".join(check_set(table, rules, labels).problems)
+    return "\n".join(check_set(table, rules, labels=labels).problems)
 
 
 def document(table: pd.DataFrame) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_good_set_has_no_failures_and_no_problems() -> None:
     assert found["excluded"] == found["problems"] == []
     assert found["classes"]["cat"] == {"train": 2, "val": 1, "test": 1}
     assert [suite["name"] for suite in found["suites"]] == ["files", "set"]
-    assert [len(suite["results"]) for suite in found["suites"]] == [7, 8]
+    assert [len(suite["results"]) for suite in found["suites"]] == [7, 10]
     assert all(result["success"] for suite in found["suites"] for result in suite["results"])
 
 

@@ -59,7 +59,7 @@ ACCEPTED = {
 
 def reasons(files: dict[str, bytes]) -> dict[str, str]:
     """The reasons of validation, by name."""
-    rows = [{"path": name, "label": "a", **vars(inspect(data))} for name, data in files.items()]
+    rows = [{"path": name, "label": "a", **vars(inspect(data)[0])} for name, data in files.items()]
     return check_files(pd.DataFrame(rows), section("validate")).failures
 
 

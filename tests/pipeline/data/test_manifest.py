@@ -30,7 +30,7 @@ def save(path: Path, colour: tuple[int, int, int] = (1, 2, 3), **options: object
 
 def build(data: Path) -> pd.DataFrame:
     with Store(data.parent / "store") as store:
-        return build_manifest(data, read_folders(list_folder(data).images, (), None), store, RECIPE)
+        return build_manifest(data, read_folders(list_folder(data).images, (), None), store, RECIPE)[0]
 
 
 def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_frames_of_an_animation_are_counted() -> None:
     file = io.BytesIO()
     frames = [Image.new("RGB", (9, 9), (shade, 0, 0)) for shade in (0, 90, 200)]
     frames[0].save(file, "TIFF", save_all=True, append_images=frames[1:])
-    assert inspect(file.getvalue()).frames == 3
+    assert inspect(file.getvalue())[0].frames == 3
 
 
 def table(splits: list[str], excluded: list[str] | None = None) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.report import Figure, Mistake, Report, render_report, thumbnail_jpeg
+from headstart.pipeline.evaluation.report import Figure, Mistake, Report, render_report
+from headstart.pipeline.pages.html import thumbnail_jpeg
 
 VOID = {"meta", "link", "img", "br"}
 GREY = np.full((40, 80, 3), 127, np.uint8)

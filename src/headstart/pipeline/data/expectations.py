@@ -23,13 +23,17 @@ from great_expectations.expectations.row_conditions import Column
 from headstart.errors import DataError, HeadstartError
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
+from headstart.pipeline.data import alike
 from headstart.pipeline.data import rules as rule_book
+from headstart.pipeline.data.alike import Members, spread
 from headstart.pipeline.data.rules import Row, Rule
 from headstart.pipeline.data.settings import Validate
 from headstart.pipeline.data.splits import Placed
 
 for name in ("great_expectations", "great_expectations.data_context.types.base"):
     logging.getLogger(name).setLevel(logging.WARNING)  # importing them turns INFO on
+
+NO_MEMBERS: Members = pd.DataFrame(columns=["group", "path", "label", "split"])
 
 Counts = dict[str, dict[str, int]]
 
@@ -80,7 +84,7 @@ def check_files(
     columns = ["path", "label", "format", "mode", "width", "height", "frames", "error"]
     table = _complete(manifest, columns)
     checks = rule_book.file_rules(validate, labels or _labels(table), unlabelled)
-    results = _validate("files", table, ["path"], checks, severity="warning")
+    results = _validate("files", table, ["path"], checks)
     reasons: dict[str, list[str]] = {}
     for check, result in zip(checks, results, strict=True):
         for row in result["result"]["unexpected_index_list"]:
@@ -89,11 +93,17 @@ def check_files(
     return FileCheck(failures, [_shortened(result) for result in results])
 
 
-def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] | None = None) -> SetCheck:
+def check_set(
+    manifest: pd.DataFrame,
+    validate: Validate,
+    members: Members = NO_MEMBERS,
+    labels: Sequence[str] | None = None,
+) -> SetCheck:
     """Check the kept files, those whose `excluded` is empty, as a set to train on.
 
     Args:
         manifest: one row per file, left out or not: path, label, pixels, split, excluded.
+        members: the files that have near duplicates.
         labels: the expected classes; None means those in the manifest.
 
     Raises:
@@ -111,10 +121,16 @@ def check_set(manifest: pd.DataFrame, validate: Validate, labels: Sequence[str] 
         (_per_class(classes), ["label"], rule_book.class_rules(validate.min_images_per_class)),
         (_per_split(classes), ["label", "split"], rule_book.split_rules()),
         (kept, ["picture", "path", "label", "split"], rule_book.picture_rules()),
+        (
+            spread(members),
+            ["across_splits", "across_labels"],
+            rule_book.near_duplicate_rules(stop=validate.near_duplicates == "stop"),
+        ),
     ):
-        found = _validate("set", rows, keys, checks, severity="critical")
+        found = _validate("set", rows, keys, checks)
         for check, result in zip(checks, found, strict=True):
-            if failing := result["result"]["unexpected_index_list"]:
+            failing = result["result"]["unexpected_index_list"]
+            if failing and check.severity == "critical":
                 problems.append(check.explain(failing))
             results.append(_shortened(result))
     return SetCheck(tuple(problems), classes, results)
@@ -126,6 +142,7 @@ def to_json(
     whole: SetCheck,
     others: Sequence[str] = (),
     placed: Sequence[Placed] = (),
+    members: Members = NO_MEMBERS,
 ) -> Row:
     """The document of reports/validation.json: plain JSON without times, IDs or folders.
 
@@ -143,6 +160,7 @@ def to_json(
         ],
         "others": {"files": len(others), "paths": list(others[:MAX_EXCLUDED_STORED])},
         "placed": [asdict(each) for each in placed[:MAX_EXCLUDED_STORED]],
+        "near_duplicates": alike.to_json(members),
         "problems": list(whole.problems),
         "classes": whole.classes,
         "suites": [
@@ -203,16 +221,14 @@ def _per_split(classes: Counts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "split", "images_in_split"])
 
 
-def _validate(
-    name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule], severity: str
-) -> list[Row]:
+def _validate(name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule]) -> list[Row]:
     """The results of one suite, in the order of `checks`; failing rows are identified by `keys`."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("manifest").add_dataframe_asset(name)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
     report: Any = batch.validate(
-        gx.ExpectationSuite(name, expectations=[_expectation(rule, severity) for rule in checks]),
+        gx.ExpectationSuite(name, expectations=[_expectation(rule) for rule in checks]),
         result_format={
             "result_format": "COMPLETE",
             "unexpected_index_column_names": keys,
@@ -224,11 +240,11 @@ def _validate(
     return [_plain(by_column[rule.column]) for rule in checks]
 
 
-def _expectation(rule: Rule, severity: str) -> Expectation:
+def _expectation(rule: Rule) -> Expectation:
     about = {
         "column": rule.column,
         "description": rule.description,
-        "severity": severity,
+        "severity": rule.severity,
         "row_condition": _condition(rule),
     }
     if rule.allowed is not None:

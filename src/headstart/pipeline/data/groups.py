@@ -1,14 +1,16 @@
 """Groups of images that must not be torn apart: frames of one video, pictures of one object."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from headstart.errors import DataError
 from headstart.ground.wording import named
 from headstart.pipeline.data.layout import Found
+from headstart.pipeline.data.near_duplicates import Groups
 from headstart.pipeline.data.settings import Pattern
 
 SHOWN = 5  # paths that an error names
+SIMILAR = "similar to "  # a group of near duplicates: with the digest of a picture
 
 
 def groups_of(found: Sequence[Found], group: str | Pattern | None) -> list[str]:
@@ -20,7 +22,7 @@ def groups_of(found: Sequence[Found], group: str | Pattern | None) -> list[str]:
     Raises:
         DataError: an image has no group.
     """
-    if group is None:
+    if group is None or group == "similar":  # see similar_groups
         return [""] * len(found)
     if isinstance(group, Pattern):
         pattern = re.compile(group.regex)
@@ -36,6 +38,30 @@ def groups_of(found: Sequence[Found], group: str | Pattern | None) -> list[str]:
     if lacking:
         raise DataError(f"{why} {named(lacking, SHOWN)}; every image needs a group")
     return groups
+
+
+def similar_groups(pixels: Sequence[str], pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """The group of each picture: near duplicates get the name of their lowest digest, all others "".
+
+    Args:
+        pixels: digest of each decoded picture.
+        pairs: digests of near duplicates.
+    """
+    order = sorted(set(pixels))
+    place = {digest: number for number, digest in enumerate(order)}
+    connected = Groups(len(order))
+    alike = set()
+    for first, second in pairs:
+        connected.connect(place[first], place[second])
+        alike |= {first, second}
+    return [SIMILAR + order[connected.root(place[each])] if each in alike else "" for each in pixels]
+
+
+def split_key(pixels: str, group: str) -> str:
+    """The text whose hash decides a split: the group, else the pixels; of near duplicates one picture's."""
+    if group.startswith(SIMILAR):
+        return group.removeprefix(SIMILAR)
+    return f"group {group}" if group else pixels
 
 
 def _matched(pattern: re.Pattern[str], path: str) -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import PIL
 
@@ -16,11 +17,13 @@ from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
+from headstart.pipeline.data.thumbnails import SIDE, Thumbnails, grey
 from headstart.pipeline.store.rows import RowStore
 
 T = TypeVar("T")
 
 WINDOW = 256  # files in flight, to bound memory
+NOTHING: Thumbnails = np.zeros((SIDE, SIDE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -36,47 +39,67 @@ class Facts:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A file as it was read, or as the store remembers it."""
+
+    facts: Facts
+    thumbnail: Thumbnails
+    size: int = 0
+    sha: str = ""
+    is_new: bool = False
+
+    def to_bytes(self) -> bytes:
+        return self.thumbnail.tobytes() + json.dumps(asdict(self.facts), sort_keys=True).encode()
+
+
 def build_manifest(
     data: Path,
     found: list[Found],
     store: RowStore,
     recipe: str,
     advance: Callable[[int], object] = lambda count: None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, Thumbnails]:
     """Read and decode every file once: one row per file, sorted by path.
 
     Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
     mode, width, height, frames, error; label and split as folders or a table name them, else "".
+
+    Returns:
+        The table, and a grey thumbnail per row: uint8 [N, 32, 32], black for a file that is no picture.
 
     Args:
         store: remembers the facts of a file by its sha256 and `recipe`.
         advance: called with the number of files just done.
     """
     rows: list[dict[str, object]] = []
+    thumbnails = np.zeros((len(found), SIDE, SIDE), np.uint8)
     with ThreadPoolExecutor() as pool:
         for window in _windows(found, WINDOW):
             facts = list(pool.map(lambda file: _read(data / file.path, store, recipe), window))
-            store.put(recipe, {sha: _to_bytes(fact) for _, sha, fact, new in facts if new})
-            for file, (size, sha, fact, _) in zip(window, facts, strict=True):
+            store.put(recipe, {each.sha: each.to_bytes() for each in facts if each.is_new})
+            for file, each in zip(window, facts, strict=True):
                 named = {"path": file.path, "label": file.label, "split": file.split}
-                rows.append({**named, "bytes": size, "sha256": sha, **asdict(fact)})
+                thumbnails[len(rows)] = each.thumbnail
+                rows.append({**named, "bytes": each.size, "sha256": each.sha, **asdict(each.facts)})
             advance(len(window))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), thumbnails
 
 
-def inspect(data: bytes) -> Facts:
-    """Decode an image file completely and return its facts, including damage."""
+def inspect(data: bytes) -> tuple[Facts, Thumbnails]:
+    """Decode an image file completely: its facts, including damage, and its grey thumbnail."""
     try:
         picture = read_picture(data)
     except DataError as error:
-        return Facts(error=str(error).removeprefix("cannot be decoded: "))
+        return Facts(error=str(error).removeprefix("cannot be decoded: ")), NOTHING
     rgb = picture.rgb
-    return Facts(pixel_digest(rgb), picture.format, picture.mode, rgb.width, rgb.height, picture.frames)
+    facts = Facts(pixel_digest(rgb), picture.format, picture.mode, rgb.width, rgb.height, picture.frames)
+    return facts, grey(rgb)
 
 
 def facts_recipe() -> dict[str, object]:
     """Everything that facts depend on, apart from the file's bytes and our own code."""
-    return {"rows": "facts", "pillow": PIL.__version__}
+    return {"rows": "facts and thumbnails", "pillow": PIL.__version__}
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -112,22 +135,19 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _read(path: Path, store: RowStore, recipe: str) -> tuple[int, str, Facts, bool]:
+def _read(path: Path, store: RowStore, recipe: str) -> _Read:
     try:
         data = path.read_bytes()
     except FileNotFoundError:  # a table of labels names it
-        return 0, "", Facts(error="there is no such file"), False
+        return _Read(Facts(error="there is no such file"), NOTHING)
     except OSError as error:
-        return 0, "", Facts(error=error.strerror or type(error).__name__), False
+        return _Read(Facts(error=error.strerror or type(error).__name__), NOTHING)
     sha = hashlib.sha256(data).hexdigest()
     [known] = store.get(recipe, [sha])
-    if known is not None:
-        return len(data), sha, Facts(**json.loads(known)), False
-    return len(data), sha, inspect(data), True
-
-
-def _to_bytes(facts: Facts) -> bytes:
-    return json.dumps(asdict(facts), sort_keys=True).encode()
+    if known is None:
+        return _Read(*inspect(data), len(data), sha, is_new=True)
+    thumbnail = np.frombuffer(known[: SIDE * SIDE], np.uint8).reshape(SIDE, SIDE)
+    return _Read(Facts(**json.loads(known[SIDE * SIDE :])), thumbnail, len(data), sha)
 
 
 def _windows(items: Iterable[T], size: int) -> Iterator[list[T]]:

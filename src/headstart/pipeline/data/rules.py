@@ -1,9 +1,10 @@
 """The rules of the validate stage, and the sentence a user reads if one is broken."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from headstart.ground import paths
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
 from headstart.pipeline.data import limits
@@ -23,6 +24,7 @@ class Rule:
         explain: turns the rows that break the rule, at least one, into a sentence.
         readable_only: the rule does not apply to files that cannot be decoded.
         except_format: the rule does not apply to files of this format.
+        severity: a critical rule of the set stops training.
     """
 
     column: str
@@ -33,11 +35,12 @@ class Rule:
     high: float | None = None
     readable_only: bool = False
     except_format: str = ""
+    severity: Literal["critical", "warning"] = "critical"
 
 
 def file_rules(validate: Validate, labels: Sequence[str], unlabelled: str) -> list[Rule]:
     """The rules for single files; `labels` are the known classes, `unlabelled` the reason for none."""
-    return [
+    rules = [
         Rule("error", "Every file can be decoded.", _undecodable, allowed=("",)),
         _label(labels, unlabelled),
         _readable("format", tuple(validate.formats)),
@@ -53,6 +56,7 @@ def file_rules(validate: Validate, labels: Sequence[str], unlabelled: str) -> li
             except_format=limits.MULTI_PICTURE,
         ),
     ]
+    return [replace(rule, severity="warning") for rule in rules]
 
 
 def summary_rules(validate: Validate, excluded: Sequence[str], labels: Sequence[str]) -> list[Rule]:
@@ -130,6 +134,34 @@ def picture_rules() -> list[Rule]:
                 "but one"
             ),
             high=1,
+        ),
+    ]
+
+
+def near_duplicate_rules(stop: bool) -> list[Rule]:
+    """The rules for a table with one row per group of near duplicates: `across_splits`, `across_labels`."""
+    return [
+        Rule(
+            "splits",
+            "No near duplicates are in several splits.",
+            lambda rows: (
+                f"{_count(rows, 'group', 'groups')} of near duplicates in several splits: "
+                f"{named([row['across_splits'] for row in rows], 5)}; expected each in one, or the test "
+                f"asks what was learned by heart: look at {paths.NEAR_DUPLICATES}, then set `split.group: "
+                "similar`, or remove the copies; `validate.near_duplicates: report` trains all the same"
+            ),
+            high=1,
+            severity="critical" if stop else "warning",
+        ),
+        Rule(
+            "labels",
+            "No near duplicates are in several classes.",
+            lambda rows: (
+                f"{_count(rows, 'group', 'groups')} of near duplicates in several classes: "
+                f"{named([row['across_labels'] for row in rows], 5)}"
+            ),
+            high=1,
+            severity="warning",
         ),
     ]
 

@@ -58,6 +58,8 @@ class Validate(Section):
     """accepted file formats, by Pillow's names"""
     modes: list[str]
     """accepted colour modes, by Pillow's names"""
+    near_duplicates: Literal["stop", "report", "ignore"]
+    """if nearly equal pictures are in different splits: fail or only say so; or look for none"""
 
     @field_validator("modes")
     @classmethod
@@ -96,8 +98,9 @@ class Split(Section):
     """measured by the evaluate stage"""
     seed: Seed
     """seed of the hash that assigns an image"""
-    group: Literal["folder", "column"] | Pattern | None
-    """what shares a split: the folder below the class, the table's column `group`, or a part of the path"""
+    group: Literal["folder", "column", "similar"] | Pattern | None
+    """what shares a split: the folder below the class, the table's column `group`, a part of the path, or
+    near duplicates"""
 
     @property
     def fractions(self) -> dict[str, float]:

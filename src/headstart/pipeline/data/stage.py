@@ -4,50 +4,66 @@ import pandas as pd
 
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.ground.files import replacing, write_json
+from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.paths import cache_folder
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
-from headstart.pipeline.data import manifest
+from headstart.pipeline.data import alike, manifest
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
-from headstart.pipeline.data.groups import groups_of
+from headstart.pipeline.data.groups import groups_of, similar_groups
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.data.splits import Placed, assign_splits
+from headstart.pipeline.data.thumbnails import Thumbnails
 from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 
 
 def run(data: Data, validate: Validate, split: Split) -> str:
-    """Write `artifacts/manifest.parquet` and `reports/validation.json`.
+    """Write `artifacts/manifest.parquet`, `reports/validation.json` and `reports/near_duplicates.html`.
 
     Raises:
-        DataError: the set failed a check, or a file did and `on_bad_file` is `stop`; the report is
-            written, the manifest is not.
+        DataError: the set failed a check, or a file did and `on_bad_file` is `stop`; the reports
+            are written, the manifest is not.
     """
     dataset = read_dataset(paths.DATA, data)
     found = dataset.images
     recipe = recipe_digest(manifest.facts_recipe(), manifest.__name__)
     with Store(cache_folder()) as store, bar(len(found), "validate", "file") as progress:
-        table = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
+        table, thumbnails = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
     file_check = check_files(table, validate, unlabelled=_unlabelled(data))
     table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
-    table["group"] = groups_of(found, split.group)
+    pairs = _near_duplicates(table, thumbnails, validate, split)
+    similar = similar_groups(table["pixels"], pairs or [])
+    table["group"] = similar if split.group == "similar" else groups_of(found, split.group)
     table["split"], placed = assign_splits(table, split.fractions, split.seed)
-    set_check = check_set(table, validate)
+    members = alike.members_of(table, similar)
+    set_check = check_set(table, validate, members)
     problems = list(set_check.problems)
     if validate.on_bad_file == "stop":
         problems = [f"{path}: {why}" for path, why in sorted(file_check.failures.items())] + problems
-    report = to_json(table, file_check, set_check, dataset.others, placed)
+    report = to_json(table, file_check, set_check, dataset.others, placed, members)
     write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
+    pictures = None if pairs is None else table.loc[table["excluded"] == "", "pixels"].nunique()
+    write_text(paths.NEAR_DUPLICATES, alike.as_html(paths.DATA, members, pictures))
     if problems:
         raise DataError(_blocked(problems, file_check.failures))
     table.attrs = {"limits": Limits.of(validate).as_dict()}
     with replacing(paths.MANIFEST) as new:
         table.to_parquet(new, index=False)
-    return _summary(table, dataset.others, placed)
+    return _summary(table, dataset.others, placed, alike.spread(members))
+
+
+def _near_duplicates(
+    table: pd.DataFrame, thumbnails: Thumbnails, validate: Validate, split: Split
+) -> list[tuple[str, str]] | None:
+    """Pairs of digests; None if nobody asks for them."""
+    if validate.near_duplicates == "ignore" and split.group != "similar":
+        return None
+    with bar(int((table["excluded"] == "").sum()), "near duplicates", "image") as progress:
+        return alike.pairs_of(table, thumbnails, progress.update)
 
 
 def _blocked(problems: list[str], failures: dict[str, str]) -> str:
@@ -66,7 +82,7 @@ def _unlabelled(data: Data) -> str:
     return f"is not in a class folder, expected data/{data.layout or 'CLASS'}/FILE"
 
 
-def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed]) -> str:
+def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed], groups: pd.DataFrame) -> str:
     kept = table[table["excluded"] == ""]
     counts = kept.groupby("split", sort=False).size()
     splits = ", ".join(f"{counts.get(name, 0)} {name}" for name in SPLITS)
@@ -77,6 +93,12 @@ def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed]) -> st
         classes = len({each.label for each in placed})
         lines.append(
             f"placed {images} images of {classes} small classes, so that each split has one: {named(moves)}"
+        )
+    if len(groups):
+        splits, labels = (groups["splits"] > 1).sum(), (groups["labels"] > 1).sum()
+        lines.append(
+            f"near duplicates: {len(groups)} groups of {groups['files'].sum()} files, {splits} in several "
+            f"splits, {labels} in several classes: {paths.NEAR_DUPLICATES}"
         )
     for row in table[table["excluded"] != ""].itertuples():
         lines.append(f"left out: {row.path}: {row.excluded}")

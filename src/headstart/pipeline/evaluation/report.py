@@ -1,22 +1,14 @@
 """The report on a model as one HTML page: no network, no scripts, always the same bytes."""
 
-import base64
-import io
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from headstart.pipeline.evaluation.metrics import Interval, Metrics
+from headstart.pipeline.pages.html import render
 
 PACKAGE = "headstart.pipeline.evaluation"
 TEMPLATE = "report.html.j2"
-STYLE = "page.css"
 MISTAKES_SHOWN = 24
 EXCLUDED_SHOWN = 200
 WIDE = 900  # pixels; a wider plot gets a row to itself
@@ -79,7 +71,7 @@ def render_report(report: Report) -> str:
     return render(
         PACKAGE,
         TEMPLATE,
-        {"png_size": _png_size, "share": _share, "decimal": _decimal},
+        {"share": _share, "decimal": _decimal},
         report=report,
         wide=WIDE,
         tiles=tiles(report.metrics),
@@ -89,42 +81,6 @@ def render_report(report: Report) -> str:
         rows=class_rows(report.counts),
         total=[sum(split.values()) for split in report.counts.values()],
     )
-
-
-def render(
-    package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
-) -> str:
-    """Render a template in the common page style: text for a UTF-8 file, no network, no scripts."""
-    # Imported here, so that the stages before the report do not pay for jinja2.
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    environment.filters.update(data_uri=data_uri, **filters)
-    source = files(package).joinpath(template).read_text("utf-8")
-    page = environment.from_string(source).render(css=page_css(), **values)
-    # File names need not be valid Unicode; a page must be.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
-    """JPEG bytes of uint8 [H, W, 3] pixels, shrunk to fit into `size` x `size`; never enlarged."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
-    file = io.BytesIO()
-    image.save(file, format="jpeg", quality=85)
-    return file.getvalue()
-
-
-def page_css() -> str:
-    """The style sheet of this page and of others that show results."""
-    return files(PACKAGE).joinpath(STYLE).read_text("utf-8")
-
-
-def data_uri(data: bytes, media: str) -> str:
-    """Encode bytes as a data URI; `media` is a type such as `image/png`."""
-    return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def tiles(metrics: Metrics) -> list[Tile]:
@@ -164,9 +120,3 @@ def _share(value: float | None) -> str:
 
 def _decimal(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def _png_size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the header chunk: PNG specification, 11.2.2."""
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height

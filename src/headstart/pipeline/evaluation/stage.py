@@ -17,6 +17,7 @@ from headstart.pipeline.features.rows_source import open_rows
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import trained_head
 from headstart.pipeline.network.network import INPUT, plan, spec_of
+from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
 
 MISTAKES_SHOWN = 24
@@ -70,6 +71,7 @@ def _evaluate(options: Evaluate) -> _Results:
     probabilities = predict_head(head, rows, test.indices, network.eval_batch)
     labels = test.labels.numpy()
     own = table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices))
+    grouped = bool(own["group"].ne("").any())
     return _Results(
         table=own,
         labels=labels,
@@ -82,7 +84,7 @@ def _evaluate(options: Evaluate) -> _Results:
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
-            groups=own["group"].tolist() if own["group"].ne("").any() else None,
+            groups=own["group"].mask(own["group"] == "", own["pixels"]).tolist() if grouped else None,
         ),
     )
 
@@ -219,7 +221,7 @@ def _mistakes(results: _Results) -> tuple[report.Mistake, ...]:
                 label=row["label"],
                 predicted=results.classes[results.predicted[index]],
                 confidence=float(confidence[index]),
-                thumbnail_jpeg=report.thumbnail_jpeg(pixels),
+                thumbnail_jpeg=thumbnail_jpeg(pixels),
             )
         )
     return tuple(shown)

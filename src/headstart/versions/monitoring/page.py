@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.errors import DataError
 from headstart.ground.markdown import cell
-from headstart.pipeline.data.decoding import decode
-from headstart.pipeline.data.limits import ANY_PICTURE
-from headstart.pipeline.evaluation.report import Figure, render, thumbnail_jpeg
+from headstart.pipeline.data.shown import jpeg_of
+from headstart.pipeline.evaluation.report import Figure
+from headstart.pipeline.pages.html import render
 from headstart.versions.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
 from headstart.versions.monitoring.observing import Observed
 from headstart.versions.monitoring.plots import shares_png, values_png
@@ -17,7 +16,6 @@ from headstart.versions.monitoring.unusual import unusualness
 
 PICTURED = 24
 FAILURES_SHOWN = 200
-THUMBNAIL = 160  # pixels
 AXES = {
     "confidence": "probability of the predicted class",
     "brightness": "mean luma, 0 is black, 1 is white",
@@ -37,7 +35,7 @@ def as_html(model: str, source: str, found: Drift, reference: Reference, new: Ob
         source=source,
         found=found,
         figures=_figures(found, reference, new) if len(new) else [],
-        unusual=[(each, _thumbnail(Path(each.path))) for each in found.unusual[:PICTURED]],
+        unusual=[(each, jpeg_of(Path(each.path))) for each in found.unusual[:PICTURED]],
         failures=found.failures[:FAILURES_SHOWN],
     )
 
@@ -142,11 +140,3 @@ def _caption(check: Check) -> str:
         return f"Not checked: {check.skipped}."
     verdict = "Drift" if check.drifted else "No drift"
     return f"{verdict}: {check.figure}, adjusted p {p_value(check.adjusted)}."
-
-
-def _thumbnail(path: Path) -> bytes:
-    """JPEG bytes; empty if the file has disappeared meanwhile."""
-    try:
-        return thumbnail_jpeg(np.asarray(decode(path.read_bytes(), ANY_PICTURE)), THUMBNAIL)
-    except (OSError, DataError):
-        return b""

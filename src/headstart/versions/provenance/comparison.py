@@ -128,13 +128,15 @@ def compare(before: Record, after: Record) -> Comparison:
 
 def with_thumbnails(comparison: Comparison, after: Record) -> Comparison:
     """Add the pictures whose prediction changed: from the tree's data, or else DVC's cache or remote."""
+    from headstart.pipeline.data.shown import jpeg_of
+
     shown = comparison.flips[:SHOWN]
     with TemporaryDirectory() as folder:
         found = _fetch([flip for flip in shown if not _in_tree(flip)], after, Path(folder))
         pictures = []
         for flip in shown:
             path = found.get(flip.path) or (paths.DATA / flip.path if _in_tree(flip) else None)
-            thumbnail = b"" if path is None else _thumbnail(path)
+            thumbnail = b"" if path is None else jpeg_of(path)
             pictures.append(replace(flip, thumbnail=thumbnail))
     return replace(comparison, flips=(*pictures, *comparison.flips[SHOWN:]))
 
@@ -169,7 +171,7 @@ def as_text(found: Comparison) -> str:
 
 def as_html(found: Comparison) -> str:
     """The comparison as one HTML page that needs neither network nor scripts."""
-    from headstart.pipeline.evaluation.report import render
+    from headstart.pipeline.pages.html import render
 
     return render("headstart.versions.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
 
@@ -297,16 +299,6 @@ def _fetch(flips: Sequence[Flip], record: Record, folder: Path) -> dict[str, Pat
     if not flips:
         return {}
     return fresh_clone.restore_files(record.file("data.dvc"), [flip.path for flip in flips], folder)
-
-
-def _thumbnail(path: Path) -> bytes:
-    import numpy as np
-
-    from headstart.pipeline.data.decoding import decode
-    from headstart.pipeline.data.limits import ANY_PICTURE
-    from headstart.pipeline.evaluation.report import thumbnail_jpeg
-
-    return thumbnail_jpeg(np.asarray(decode(path.read_bytes(), ANY_PICTURE)), 160)
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ def as_json(page: Page) -> str:
 
 def as_html(page: Page, title: str) -> str:
     """The page as HTML that needs neither network nor scripts."""
-    from headstart.pipeline.evaluation.report import render
+    from headstart.pipeline.pages.html import render
 
     return render("headstart.versions.provenance", "origin.html.j2", {}, page=page, title=title)
 

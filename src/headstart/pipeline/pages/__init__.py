@@ -1,0 +1,1 @@
+"""The common look of all pages: one style sheet, pictures inside the page, neither network nor scripts."""
