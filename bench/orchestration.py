@@ -80,7 +80,7 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text + "+00:00" if "+" not in text else text).timestamp()
 
 
-STAGES = {"data.dvc", "backbone", "validate", "preprocess", "features", "train", "evaluate"}
+STAGES = {"data.dvc", "backbone", "validate", "preprocess", "features", "inspect", "train", "evaluate"}
 
 
 if __name__ == "__main__":

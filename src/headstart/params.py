@@ -13,6 +13,7 @@ from headstart.ground.settings import Section
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.settings import Features
+from headstart.pipeline.inspection.settings import Inspect
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.training.settings import Train
@@ -30,6 +31,7 @@ class Params(Section):
     preprocess: Preprocess
     model: Model
     features: Features
+    inspect_: Inspect = Field(alias="inspect")
     train: Train
     evaluate: Evaluate
     register_: Register = Field(alias="register")

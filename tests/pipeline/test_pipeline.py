@@ -27,6 +27,8 @@ OUTS = (
     "artifacts/images.npy",
     "artifacts/manifest.parquet",
     "reports/metrics.json",
+    "artifacts/findings.parquet",
+    "reports/data.html",
     "reports/validation.json",
     "reports/report.html",
 )

@@ -44,6 +44,7 @@ STAGES = (
     Stage("validate", "data", "check every image file, leave bad ones out, assign the splits"),
     Stage("preprocess", "pixels", "resize and crop every image, packed in one array"),
     Stage("features", "features", "run the frozen part of the network once per image", True),
+    Stage("inspect", "inspection", "list pictures that look wrong, and labels that the features contradict"),
     Stage("train", "training", "train the head on the stored features", True),
     Stage("evaluate", "evaluation", "measure the head on the test split and write the report", True),
 )

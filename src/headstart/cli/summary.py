@@ -67,6 +67,7 @@ class Results:
             "",
             f"MLflow             {_server() or f'make ui       then http://{_own_address()}'}",
             f"Validation pages   {_pages()}",
+            f"The data           {paths.DATA_REPORT}",
             f"Report             {paths.REPORT}",
         ]
         if self.standing.has_champion:

@@ -17,6 +17,7 @@ FEATURES = Path("artifacts/features.safetensors")
 INIT = Path("artifacts/init.safetensors")
 HEAD = Path("artifacts/head.safetensors")
 PREDICTIONS = Path("artifacts/predictions.parquet")
+FINDINGS = Path("artifacts/findings.parquet")
 ENVIRONMENTS = Path("artifacts/environment")
 
 VALIDATION = Path("reports/validation.json")
@@ -28,6 +29,8 @@ CONFUSION = Path("reports/confusion.csv")
 ROC = Path("reports/roc.csv")
 REPORT = Path("reports/report.html")
 MONITORING = Path("reports/monitoring.html")
+DATA_REPORT = Path("reports/data.html")
+DATA_FIGURES = Path("reports/data.json")
 DATA_DOCS = Path("reports/data_docs")
 
 

@@ -72,6 +72,13 @@ def test_pictures_without_content_are_not_alike() -> None:
     assert pairs_of([Image.new("RGB", (50, 50), (shade,) * 3) for shade in (10, 10, 90, 200)]) == []
 
 
+def test_pictures_without_content_are_not_alike_among_others_that_share_much() -> None:
+    background = scene(1000)
+    images = [Image.blend(background, scene(seed), 0.3) for seed in range(40)]
+    flat = [Image.new("RGB", (50, 50), (shade,) * 3) for shade in (10, 90, 200)]
+    assert pairs_of([*images, *flat]) == []
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [scene(seed) for seed in range(30)] + [encoded(scene(seed)) for seed in range(0, 30, 3)]
     whole = pairs_of(images)

@@ -117,7 +117,7 @@ def test_a_version_is_made_again_from_the_bundle_if_no_remote_has_its_commit(
     found = report(clone, 2)
     assert found["verdict"] == "identical"
     assert found["partial"] is False
-    assert found["stages_run"] == ["preprocess", "features", "train", "evaluate"]
+    assert found["stages_run"] == ["preprocess", "features", "inspect", "train", "evaluate"]
     outs = found["outs"]
     assert isinstance(outs, list)
     assert all(out["recorded"] == out["again"] for out in outs)

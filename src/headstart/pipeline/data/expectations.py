@@ -1,43 +1,25 @@
-"""The rules of the validate stage as Great Expectations suites, built in code and run in memory."""
+"""The rules of the validate stage, checked: files on their own, then the set."""
 
-import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # GX reads it on import
-
-import great_expectations as gx
 import pandas as pd
-from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.expectations.core.expect_column_values_to_be_between import (
-    ExpectColumnValuesToBeBetween,
-)
-from great_expectations.expectations.core.expect_column_values_to_be_in_set import (
-    ExpectColumnValuesToBeInSet,
-)
-from great_expectations.expectations.expectation import Expectation
-from great_expectations.expectations.row_conditions import Column
 
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
 from headstart.pipeline.data import alike
 from headstart.pipeline.data import rules as rule_book
 from headstart.pipeline.data.alike import Members, spread
-from headstart.pipeline.data.rules import Row, Rule
+from headstart.pipeline.data.rules import Row
 from headstart.pipeline.data.settings import Validate
 from headstart.pipeline.data.splits import Placed
-
-for name in ("great_expectations", "great_expectations.data_context.types.base"):
-    logging.getLogger(name).setLevel(logging.WARNING)  # importing them turns INFO on
+from headstart.pipeline.data.suites import evaluate, shortened
 
 NO_MEMBERS: Members = pd.DataFrame(columns=["group", "path", "label", "split"])
 
 Counts = dict[str, dict[str, int]]
 
-MAX_ROWS_STORED = 200  # per failed expectation; unexpected_count keeps the total
 MAX_EXCLUDED_STORED = 1000  # the manifest has all of them
 
 
@@ -84,13 +66,13 @@ def check_files(
     columns = ["path", "label", "format", "mode", "width", "height", "frames", "error"]
     table = _complete(manifest, columns)
     checks = rule_book.file_rules(validate, labels or _labels(table), unlabelled)
-    results = _validate("files", table, ["path"], checks)
+    results = evaluate("files", table, ["path"], checks)
     reasons: dict[str, list[str]] = {}
     for check, result in zip(checks, results, strict=True):
         for row in result["result"]["unexpected_index_list"]:
             reasons.setdefault(row["path"], []).append(check.explain([row]))
     failures = {path: "; ".join(reasons[path]) for path in sorted(reasons)}
-    return FileCheck(failures, [_shortened(result) for result in results])
+    return FileCheck(failures, [shortened(result) for result in results])
 
 
 def check_set(
@@ -127,12 +109,12 @@ def check_set(
             rule_book.near_duplicate_rules(stop=validate.near_duplicates == "stop"),
         ),
     ):
-        found = _validate("set", rows, keys, checks)
+        found = evaluate("set", rows, keys, checks)
         for check, result in zip(checks, found, strict=True):
             failing = result["result"]["unexpected_index_list"]
             if failing and check.severity == "critical":
                 problems.append(check.explain(failing))
-            results.append(_shortened(result))
+            results.append(shortened(result))
     return SetCheck(tuple(problems), classes, results)
 
 
@@ -219,66 +201,3 @@ def _per_class(classes: Counts) -> pd.DataFrame:
 def _per_split(classes: Counts) -> pd.DataFrame:
     rows = [(label, split, n) for label, splits in classes.items() for split, n in splits.items()]
     return pd.DataFrame(rows, columns=["label", "split", "images_in_split"])
-
-
-def _validate(name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule]) -> list[Row]:
-    """The results of one suite, in the order of `checks`; failing rows are identified by `keys`."""
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    asset = context.data_sources.add_pandas("manifest").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
-    report: Any = batch.validate(
-        gx.ExpectationSuite(name, expectations=[_expectation(rule) for rule in checks]),
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": keys,
-            "return_unexpected_index_query": False,
-        },
-    )
-    found = report.to_json_dict()["results"]
-    by_column = {result["expectation_config"]["kwargs"]["column"]: result for result in found}
-    return [_plain(by_column[rule.column]) for rule in checks]
-
-
-def _expectation(rule: Rule) -> Expectation:
-    about = {
-        "column": rule.column,
-        "description": rule.description,
-        "severity": rule.severity,
-        "row_condition": _condition(rule),
-    }
-    if rule.allowed is not None:
-        return ExpectColumnValuesToBeInSet(value_set=list(rule.allowed), **about)
-    return ExpectColumnValuesToBeBetween(min_value=rule.low, max_value=rule.high, **about)
-
-
-def _condition(rule: Rule) -> Any:
-    readable = Column("error") == ""
-    if rule.except_format:
-        return readable & (Column("format") != rule.except_format)
-    return readable if rule.readable_only else None
-
-
-def _plain(result: Row) -> Row:
-    """One result without IDs; raises if the expectation raised, because GX only records that."""
-    config, info = result["expectation_config"], result["exception_info"]
-    for raised in [info] if "raised_exception" in info else info.values():
-        if raised["raised_exception"]:
-            raise HeadstartError(
-                f"the expectation on {config['kwargs'].get('column')!r} could not be evaluated: "
-                f"{raised['exception_message']}; expected a manifest from the validate stage"
-            )
-    kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
-    kept = {key: config[key] for key in ("type", "description", "severity")}
-    return {
-        "success": result["success"],
-        "expectation_config": {**kept, "kwargs": kwargs},
-        "result": result["result"],
-    }
-
-
-def _shortened(result: Row) -> Row:
-    """The result with its lists of failing values and rows cut to a readable length."""
-    found = result["result"].items()
-    cut = {key: some[:MAX_ROWS_STORED] if isinstance(some, list) else some for key, some in found}
-    return {**result, "result": cut}

@@ -1,15 +1,13 @@
 """Find nearly equal pictures: re-encoded, resized, shifted or mirrored copies, frames of one scene.
 
-Pictures are compared by small grey thumbnails, less the mean thumbnail of the set and less shading: what all
-pictures share, such as the background of a fixed camera, or light from one side, does not make two of them
-alike. Pairs that correlate at a coarse
-resolution under a small shift are compared again at the full one. Unlike a perceptual hash this finds shifted
-copies, and tells apart pictures taken of different things at one place.
+Pictures are compared by small grey thumbnails, less what they share: the mean thumbnail of the set, such as
+the background of a fixed camera, and shading, such as light from one side, do not make two of them alike.
+Pairs that correlate at a coarse resolution under a small shift are compared again at the full one. Unlike a
+perceptual hash this finds shifted copies, and tells apart pictures taken of different things at one place.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +51,8 @@ def near_duplicates(
     """
     if len(thumbnails) < 2:
         return []
-    mean = thumbnails.mean(axis=0, dtype=np.float64).astype(np.float32)
-    coarse = _coarse(thumbnails, mean)
+    shared = _shared(thumbnails)
+    coarse = _coarse(thumbnails, shared)
     every = _normalised(coarse)
     block = max(1, BLOCK_BYTES // (4 * len(thumbnails)))
     groups = Groups(len(thumbnails))
@@ -64,7 +62,7 @@ def near_duplicates(
         for mirrored in (False, True):
             rows = coarse[start:stop]
             likely = _likely(rows[:, :, ::-1] if mirrored else rows, every[start:], start)
-            for pair in _verified(thumbnails, mean, likely, mirrored, groups):
+            for pair in _verified(thumbnails, shared, likely, mirrored, groups):
                 key = pair.first, pair.second
                 if key not in found or pair.similarity > found[key].similarity:
                     found[key] = pair
@@ -90,30 +88,31 @@ class Groups:
         self._parent[high] = low
 
 
-def _coarse(thumbnails: Thumbnails, mean: Floats) -> Floats:
-    """float32 [N, 16, 16] less the mean, filled by blocks."""
+def _coarse(thumbnails: Thumbnails, shared: Floats) -> Floats:
+    """The thumbnails' details at half the resolution: float32 [N, 16, 16], filled by blocks."""
     factor = SIDE // COARSE
     coarse = np.empty((len(thumbnails), COARSE, COARSE), np.float32)
     for start in range(0, len(thumbnails), 4096):
-        own = _details(thumbnails[start : start + 4096], mean)
+        own = _details(thumbnails[start : start + 4096], shared)
         coarse[start : start + len(own)] = own.reshape(-1, COARSE, factor, COARSE, factor).mean((2, 4))
     return coarse
 
 
-def _details(thumbnails: Thumbnails, mean: Floats) -> Floats:
-    """float32 [K, 32, 32] less the mean, and less each picture's own shading: a surface of second degree."""
-    rows: Floats = (thumbnails.astype(np.float32) - mean).reshape(len(thumbnails), -1)
-    basis = _shading()
-    rows -= (rows @ basis) @ basis.T
+def _details(thumbnails: Thumbnails, shared: Floats) -> Floats:
+    """Thumbnails less what they share: float32 [K, 32, 32]; one without content becomes 0."""
+    rows: Floats = thumbnails.astype(np.float32).reshape(len(thumbnails), -1)
+    rows -= (rows @ shared) @ shared.T
     return rows.reshape(thumbnails.shape)
 
 
-@cache
-def _shading() -> Floats:
-    """An orthonormal basis of surfaces of second degree: float32 [1024, 6]."""
+def _shared(thumbnails: Thumbnails) -> Floats:
+    """An orthonormal basis of what pictures share: surfaces of second degree, and their mean: [1024, 7]."""
     down, right = np.meshgrid(*2 * [np.linspace(-1, 1, SIDE)], indexing="ij")
-    surfaces = np.stack([np.ones_like(down), down, right, down**2, down * right, right**2], axis=-1)
-    basis: Floats = np.linalg.qr(surfaces.reshape(SIDE * SIDE, -1))[0].astype(np.float32)
+    surfaces = [np.ones_like(down), down, right, down**2, down * right, right**2]
+    mean = thumbnails.mean(axis=0, dtype=np.float64)
+    basis: Floats = np.linalg.qr(np.stack([*surfaces, mean], -1).reshape(SIDE * SIDE, -1))[0].astype(
+        np.float32
+    )
     return basis
 
 
@@ -145,7 +144,7 @@ def _likely(rows: Floats, every: Floats, start: int) -> NDArray[np.int64]:
 
 
 def _verified(
-    thumbnails: Thumbnails, mean: Floats, pairs: NDArray[np.int64], mirrored: bool, groups: Groups
+    thumbnails: Thumbnails, shared: Floats, pairs: NDArray[np.int64], mirrored: bool, groups: Groups
 ) -> Iterator[Pair]:
     """Those of the likely pairs that are alike; those that earlier ones connect are not looked at."""
     for start in range(0, len(pairs), CHECKED):
@@ -153,7 +152,7 @@ def _verified(
         part = part[[groups.root(first) != groups.root(second) for first, second in part.tolist()]]
         if not len(part):
             continue
-        first, second = (_details(thumbnails[part[:, side]], mean) for side in (0, 1))
+        first, second = (_details(thumbnails[part[:, side]], shared) for side in (0, 1))
         similarity = _best_overlap(first[:, :, ::-1] if mirrored else first, second)
         for place in np.flatnonzero(similarity >= ALIKE):
             pair = Pair(int(part[place, 0]), int(part[place, 1]), float(similarity[place]), mirrored)

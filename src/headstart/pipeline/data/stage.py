@@ -37,6 +37,7 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
     pairs = _near_duplicates(table, thumbnails, validate, split)
     similar = similar_groups(table["pixels"], pairs or [])
+    table["similar"] = similar
     table["group"] = similar if split.group == "similar" else groups_of(found, split.group)
     table["split"], placed = assign_splits(table, split.fractions, split.seed)
     members = alike.members_of(table, similar)

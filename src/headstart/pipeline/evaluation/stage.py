@@ -151,7 +151,7 @@ def _report(results: _Results) -> report.Report:
         mistakes=_mistakes(results),
         excluded=tuple((row.path, row.excluded) for row in left_out.itertuples()),
         counts=counts,
-        links=(("Validation pages", "data_docs/index.html"),),
+        links=(("The data", "data.html"), ("Validation pages", "data_docs/index.html")),
     )
 
 

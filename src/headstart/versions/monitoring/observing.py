@@ -17,6 +17,7 @@ from headstart.pipeline.data.decoding import pixel_digest, problems_of, read_pic
 from headstart.pipeline.features import compute as computation
 from headstart.pipeline.network.checkpoint import RowWriter
 from headstart.pipeline.network.network import Network, plan, spec_of
+from headstart.pipeline.pixels.looks import looks
 from headstart.pipeline.pixels.transforms import normalise, pack
 from headstart.pipeline.store.rows import RowStore, recipe_digest
 from headstart.versions.serving.predictor import Predictor
@@ -25,7 +26,6 @@ WINDOW = 256  # files in flight
 WINDOW_BYTES = 2**26  # of rows at the cut
 WORKERS = 4
 MOST_NUMBERS = 4096  # per image in the features test; larger maps are averaged down
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 COLUMNS = ("path", "pixels", "format", "size", "brightness", "contrast", "sharpness", "label", "confidence")
 
 
@@ -167,19 +167,6 @@ class Observer:
         computation.write_features(self._replicas, packed, keys, store, self._recipe, written)
         for start in range(0, len(pictures), size):
             yield written.tensor(start, start + size)
-
-
-def looks(packed: NDArray[np.uint8]) -> dict[str, float]:
-    """Brightness, contrast and sharpness of a packed picture uint8 [H, W, 3]."""
-    luma = packed.astype(np.float64) @ np.array(LUMA) / 255
-    inner = luma[1:-1, 1:-1]
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * inner
-    contrast = float(luma.std())
-    return {
-        "brightness": float(luma.mean()),
-        "contrast": contrast,
-        "sharpness": float(laplacian.std()) / max(contrast, 1 / 255),
-    }
 
 
 def _shrunk(rows: torch.Tensor) -> torch.Tensor:

@@ -139,6 +139,7 @@ def _links(client: MlflowClient, version: ModelVersion) -> list[str]:
         f"- [Version {version.version} in MLflow]({page_of(version.name, str(version.version))})",
         f"- [Its run]({page})",
         f"- [Report]({page}/artifacts/reports/report.html)",
+        f"- [The data]({page}/artifacts/reports/data.html): pictures and labels to look at",
         f"- Validation: {', '.join([*validation, f'[result]({page}/artifacts/reports/validation.json)'])}",
         *commands,
     ]

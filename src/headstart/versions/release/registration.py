@@ -43,6 +43,10 @@ PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
 REFUSE = "refuse"
+REPORTS = (
+    *(paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION),
+    *(paths.NEAR_DUPLICATES, paths.DATA_REPORT, paths.DATA_FIGURES),
+)
 
 
 def register(
@@ -243,7 +247,7 @@ def _log_files(client: MlflowClient, run_id: str, commit: repository.Commit) -> 
     for path in sorted(paths.ENVIRONMENTS.glob("*.json")):
         client.log_artifact(run_id, str(path), f"{record.RECORD}/environment")
     client.log_artifact(run_id, str(paths.PREDICTIONS), record.RESULTS)
-    for path in (paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION):
+    for path in REPORTS:
         client.log_artifact(run_id, str(path), record.REPORTS)
     if overview.has_current_pages():
         client.log_artifacts(run_id, str(paths.DATA_DOCS), f"{record.REPORTS}/{paths.DATA_DOCS.name}")

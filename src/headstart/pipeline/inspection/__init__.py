@@ -1,0 +1,1 @@
+"""Stage inspect: pictures that look wrong, and labels that the features contradict."""
