@@ -97,7 +97,7 @@ def _look(images: pd.DataFrame, packed: PackedImages) -> None:
 
 
 def _compare(images: pd.DataFrame, inspect: Inspect) -> None:
-    """Add what the features tell: how unusual each picture is, its neighbours, doubts about its label."""
+    """Add what features show: how unusual each picture is, its neighbours, doubts about its label."""
     classes, labels = np.unique(images["label"].to_numpy(dtype=str), return_inverse=True)
     alike = images["near"].where(images["near"] != "", images["pixels"])
     groups = pd.factorize(images["group"].where(images["group"] != "", alike))[0]
