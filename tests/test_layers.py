@@ -24,6 +24,7 @@ LAYERS = (  # each may import the ones before it
     "host",
     "repository",
     "sources",
+    "review",
     "versions.registry",
     "versions.serving",
     "versions.provenance",

@@ -6,7 +6,17 @@ import os
 import sys
 
 from headstart import __version__
-from headstart.cli import monitoring, network, project, provenance, release, scoring, services, stages
+from headstart.cli import (
+    monitoring,
+    network,
+    project,
+    provenance,
+    release,
+    reviewing,
+    scoring,
+    services,
+    stages,
+)
 from headstart.cli.commands import Commands, Parser
 from headstart.errors import HeadstartError
 
@@ -47,7 +57,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"headstart {__version__}")
     commands = Commands(parser)
-    for group in (project, stages, network, release, provenance, scoring, monitoring):
+    for group in (project, reviewing, stages, network, release, provenance, scoring, monitoring):
         group.add_to(commands)
     services.add_to(commands, parser)
     commands.list_all()
