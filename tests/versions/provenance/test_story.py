@@ -147,6 +147,7 @@ def test_a_comparison_names_every_change(clone: Path) -> None:
     assert "removed 1: dark/001.png (dark)" in said
     assert "relabelled 1: light/moved.png (dark -> light)" in said
     assert "dark: 24 -> 22" in said
+    assert "brightness: middle: 0." in said
     assert "light: 24 -> 29" in said
     assert "train.lr: 0.05 -> 0.02" in said
     assert "changed src/headstart/pipeline/data/splits.py" in said

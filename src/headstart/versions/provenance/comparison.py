@@ -70,6 +70,7 @@ class Comparison:
     removed: tuple[Image, ...]
     relabelled: tuple[Image, ...]
     counts: Mapping[str, tuple[int, int]]
+    data: Mapping[str, tuple[Any, Any]]
     params: Mapping[str, tuple[Any, Any]]
     code: Mapping[str, str]
     commits: tuple[str, ...]
@@ -91,6 +92,7 @@ class Comparison:
                 "relabelled": listed(self.relabelled),
                 "counts": {name: list(counts) for name, counts in self.counts.items()},
             },
+            "data": {name: list(values) for name, values in self.data.items()},
             "params": {name: list(values) for name, values in self.params.items()},
             "code": dict(self.code),
             "commits": list(self.commits),
@@ -116,6 +118,7 @@ def compare(before: Record, after: Record) -> Comparison:
         removed=removed,
         relabelled=relabelled,
         counts=_counts(left, right),
+        data=_changes(_figures(before), _figures(after)),
         params=_changes(_flat(before.params), _flat(after.params)),
         code=source_changes(before, after),
         commits=_commits(before, after),
@@ -156,6 +159,7 @@ def as_text(found: Comparison) -> str:
     ]
     images += [f"{name}: {was} -> {now}" for name, (was, now) in found.counts.items() if was != now]
     parts += _section("Images", images)
+    parts += _section("Data", _pairs(found.data))
     parts += _section("Parameters", _pairs(found.params))
     parts += _section("Code", [f"{state} {path}" for path, state in found.code.items()])
     parts += _section("Commits", found.commits)
@@ -212,6 +216,17 @@ def _counts(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, tuple[int, int
 
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
+
+
+def _figures(record: Record) -> dict[str, Any]:
+    """Findings by check, and quantiles of brightness, sharpness and the like, by name."""
+    figures = record.data_figures
+    findings = {f"findings: {name}": count for name, count in figures.get("findings", {}).items()}
+    return findings | {
+        f"{name}: {level}": value
+        for name, levels in figures.get("measures", {}).items()
+        for level, value in levels.items()
+    }
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -80,6 +80,13 @@ class Record:
         return found
 
     @property
+    def data_figures(self) -> dict[str, Any]:
+        """The numbers of stage inspect; empty for a version from before that stage."""
+        path = self.folder / REPORTS / paths.DATA_FIGURES.name
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
+    @property
     def predictions(self) -> Path:
         return self.folder / RESULTS / paths.PREDICTIONS.name
 
