@@ -23,7 +23,7 @@ def start_flow(root: Path, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def end(process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+def end(process: "subprocess.Popen[bytes]", seconds: float = 20) -> None:
     """End the session of a process; a Prefect worker can miss the signal while it ends a flow run."""
     if process.poll() is not None:
         return
