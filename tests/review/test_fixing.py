@@ -133,3 +133,25 @@ def test_a_table_of_labels_is_edited_and_restored(tree: Path, name: str) -> None
     assert (found["x"] == "more").all()
     headstart(tree, "fix", "--undo")
     assert contents(tree) == before
+
+
+def test_a_table_may_write_paths_its_own_way_and_what_dvc_linked_stays_as_it_was(tree: Path) -> None:
+    draw_images(tree / "data", {"all": 21})
+    rows = [f"./all/{number:03}.png,{'ab'[number % 2]}" for number in range(20)]
+    table = tree / "data/labels.csv"
+    table.write_text("\n".join(["path,label", *rows, ""]))
+    edit_params(tree, **{"data.labels": "labels.csv"})
+    make_repository(tree)
+    cached = tree / "cached.csv"
+    cached.hardlink_to(table)
+    before = cached.read_bytes()
+    unlisted, other = Decision("all/020.png", "remove"), Decision("all/002.png", "relabel", "b")
+    write_fixes(tree / "fixes.csv", [unlisted, other])
+    headstart(tree, "fix")
+    assert "./all/002.png,b" in table.read_text().splitlines()
+    assert not (tree / "data/all/020.png").exists()
+    assert cached.read_bytes() == before
+    headstart(tree, "fix", "--undo")
+    assert table.read_bytes() == before
+    write_fixes(tree / "fixes.csv", [Decision("all/020.png", "relabel", "a")])
+    assert "is in no class" in headstart(tree, "fix", status=1)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -11,9 +11,10 @@ from typing import Any
 from headstart import repository
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.ground.files import write_json, write_text
+from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.wording import named
 from headstart.pipeline.data.dataset import read_dataset
+from headstart.pipeline.data.labels import path_in, read_table, write_table
 from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.settings import Data
 from headstart.review.fixes import Decision
@@ -124,8 +125,8 @@ def undo() -> list[str]:
         _rename(Path(move.before), Path(move.after))
     lines = [f"moved {len(back)} files back: {named([move.after for move in back], SHOWN)}"] if back else []
     if journal["table"]:
-        saved = path.with_name(Path(journal["table"]).name)
-        shutil.copy2(saved, paths.DATA / journal["table"])
+        with replacing(paths.DATA / journal["table"]) as new:
+            shutil.copyfile(path.with_name(Path(journal["table"]).name), new)
         lines.append(f"restored {paths.DATA / journal['table']}")
     path.rename(path.with_name(UNDONE))
     before = repository.data_version()
@@ -163,8 +164,9 @@ def _check(wanted: Sequence[Decision], found: dict[str, Found], data: Data) -> N
             )
         if each.action == "group" and each.group not in found:
             raise DataError(f"{each.path}: there is no image {paths.DATA / each.group} to share a group with")
-        if each.action == "relabel" and not found[each.path].label:
-            raise DataError(f"{each.path} is in no class, so it cannot be moved to another; move it by hand")
+        for path in (each.path, each.group) if each.action == "group" else (each.path,):
+            if each.action != "remove" and not found[path].label:
+                raise DataError(f"{path} is in no class; move it into one, or list it in the table, by hand")
 
 
 def _removal(decision: Decision, folder: Path) -> Move:
@@ -202,28 +204,19 @@ def _rename(before: Path, after: Path) -> None:
 
 
 def _edit_table(table: Path, decisions: Sequence[Decision], found: dict[str, Found]) -> None:
-    import pandas as pd
-
-    is_parquet = table.suffix.lower() == ".parquet"
-    rows = (
-        pd.read_parquet(table)
-        if is_parquet
-        else pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    )
-    place = {str(path).strip().replace("\\", "/"): index for index, path in rows["path"].items()}
+    rows = read_table(table)
+    place = {path_in(table, str(path)): index for index, path in rows["path"].items()}
     if "group" not in rows and any(each.action == "group" for each in decisions):
         rows["group"] = ""
     for each in decisions:
-        index = place[each.path]
-        if each.action == "remove":
-            rows = rows.drop(index=index)
+        if each.action == "remove":  # the table need not list it
+            rows = rows.drop(index=[place[each.path]] if each.path in place else [])
         elif each.action == "relabel":
-            rows.loc[index, "label"] = each.label
+            rows.loc[place[each.path], "label"] = each.label
         else:
             shared = found[each.group].group or each.group
-            rows.loc[[index, place[each.group]], "group"] = shared
-    write: Callable[..., Any] = rows.to_parquet if is_parquet else rows.to_csv
-    write(table, index=False)
+            rows.loc[[place[each.path], place[each.group]], "group"] = shared
+    write_table(table, rows)
 
 
 def _short(version: str | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from headstart.errors import DataError
+from headstart.ground.files import replacing
 from headstart.ground.wording import named
 from headstart.pipeline.data.layout import SPLIT_NAMES, Found, check_names, split_named
 
@@ -27,8 +28,8 @@ def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
             outside the data folder; a split has no known name or only some rows have one; or two classes
             differ only by case, blanks or the normalisation of Unicode.
     """
-    rows = _read(table)
-    rows["path"] = [_inside(table, path) for path in rows["path"]]
+    rows = _checked(table)
+    rows["path"] = [path_in(table, path) for path in rows["path"]]
     if twice := rows.loc[rows["path"].duplicated(), "path"].tolist():
         raise DataError(f"{table} lists {named(twice, SHOWN)} more than once; keep one row per image")
     splits = _splits(table, rows)
@@ -43,31 +44,60 @@ def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
     )
 
 
-def _read(table: Path) -> pd.DataFrame:
+def read_table(table: Path) -> pd.DataFrame:
+    """The table as it is; the cells of a `.csv` are texts.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
     try:
-        if table.suffix.lower() == ".parquet":
-            rows = pd.read_parquet(table).astype(object).where(lambda column: column.notna(), "").astype(str)
-        else:
-            rows = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        if is_parquet(table):
+            return pd.read_parquet(table)
+        return pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"there is no {table}, which data.labels names; put it there") from error
     except Exception as error:  # readers raise whatever a damaged file makes them raise
         raise DataError(f"{table} cannot be read as a table of labels: {error}") from error
-    if lacking := [name for name in COLUMNS if name not in rows]:
-        raise DataError(
-            f"{table} has no column {' and no column '.join(lacking)}; it has {', '.join(map(str, rows))}. "
-            "Expected the columns path and label, and if needed split and group"
-        )
-    return rows.reindex(columns=[*COLUMNS, *OPTIONAL], fill_value="")
 
 
-def _inside(table: Path, path: str) -> str:
+def write_table(table: Path, rows: pd.DataFrame) -> None:
+    """Replace the table, in its own format; a copy in DVC's cache that it was linked to stays as it was."""
+    with replacing(table) as new:
+        if is_parquet(table):
+            rows.to_parquet(new, index=False)
+        else:
+            rows.to_csv(new, index=False)
+
+
+def is_parquet(table: Path) -> bool:
+    return table.suffix.lower() == ".parquet"
+
+
+def path_in(table: Path, path: str) -> str:
+    """A path as the listing of the data folder writes it, from one in a table.
+
+    Raises:
+        DataError: it lies outside the data folder.
+    """
     clean = PurePosixPath(path.strip().replace("\\", "/"))
     if clean.is_absolute() or ".." in clean.parts or not clean.parts:
         raise DataError(
             f"{table}: the path {path!r} is not one of a file in {table.parent}; write it from there"
         )
     return clean.as_posix()
+
+
+def _checked(table: Path) -> pd.DataFrame:
+    """The columns that are known, as texts."""
+    rows = read_table(table)
+    if is_parquet(table):
+        rows = rows.astype(object).where(lambda column: column.notna(), "").astype(str)
+    if lacking := [name for name in COLUMNS if name not in rows]:
+        raise DataError(
+            f"{table} has no column {' and no column '.join(lacking)}; it has {', '.join(map(str, rows))}. "
+            "Expected the columns path and label, and if needed split and group"
+        )
+    return rows.reindex(columns=[*COLUMNS, *OPTIONAL], fill_value="")
 
 
 def _splits(table: Path, rows: pd.DataFrame) -> list[str]:
