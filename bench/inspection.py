@@ -27,7 +27,7 @@ from headstart.pipeline.pixels.packed import write_npy_header
 
 WIDTH = 512  # numbers of a row, as after VGG16's last pooling, averaged
 STAGE = """
-import resource, sys, time
+import sys, time
 from headstart.params import load_params
 from pathlib import Path
 from headstart.pipeline.inspection.stage import run

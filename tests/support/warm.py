@@ -108,10 +108,9 @@ def keep(connection: socket.socket) -> Callable[[], None]:
         os.close(stream)
     handle = os.pidfd_open(child)
     connection.sendall(struct.pack("!q", child))
-    while handle not in (ready := select.select([handle, connection], [], [])[0]):
-        assert connection in ready
+    ended, _, _ = select.select([handle, connection], [], [])
+    if handle not in ended:  # the caller is gone
         os.killpg(child, signal.SIGKILL)
-        break
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(OSError):
         connection.sendall(struct.pack("!q", os.waitstatus_to_exitcode(status)))

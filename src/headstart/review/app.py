@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from headstart.errors import DataError, HeadstartError
 from headstart.ground import paths
-from headstart.pipeline.data.decoding import read_picture
-from headstart.pipeline.inspection.checks import titles
-from headstart.pipeline.pages.html import render, thumbnail_jpeg
+from headstart.pipeline.data.shown import jpeg_of
+from headstart.pipeline.inspection.checks import TITLES
+from headstart.pipeline.pages.html import render
 from headstart.review.fixes import Action, Decision, read_fixes, write_fixes
 
 LONGEST = 640  # pixels of a picture's longer side
@@ -40,7 +40,6 @@ class Review:
         self._findings = findings
         self._label_of = dict(zip(images["path"], images["label"], strict=True))
         self._split_of = dict(zip(images["path"], images["split"], strict=True))
-        self._titles = titles(findings["check"].tolist())
         self.classes = sorted(set(images["label"]))
         self._fixes = fixes
         self._decisions = self._read()
@@ -56,7 +55,7 @@ class Review:
             "number": number,
             "total": len(self),
             "decided": len(self._decisions),
-            "title": self._titles[row["check"]],
+            "title": TITLES[row["check"]],
             "reason": row["reason"],
             "suggested": row["suggested"],
             "picture": self._about(row["path"]),
@@ -72,13 +71,9 @@ class Review:
         """
         if path not in self._label_of:
             raise DataError(f"{path} is no picture of this data set")
-        try:
-            picture = read_picture((paths.DATA / path).read_bytes()).rgb
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from error
-        import numpy as np
-
-        return thumbnail_jpeg(np.asarray(picture), LONGEST)
+        if not (jpeg := jpeg_of(paths.DATA / path, LONGEST)):
+            raise DataError(f"{path} is gone, or no picture any more")
+        return jpeg
 
     def decide(self, decided: Decided) -> None:
         """Write a decision to the file.

@@ -2,31 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 
 from headstart.pipeline.data.near_duplicates import near_duplicates
-from headstart.pipeline.data.shown import jpeg_of
+from headstart.pipeline.data.shown import Picture, jpeg_of
 from headstart.pipeline.data.thumbnails import Thumbnails
 from headstart.pipeline.pages.html import render
 
 GROUPS_SHOWN, FILES_SHOWN = 100, 12  # on the page: groups, and files of each
 GROUPS_STORED = 200  # in reports/validation.json
-
-Members: TypeAlias = pd.DataFrame
-"""One row per file that has near duplicates: group, path, label, split."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A file of a group on the page; `jpeg` is empty if it disappeared meanwhile."""
-
-    path: str
-    label: str
-    split: str
-    jpeg: bytes
+MEMBER = ["group", "path", "label", "split"]
+GROUP = ["group", "files", "splits", "across_splits", "labels", "across_labels"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +26,52 @@ class Group:
     files: int
     splits: tuple[str, ...]
     labels: tuple[str, ...]
-    shown: tuple[Shown, ...]
+    shown: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """The files that have near duplicates: one row each, in order, with group, path, label and split."""
+
+    members: pd.DataFrame
+
+    @classmethod
+    def among(cls, manifest: pd.DataFrame, groups: Sequence[str]) -> "NearDuplicates":
+        """The kept files that have some, given the group of each row ("" without one)."""
+        table = manifest.assign(group=list(groups))
+        own = table[(table["excluded"] == "") & (table["group"] != "")]
+        return cls(own[MEMBER].sort_values(["group", "path"], ignore_index=True))
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """One row per group: its files, splits, labels, and two files that differ in each ("" if none)."""
+        rows = []
+        for group, own in self.members.groupby("group"):
+            row: dict[str, Any] = {"group": group, "files": len(own)}
+            for column, key in (("split", "splits"), ("label", "labels")):
+                first = own.drop_duplicates(column)
+                row[key] = len(first)
+                files = [f"{each.path} ({getattr(each, column)})" for each in first.head(2).itertuples()]
+                row[f"across_{key}"] = " and ".join(files) if len(first) > 1 else ""
+            rows.append(row)
+        return pd.DataFrame(rows, columns=GROUP)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of groups and files, and of groups in several splits and classes."""
+        return {
+            "groups": len(self.groups),
+            "files": len(self.members),
+            "across_splits": int((self.groups["splits"] > 1).sum()),
+            "across_classes": int((self.groups["labels"] > 1).sum()),
+        }
+
+    def worst(self, count: int) -> list[pd.DataFrame]:
+        """The members of so many groups: those in several splits first, then those in several classes."""
+        worst = self.groups.assign(across=self.groups["splits"] > 1, mixed=self.groups["labels"] > 1)
+        order = worst.sort_values(["across", "mixed", "group"], ascending=[False, False, True])
+        own = dict(list(self.members.groupby("group")))
+        return [own[group] for group in order["group"].head(count)]
 
 
 def pairs_of(
@@ -55,63 +90,22 @@ def pairs_of(
     return [(digests[pair.first], digests[pair.second]) for pair in found]
 
 
-def members_of(manifest: pd.DataFrame, groups: Sequence[str]) -> Members:
-    """The kept files that have near duplicates, given the group of each row ("" without one)."""
-    table = manifest.assign(group=list(groups))
-    own = table[(table["excluded"] == "") & (table["group"] != "")]
-    return own[["group", "path", "label", "split"]].sort_values(["group", "path"], ignore_index=True)
+def to_json(found: NearDuplicates) -> dict[str, Any]:
+    """Numbers of groups and files, and the files of the worst groups."""
+    files = [own.drop(columns="group").to_dict("records") for own in found.worst(GROUPS_STORED)]
+    return {**found.counts, "shown": files}
 
 
-def spread(members: Members) -> pd.DataFrame:
-    """One row per group: its files, splits, labels, and two files each that differ in these ("" if none)."""
-    rows = []
-    for group, own in members.groupby("group"):
-        row: dict[str, Any] = {"group": group, "files": len(own)}
-        for column, key in (("split", "splits"), ("label", "labels")):
-            first = own.drop_duplicates(column)
-            row[key] = len(first)
-            files = [f"{each.path} ({getattr(each, column)})" for each in first.head(2).itertuples()]
-            row[f"across_{key}"] = " and ".join(files) if len(first) > 1 else ""
-        rows.append(row)
-    return pd.DataFrame(
-        rows, columns=["group", "files", "splits", "across_splits", "labels", "across_labels"]
-    )
-
-
-def to_json(members: Members) -> dict[str, Any]:
-    """Numbers of groups and files, and the files of the first groups, those in several splits first."""
-    table = spread(members)
-    ordered = _worst_first(table)["group"].head(GROUPS_STORED)
-    files = {group: own.drop(columns="group").to_dict("records") for group, own in members.groupby("group")}
-    return {
-        "groups": len(table),
-        "files": len(members),
-        "across_splits": int((table["splits"] > 1).sum()),
-        "across_classes": int((table["labels"] > 1).sum()),
-        "shown": [files[group] for group in ordered],
-    }
-
-
-def as_html(data: Path, members: Members, pictures: int | None) -> str:
+def as_html(data: Path, found: NearDuplicates, pictures: int | None) -> str:
     """The page `reports/near_duplicates.html`; `pictures` were compared, None if none were."""
-    table = _worst_first(spread(members))
-    own = dict(list(members.groupby("group")))
     return render(
         "headstart.pipeline.data",
         "near_duplicates.html.j2",
         {},
         pictures=pictures,
-        files=len(members),
-        count=len(table),
-        across_splits=int((table["splits"] > 1).sum()),
-        across_classes=int((table["labels"] > 1).sum()),
-        groups=[_group(data, own[group]) for group in table["group"].head(GROUPS_SHOWN)],
+        counts=found.counts,
+        groups=[_group(data, own) for own in found.worst(GROUPS_SHOWN)],
     )
-
-
-def _worst_first(table: pd.DataFrame) -> pd.DataFrame:
-    worst = table.assign(across=table["splits"] > 1, mixed=table["labels"] > 1)
-    return worst.sort_values(["across", "mixed", "group"], ascending=[False, False, True])
 
 
 def _group(data: Path, own: pd.DataFrame) -> Group:
@@ -121,5 +115,10 @@ def _group(data: Path, own: pd.DataFrame) -> Group:
         len(own),
         tuple(sorted(own["split"].unique())),
         tuple(sorted(own["label"].unique())),
-        tuple(Shown(row.path, row.label, row.split, jpeg_of(data / row.path)) for row in files.itertuples()),
+        tuple(
+            Picture(row.path, row.label, row.split, jpeg_of(data / row.path)) for row in files.itertuples()
+        ),
     )
+
+
+NONE = NearDuplicates(pd.DataFrame(columns=MEMBER))

@@ -10,13 +10,11 @@ from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
 from headstart.pipeline.data import alike
 from headstart.pipeline.data import rules as rule_book
-from headstart.pipeline.data.alike import Members, spread
+from headstart.pipeline.data.alike import NearDuplicates
 from headstart.pipeline.data.rules import Row
 from headstart.pipeline.data.settings import Validate
 from headstart.pipeline.data.splits import Placed
 from headstart.pipeline.data.suites import evaluate, shortened
-
-NO_MEMBERS: Members = pd.DataFrame(columns=["group", "path", "label", "split"])
 
 Counts = dict[str, dict[str, int]]
 
@@ -78,14 +76,14 @@ def check_files(
 def check_set(
     manifest: pd.DataFrame,
     validate: Validate,
-    members: Members = NO_MEMBERS,
+    near: NearDuplicates = alike.NONE,
     labels: Sequence[str] | None = None,
 ) -> SetCheck:
     """Check the kept files, those whose `excluded` is empty, as a set to train on.
 
     Args:
         manifest: one row per file, left out or not: path, label, pixels, split, excluded.
-        members: the files that have near duplicates.
+        near: the files that have near duplicates.
         labels: the expected classes; None means those in the manifest.
 
     Raises:
@@ -104,7 +102,7 @@ def check_set(
         (_per_split(classes), ["label", "split"], rule_book.split_rules()),
         (kept, ["picture", "path", "label", "split"], rule_book.picture_rules()),
         (
-            spread(members),
+            near.groups,
             ["across_splits", "across_labels"],
             rule_book.near_duplicate_rules(stop=validate.near_duplicates == "stop"),
         ),
@@ -124,7 +122,7 @@ def to_json(
     whole: SetCheck,
     others: Sequence[str] = (),
     placed: Sequence[Placed] = (),
-    members: Members = NO_MEMBERS,
+    near: NearDuplicates = alike.NONE,
 ) -> Row:
     """The document of reports/validation.json: plain JSON without times, IDs or folders.
 
@@ -142,7 +140,7 @@ def to_json(
         ],
         "others": {"files": len(others), "paths": list(others[:MAX_EXCLUDED_STORED])},
         "placed": [asdict(each) for each in placed[:MAX_EXCLUDED_STORED]],
-        "near_duplicates": alike.to_json(members),
+        "near_duplicates": alike.to_json(near),
         "problems": list(whole.problems),
         "classes": whole.classes,
         "suites": [

@@ -1,5 +1,6 @@
 """Pictures as pages show them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,19 @@ from headstart.pipeline.pages.html import thumbnail_jpeg
 SIDE = 160  # pixels of the longer side
 
 
-def jpeg_of(path: Path) -> bytes:
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the data set on a page; `jpeg` is empty if its file is gone meanwhile."""
+
+    path: str
+    label: str
+    split: str
+    jpeg: bytes
+
+
+def jpeg_of(path: Path, side: int = SIDE) -> bytes:
     """JPEG bytes of a picture for a page; empty if the file is gone, or is no picture."""
     try:
-        return thumbnail_jpeg(np.asarray(read_picture(path.read_bytes()).rgb), SIDE)
+        return thumbnail_jpeg(np.asarray(read_picture(path.read_bytes()).rgb), side)
     except (OSError, DataError):
         return b""

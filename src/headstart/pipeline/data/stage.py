@@ -9,6 +9,7 @@ from headstart.ground.paths import cache_folder
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
 from headstart.pipeline.data import alike, manifest
+from headstart.pipeline.data.alike import NearDuplicates
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
 from headstart.pipeline.data.groups import groups_of, similar_groups
@@ -40,21 +41,21 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     table["similar"] = similar
     table["group"] = similar if split.group == "similar" else groups_of(found, split.group)
     table["split"], placed = assign_splits(table, split.fractions, split.seed)
-    members = alike.members_of(table, similar)
-    set_check = check_set(table, validate, members)
+    near = NearDuplicates.among(table, similar)
+    set_check = check_set(table, validate, near)
     problems = list(set_check.problems)
     if validate.on_bad_file == "stop":
         problems = [f"{path}: {why}" for path, why in sorted(file_check.failures.items())] + problems
-    report = to_json(table, file_check, set_check, dataset.others, placed, members)
+    report = to_json(table, file_check, set_check, dataset.others, placed, near)
     write_json(paths.VALIDATION, {**report, "success": not problems, "problems": problems})
     pictures = None if pairs is None else table.loc[table["excluded"] == "", "pixels"].nunique()
-    write_text(paths.NEAR_DUPLICATES, alike.as_html(paths.DATA, members, pictures))
+    write_text(paths.NEAR_DUPLICATES, alike.as_html(paths.DATA, near, pictures))
     if problems:
         raise DataError(_blocked(problems, file_check.failures))
     table.attrs = {"limits": Limits.of(validate).as_dict()}
     with replacing(paths.MANIFEST) as new:
         table.to_parquet(new, index=False)
-    return _summary(table, dataset.others, placed, alike.spread(members))
+    return _summary(table, dataset.others, placed, near.counts)
 
 
 def _near_duplicates(
@@ -83,7 +84,7 @@ def _unlabelled(data: Data) -> str:
     return f"is not in a class folder, expected data/{data.layout or 'CLASS'}/FILE"
 
 
-def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed], groups: pd.DataFrame) -> str:
+def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed], near: dict[str, int]) -> str:
     kept = table[table["excluded"] == ""]
     counts = kept.groupby("split", sort=False).size()
     splits = ", ".join(f"{counts.get(name, 0)} {name}" for name in SPLITS)
@@ -95,11 +96,10 @@ def _summary(table: pd.DataFrame, others: list[str], placed: list[Placed], group
         lines.append(
             f"placed {images} images of {classes} small classes, so that each split has one: {named(moves)}"
         )
-    if len(groups):
-        splits, labels = (groups["splits"] > 1).sum(), (groups["labels"] > 1).sum()
+    if near["groups"]:
         lines.append(
-            f"near duplicates: {len(groups)} groups of {groups['files'].sum()} files, {splits} in several "
-            f"splits, {labels} in several classes: {paths.NEAR_DUPLICATES}"
+            f"near duplicates: {near['groups']} groups of {near['files']} files, {near['across_splits']} in "
+            f"several splits, {near['across_classes']} in several classes: {paths.NEAR_DUPLICATES}"
         )
     for row in table[table["excluded"] != ""].itertuples():
         lines.append(f"left out: {row.path}: {row.excluded}")

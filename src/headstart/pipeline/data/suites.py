@@ -46,8 +46,8 @@ def evaluate(name: str, table: pd.DataFrame, keys: list[str], checks: list[Rule]
         },
     )
     found = report.to_json_dict()["results"]
-    by_column = {result["expectation_config"]["kwargs"]["column"]: result for result in found}
-    return [_plain(by_column[rule.column]) for rule in checks]
+    by_description = {result["expectation_config"]["description"]: result for result in found}
+    return [_plain(by_description[rule.description]) for rule in checks]
 
 
 def shortened(result: Row) -> Row:

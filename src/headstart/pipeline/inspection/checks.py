@@ -1,6 +1,6 @@
 """The checks of section `inspect` as rules, and their findings: one row each, worst first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,6 +95,7 @@ MEASURES = (  # worst first
         lambda row: f"{'grey' if row['is_grey'] else 'coloured'}, as {row['like_it']:.1%} of all",
     ),
 )
+TITLES = {measure.name: measure.title for measure in MEASURES}
 
 COLUMNS = [
     *("check", "severity", "path", "label", "split", "value", "limit", "reason"),
@@ -117,10 +118,8 @@ def find(images: pd.DataFrame, inspect: Inspect, with_features: bool) -> tuple[p
         and (with_features or not measure.needs_features)
     ]
     rows: list[Row] = []
-    results: list[Row] = []
-    for measure, check in named:
-        [result] = evaluate("pictures", images, ["row"], [_rule(measure, check)])
-        results.append(shortened(result))
+    results = evaluate("pictures", images, ["row"], [_rule(measure, check) for measure, check in named])
+    for (measure, check), result in zip(named, results, strict=True):
         found = images.loc[sorted(row["row"] for row in result["result"]["unexpected_index_list"])]
         worst_first = found.sort_values(
             ["copy_labels", measure.column, "path"], ascending=[False, measure.bound == "least", True]
@@ -128,7 +127,9 @@ def find(images: pd.DataFrame, inspect: Inspect, with_features: bool) -> tuple[p
         rows += [_finding(measure, check, row) for row in worst_first.to_dict("records")]
     table = pd.DataFrame(rows, columns=COLUMNS)
     order = table["severity"].map({"critical": 0, "warning": 1})
-    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True), results
+    return table.iloc[order.argsort(kind="stable")].reset_index(drop=True), [
+        shortened(result) for result in results
+    ]
 
 
 def balance(counts: dict[str, int], check: Check) -> tuple[list[str], list[Row]]:
@@ -181,8 +182,3 @@ def _finding(measure: Measure, check: Check, row: Row) -> Row:
         **{key: row[key] for key in ("path", "label", "split", "similar", "row")},
         "suggested": row["suggested"] if measure.name == "label" else "",
     }
-
-
-def titles(checks: Sequence[str]) -> dict[str, str]:
-    """The words for checks, by name, in the order of severity."""
-    return {measure.name: measure.title for measure in MEASURES if measure.name in set(checks)}

@@ -6,23 +6,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from headstart.ground.settings import SPLITS
-from headstart.pipeline.inspection.checks import titles
+from headstart.pipeline.data.shown import Picture
+from headstart.pipeline.inspection.checks import TITLES
 from headstart.pipeline.pages.html import render, thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
 
 SHOWN = 40  # pictures of each check
 BESIDE = 2  # pictures shown beside one: its copies, or the nearest
 SIDE = 112  # pixels of the longer side
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture on the page."""
-
-    path: str
-    label: str
-    split: str
-    jpeg: bytes
 
 
 @dataclass(frozen=True)
@@ -65,11 +56,10 @@ def as_html(
         return Finding(picture(row["path"]), row["reason"], tuple(map(picture, beside)))
 
     parts = []
-    named = titles(findings["check"].tolist())
     for name in dict.fromkeys(findings["check"]):
         own = findings[findings["check"] == name]
         shown = tuple(finding(row) for _, row in own.head(SHOWN).iterrows())
-        parts.append(Part(str(name), named[name], str(own["severity"].iloc[0]), len(own), shown))
+        parts.append(Part(str(name), TITLES[name], str(own["severity"].iloc[0]), len(own), shown))
     counts = images.groupby(["label", "split"]).size().unstack(fill_value=0)
     found = findings.groupby("label")["path"].nunique()
     return render(
