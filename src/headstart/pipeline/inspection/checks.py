@@ -37,7 +37,7 @@ MEASURES = (  # worst first
         "label",
         "doubt",
         "largest",
-        "Labels that are probably wrong",
+        "Labels to check",
         lambda row: (
             f"labelled {row['label']}, {row['suggested']} is likelier by {100 * row['doubt']:.0f} points"
         ),
