@@ -252,6 +252,18 @@ def paired(result: dict[str, Any]) -> Iterator[str]:
         yield f"| {row['scene']} | {row['images']} | {' | '.join(cells)} |"
 
 
+def inspection(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("The stage inspect", "bench/inspection.py --data FOLDER", result)
+    yield "Photographs, repeated with shifts, and drawn features; each size in a process of its own."
+    yield ""
+    yield "| images | seconds | CPU seconds | memory at most |"
+    yield "|---|---|---|---|"
+    for row in result["rows"]:
+        yield (
+            f"| {row['images']:,} | {row['seconds']:.0f} | {row['cpu_seconds']:.0f} | {row['most_mb']:,.0f} MB |"
+        )
+
+
 def drift(result: dict[str, Any]) -> Iterator[str]:
     script = "bench/drift.py" if result["width"] == 64 else f"bench/drift.py --width {result['width']}"
     yield from heading("Monitoring", script, result)
@@ -317,6 +329,7 @@ SECTIONS = {
     "serving": serving,
     "paired": paired,
     "drift": drift,
+    "inspection": inspection,
 }
 
 
