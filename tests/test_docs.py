@@ -29,6 +29,7 @@ GENERATED = (
     "mlflow/mlflow.db*",
     "mlflow/artifacts*",
     "mlflow/basic_auth.*",
+    "gate/comparison.html",
     "gate/gate.json",
     ".venv*",
     ".services*",

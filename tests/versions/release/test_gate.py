@@ -55,6 +55,9 @@ def test_too_few_images_that_the_champion_never_saw_are_inconclusive(client: Mlf
     assert second.tags["gate"] == decided["verdict"] == "inconclusive"
     assert "images that the champion did not see, 5 are needed" in checks["accuracy_difference"]["note"]
     assert "challenger" not in second.aliases
+    page = mlflow.artifacts.load_text(f"runs:/{second.run_id}/gate/comparison.html")
+    assert "<h1>models:/headstart/1 → models:/headstart/2</h1>" in page
+    assert "gate/comparison.html" in second.description
 
 
 def test_a_version_is_judged_again_by_other_limits(client: MlflowClient, two_versions: Path) -> None:

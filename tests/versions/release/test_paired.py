@@ -97,6 +97,51 @@ def test_a_worse_model_passes_in_at_most_one_of_twenty_cases() -> None:
     assert passed / 1000 < 0.065
 
 
+def test_groups_of_one_image_change_nothing() -> None:
+    candidate, champion = right(96, range(9)), right(96, range(6, 11))
+    alone = [str(number) for number in range(96)]
+    _, plain = difference(candidate, champion, 0.9)
+    _, grouped = difference(candidate, champion, 0.9, alone)
+    assert grouped.low == pytest.approx(plain.low, abs=0.005)
+    assert grouped.high == pytest.approx(plain.high, abs=0.005)
+
+
+def test_six_frames_of_each_object_count_as_one_image() -> None:
+    """Frames of one object are all right or all wrong: sixty frames say as much as ten images."""
+    frames, objects = right(60, range(6)), right(10, range(1))
+    groups = [str(number // 6) for number in range(60)]
+    measured, interval = difference(frames, right(60), 0.9, groups)
+    assert measured == pytest.approx(-0.1)
+    assert difference(frames, right(60), 0.9)[1].low > -0.2
+    assert interval.low == pytest.approx(difference(objects, right(10), 0.9)[1].low, abs=0.03)
+
+
+def test_where_no_image_differs_groups_are_what_counts() -> None:
+    groups = [str(number // 6) for number in range(96)]
+    _, interval = difference(right(96), right(96), 0.9, groups)
+    assert interval.high == pytest.approx(wilson(0, 16, 0.9).high)
+
+
+def test_with_groups_a_worse_model_passes_in_at_most_one_of_twenty_cases() -> None:
+    """Groups of four that are right or wrong together: counting images, it would pass in one of five."""
+    random = np.random.default_rng(4)
+    groups = [str(number // 4) for number in range(800)]
+    passed = {"images": 0, "groups": 0}
+    for _ in range(500):
+        drawn = np.repeat(random.random(200), 4)
+        champion = drawn > 0.10
+        candidate = champion & (drawn < 0.95)
+        passed["images"] += difference(candidate, champion, 0.9)[1].low >= -GATE.margin
+        passed["groups"] += difference(candidate, champion, 0.9, groups)[1].low >= -GATE.margin
+    assert passed["images"] / 500 > 0.15
+    assert passed["groups"] / 500 < 0.075
+
+
+def test_the_note_says_in_how_many_groups() -> None:
+    check = compare(["ok"] * 60, right(60), right(60), GATE, [str(n // 6) for n in range(60)])[0]
+    assert "on 60 images in 10 groups that the champion did not see" in check.note
+
+
 def test_one_failed_check_decides_and_the_line_names_it() -> None:
     checks = (
         Check("accuracy", "passed", 0.9, "at least 0.85"),

@@ -17,10 +17,12 @@ from headstart.repository import fresh_clone
 from headstart.repository.environments import pinned
 from headstart.repository.programs import git_line
 from headstart.versions.provenance.source_changes import source_changes
+from headstart.versions.registry import tracking
 from headstart.versions.registry.record import MANIFEST, Record
 
 SHOWN = 200  # pictures on a page
 NAMED = 20  # images in a terminal
+PAGE = "gate/comparison.html"  # artifact of a version's run: this version after the champion
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,11 @@ def as_html(found: Comparison) -> str:
 
 def as_json(found: Comparison) -> str:
     return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+
+
+def keep_page(before: Record, after: Record) -> None:
+    """Store the comparison as an artifact of the second's run; its version's card links to it there."""
+    tracking.keep_text(after.run_id, as_html(with_thumbnails(compare(before, after), after)), PAGE)
 
 
 def _images(record: Record) -> pd.DataFrame:

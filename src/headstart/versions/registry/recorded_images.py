@@ -16,16 +16,24 @@ from headstart.versions.registry.record import INIT_TAG, MANIFEST, Record, head_
 
 @dataclass(frozen=True)
 class TestImages:
-    """The file, class and decoded-pixel digest of each image, as parallel lists."""
+    """The file, class, decoded-pixel digest and group of each image, as parallel lists.
+
+    An image of no group has its pixel digest as its group.
+    """
 
     files: list[Path]
     labels: list[str]
     pixels: list[str]
+    groups: list[str]
+
+    @property
+    def are_grouped(self) -> bool:
+        return self.groups != self.pixels
 
     def without(self, pixels: set[str]) -> "TestImages":
         """The images whose pixel digest is not among these."""
         kept = [index for index, own in enumerate(self.pixels) if own not in pixels]
-        columns = (self.files, self.labels, self.pixels)
+        columns = (self.files, self.labels, self.pixels, self.groups)
         return TestImages(*([column[index] for index in kept] for column in columns))  # type: ignore[arg-type]
 
 
@@ -40,7 +48,10 @@ def test_images(record: Record, folder: Path) -> TestImages:
     """
     manifest = read_manifest(record.file(MANIFEST))
     test = manifest[manifest["split"] == "test"]
-    return TestImages(files_of(record, test, folder), list(test["label"]), list(test["pixels"]))
+    groups = list(test["pixels"])
+    if "group" in test:  # manifests of early versions have none
+        groups = list(test["group"].mask(test["group"] == "", test["pixels"]))
+    return TestImages(files_of(record, test, folder), list(test["label"]), list(test["pixels"]), groups)
 
 
 def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:

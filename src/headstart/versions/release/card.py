@@ -3,6 +3,7 @@
 import pandas as pd
 
 from headstart.ground.markdown import cell
+from headstart.versions.provenance import comparison
 from headstart.versions.provenance.origin import LINEAGE_PAGE
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import Record
@@ -26,7 +27,7 @@ def as_markdown(record: Record, decision: Decision) -> str:
         _checks(decision),
         _weak(record),
         _what(record),
-        _links(record),
+        _links(record, decision),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
     if len(text) <= LIMIT:
@@ -106,7 +107,7 @@ def _what(record: Record) -> str:
     )
 
 
-def _links(record: Record) -> str:
+def _links(record: Record, decision: Decision) -> str:
     """Links to MLflow's pages if it is a server, and the commands to go further."""
     files = {
         "report": "reports/report.html",
@@ -114,6 +115,8 @@ def _links(record: Record) -> str:
         "validation": "reports/validation.json",
         "every check": "gate/gate.json",
     }
+    if decision.champion:
+        files["data, code and predictions beside the champion's"] = comparison.PAGE
     if tracking.is_shared():
         run = tracking.page(f"experiments/{record.run.info.experiment_id}/runs/{record.run_id}")
         shown = ", ".join(f"[{title}]({run}/artifacts/{path})" for title, path in files.items())

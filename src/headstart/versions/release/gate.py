@@ -12,8 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from headstart.errors import LineageError, TrackingError, UnreachableError
 from headstart.pipeline.data.limits import Limits
-from headstart.pipeline.evaluation.intervals import wilson
-from headstart.versions.provenance import origin
+from headstart.pipeline.evaluation.intervals import effective_images, wilson
+from headstart.versions.provenance import comparison, origin
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.record import Record, open_record
 from headstart.versions.registry.recorded_images import (
@@ -53,7 +53,8 @@ def check(
 ) -> Decision:
     """Judge a version and record every figure on it: tags, description, gate.json and metrics of its run.
 
-    Aliases stay as they are. A second decision replaces the first.
+    What differs from the champion is stored beside it as a page. Aliases stay as they are. A second decision
+    replaces the first.
 
     Args:
         champion: the version to compare with; by default the one with the alias `champion`. Without another
@@ -95,6 +96,7 @@ def check(
             checks += found
             if earlier.unknown:
                 checks.append(_earlier("champions_earlier_heads", earlier, 0))
+            comparison.keep_page(other, record)
         checks += [*kept, *_limits(own, wanted.gate)]
         decision = Decision.of(tuple(checks), against, _summary(images, own, against, rival))
         with tracking.translated("record the decision"):
@@ -204,9 +206,11 @@ def _against(
         for index, label in zip(unseen, theirs.labels, strict=True)
         if images.labels[index] in theirs.classes
     ]
-    labels = [images.labels[index] for index, _ in pairs]
+    shared = [index for index, _ in pairs]
+    labels = [images.labels[index] for index in shared]
     rival = np.array([label == images.labels[index] for index, label in pairs], dtype=np.bool_)
-    checks = compare(labels, right[[index for index, _ in pairs]], rival, wanted.gate)
+    groups = [images.groups[index] for index in shared] if images.are_grouped else None
+    checks = compare(labels, right[shared], rival, wanted.gate, groups)
     new = {
         name: recall for name, recall in _recalls(right, images.labels).items() if name not in theirs.classes
     }
@@ -239,9 +243,14 @@ def _limits(own: Scores, gate: Gate) -> list[Check]:
 
 def _summary(images: TestImages, own: Scores, against: str | None, rival: float | None) -> str:
     right = _right(own, images)
-    bounds = wilson(int(right.sum()), len(right), INTERVAL)
+    independent, within = float(len(right)), ""
+    if images.are_grouped:
+        independent = effective_images(right.astype(np.float64), images.groups)
+        within = f" in {len(set(images.groups))} groups"
+    bounds = wilson(independent * float(right.mean()), independent, INTERVAL)
     own_accuracy = (
-        f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) on {len(right)} test images"
+        f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) "
+        f"on {len(right)} test images{within}"
     )
     if against is None:
         return f"{own_accuracy}, no other version is champion"

@@ -7,14 +7,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.pipeline.evaluation.intervals import Interval
+from headstart.pipeline.evaluation.intervals import Interval, effective_images
 from headstart.versions.release.decision import Check, Verdict, passed_if, share
 from headstart.versions.release.settings import Gate
 
 Flags = NDArray[np.bool_]
 
 
-def difference(candidate: Flags, champion: Flags, confidence: float) -> tuple[float, Interval]:
+def difference(
+    candidate: Flags, champion: Flags, confidence: float, groups: Sequence[str] | None = None
+) -> tuple[float, Interval]:
     """Accuracy of the candidate less that of the champion, with its score interval.
 
     An image counts only if exactly one of the two is right: this is McNemar's test for every difference
@@ -24,20 +26,23 @@ def difference(candidate: Flags, champion: Flags, confidence: float) -> tuple[fl
 
     Args:
         candidate, champion: bool [N], whether each image was labelled right.
+        groups: the group of each image, if images of one group are alike: the counts are then those of as
+            many independent images as would be equally accurate (`effective_images`).
 
     Source: T. Tango, Equivalence test and confidence interval for the difference in proportions for the
     paired-sample design, Statistics in Medicine 17, 1998.
     """
-    images = len(candidate)
-    gained, lost = int((candidate & ~champion).sum()), int((champion & ~candidate).sum())
-    measured = (gained - lost) / images
+    gains = candidate.astype(np.float64) - champion
+    measured = float(gains.mean())
+    images = float(len(gains)) if groups is None else effective_images(gains, groups)
+    gained, lost = images * float((gains > 0).mean()), images * float((gains < 0).mean())
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     low = _crossing(lambda gap: _score(images, gained, lost, gap) - z, measured, -1.0)
     high = _crossing(lambda gap: -_score(images, gained, lost, gap) - z, measured, 1.0)
     return measured, Interval(low, high)
 
 
-def _score(images: int, gained: int, lost: int, gap: float) -> float:
+def _score(images: float, gained: float, lost: float, gap: float) -> float:
     """Tango's statistic of the hypothesis that the true difference is `gap`; falls as `gap` rises."""
     linear = -gained - lost + (2 * images - gained + lost) * gap
     constant = -lost * gap * (1 - gap)
@@ -55,8 +60,14 @@ def _crossing(function: Callable[[float], float], inside: float, end: float) -> 
     return (inside + end) / 2
 
 
-def compare(labels: Sequence[str], candidate: Flags, champion: Flags, gate: Gate) -> list[Check]:
-    """Not worse overall, nor in any class, by more than a margin.
+def compare(
+    labels: Sequence[str],
+    candidate: Flags,
+    champion: Flags,
+    gate: Gate,
+    groups: Sequence[str] | None = None,
+) -> list[Check]:
+    """Not worse overall, nor in any class, by more than a margin; see `difference` for groups.
 
     Overall: failed if the measured difference is below the margin; inconclusive if only the lower end of the
     interval is: these images do not show that the candidate is not worse.
@@ -66,8 +77,9 @@ def compare(labels: Sequence[str], candidate: Flags, champion: Flags, gate: Gate
         note = f"{len(labels)} images that the champion did not see, {gate.min_images} are needed"
         overall = Check("accuracy_difference", "inconclusive", None, wanted, note)
         return [overall, Check("worst_class", "inconclusive", None, _class_wanted(gate), note)]
-    measured, interval = difference(candidate, champion, gate.confidence)
-    note = f"on {len(labels)} images that the champion did not see"
+    measured, interval = difference(candidate, champion, gate.confidence, groups)
+    within = "" if groups is None else f" in {len(set(groups))} groups"
+    note = f"on {len(labels)} images{within} that the champion did not see"
     verdict: Verdict = "passed"
     if measured < -gate.margin:
         verdict = "failed"
