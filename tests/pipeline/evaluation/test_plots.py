@@ -1,10 +1,13 @@
 import io
+import json
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -149,3 +152,18 @@ def test_names_the_font_cannot_draw_become_numbers() -> None:
     assert len(shown[3]) == 22
     assert shown[3].startswith("a name a")
     assert "…" in shown[3]
+
+
+def test_dvc_draws_a_curve_per_class_and_the_axes_of_the_report() -> None:
+    plots = {
+        name: plot
+        for each in yaml.safe_load(Path("dvc.yaml").read_text())["plots"]
+        for name, plot in each.items()
+    }
+    roc = plots["reports/roc.csv"]
+    template = json.loads(Path(f".dvc/plots/{roc['template']}.json").read_text())
+    assert template["encoding"]["color"]["field"] == "class"
+    assert (plots["reports/confusion.csv"]["x"], plots["reports/confusion.csv"]["y"]) == (
+        "predicted",
+        "actual",
+    )

@@ -65,6 +65,10 @@ def test_a_version_is_judged_again_by_other_limits(client: MlflowClient, two_ver
     said = headstart(two_versions, "gate", "models:/headstart/2", status=4)
     assert "FAIL: " in said
     assert "latency ms failed" in said
+    card = client.get_model_version("headstart", "2").description
+    assert "Do not promote this version: the gate's verdict is failed." in card
+    assert "`headstart promote models:/headstart/2 --override REASON`" in card
+    assert "pencil" not in card
     assert "required: at most 0.01 ms" in said
     again = client.get_model_version("headstart", "2")
     assert again.tags["gate"] == "failed"

@@ -9,10 +9,25 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.evaluation.intervals import Interval as Interval
-from headstart.pipeline.evaluation.intervals import group_weights, percentile, wilson
-from headstart.pipeline.evaluation.weighted import Sample, Statistics
+from headstart.pipeline.evaluation.intervals import (
+    effective_images,
+    exact,
+    group_weights,
+    of_auc,
+    of_mean,
+    percentile,
+    wilson,
+)
+from headstart.pipeline.evaluation.ranking import auc
 
 SUM_TOLERANCE = 1e-3
+METHODS = {  # of the intervals; `bench/intervals.py` measures how often they cover
+    "accuracy": "Wilson's score interval",
+    "balanced_accuracy": "exact intervals of the recalls, combined",
+    "macro_f1": "exact intervals of the classes, combined",
+    "roc_auc": "Newcombe's score interval",
+    "log_loss": "percentiles of the bootstrap",
+}
 
 
 @dataclass(frozen=True)
@@ -89,12 +104,11 @@ def classification_metrics(
         labels: int64 [N], indices into `classes`.
         probabilities: [N, C] in [0, 1], rows that sum to 1.
         classes: the C names, at least two.
-        confidence: level of the intervals, in (0, 1): Wilson's for the accuracy, percentiles of the
-            bootstrap for the rest.
-        resamples: number of bootstrap resamples.
+        confidence: level of the intervals, in (0, 1): see METHODS.
+        resamples: number of bootstrap resamples, for the loss.
         seed: seed of the bootstrap.
-        groups: the group of each image; intervals then count groups, by the cluster bootstrap, since images
-            of one group are alike.
+        groups: the group of each image; intervals then count groups, since images of one group are alike:
+            by the design effect on the counts, and by the cluster bootstrap of the loss.
 
     Raises:
         DataError: there are no images.
@@ -103,19 +117,20 @@ def classification_metrics(
     """
     probabilities = np.asarray(probabilities, np.float64)
     _check(labels, probabilities, classes, confidence, resamples)
-    sample = Sample.of(labels, probabilities)
-    matrix = confusion_matrix(labels, sample.predicted, len(classes))
-    images, hits = len(labels), int(np.trace(matrix))
-    point = sample.statistics(np.ones((images, 1), np.int64))
+    predicted = probabilities.argmax(axis=1)
+    right = predicted == labels
+    aucs = np.array([auc(scores, labels == index) for index, scores in enumerate(probabilities.T)])
+    counts = _Counts(confusion_matrix(labels, predicted, len(classes)), aucs)
+    losses = _losses(labels, probabilities)
     return Metrics(
-        accuracy=hits / images,
-        balanced_accuracy=float(point.balanced_accuracy[0]),
-        macro_f1=float(point.macro_f1[0]),
-        log_loss=float(point.log_loss[0]),
-        roc_auc=_defined(point.roc_auc[0]),
-        per_class=_per_class(matrix, sample.class_aucs(), classes),
-        intervals=_intervals(sample, labels, groups, confidence, resamples, seed),
-        images=images,
+        accuracy=float(right.mean()),
+        balanced_accuracy=float(counts.recalls().mean()),
+        macro_f1=float(counts.f1().mean()),
+        log_loss=float(losses.mean()),
+        roc_auc=_defined(counts.auc()),
+        per_class=_per_class(counts.matrix, aucs, classes),
+        intervals=_intervals(counts, right, labels, losses, groups, confidence, resamples, seed),
+        images=len(labels),
         confidence=confidence,
         groups=None if groups is None else len(set(groups)),
     )
@@ -205,44 +220,145 @@ def _per_class(
     }
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """Everything that the figures need, apart from the losses.
+
+    Attributes:
+        matrix: int64 [C, C], rows are true classes.
+        aucs: float64 [C], each class against the rest; NaN if one side has no images.
+    """
+
+    matrix: NDArray[np.int64]
+    aucs: NDArray[np.float64]
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        return np.diag(self.matrix)
+
+    @property
+    def support(self) -> NDArray[np.int64]:
+        return np.asarray(self.matrix.sum(axis=1))
+
+    @property
+    def errors(self) -> NDArray[np.int64]:
+        """Images of a class that were not found, and others taken for it: int64 [C]."""
+        return np.asarray(self.support + self.matrix.sum(axis=0) - 2 * self.hits)
+
+    def recalls(self) -> NDArray[np.float64]:
+        """Of the classes that have images."""
+        present = self.support > 0
+        return self.hits[present] / self.support[present]
+
+    def f1(self) -> NDArray[np.float64]:
+        """Of the classes that have images or were predicted."""
+        met = self.hits + self.errors > 0
+        return 2 * self.hits[met] / (2 * self.hits + self.errors)[met]
+
+    def auc(self) -> float:
+        """Of class 1 for two classes, else the mean over classes; NaN if none is defined."""
+        if len(self.aucs) == 2:
+            return float(self.aucs[1])
+        defined = self.aucs[~np.isnan(self.aucs)]
+        return float(defined.mean()) if len(defined) else float("nan")
+
+
 def _intervals(
-    sample: Sample,
+    counts: _Counts,
+    right: NDArray[np.bool_],
     labels: NDArray[np.int64],
+    losses: NDArray[np.float64],
     groups: Sequence[str] | None,
     confidence: float,
     resamples: int,
     seed: int,
 ) -> dict[str, Interval]:
-    right = sample.predicted == labels
-    alike = np.arange(len(labels))
+    images = len(labels)
+    dilution = np.ones(len(counts.support))  # images of each class that say as much as one independent image
+    independent, alike = float(images), np.arange(images)
     if groups is not None:
-        alike = np.unique(np.asarray(groups), return_inverse=True)[1]
-    statistics, accuracies = [], []
-    for weights in group_weights(alike, resamples, seed):
-        statistics.append(sample.statistics(weights))
-        accuracies.append(weights[right].sum(axis=0) / weights.sum(axis=0))
-    if groups is None:
-        accuracy = wilson(int(right.sum()), len(labels), confidence)
-    else:
-        accuracy = _accuracy_of_groups(right, alike, np.concatenate(accuracies), confidence)
-    found = {"accuracy": accuracy}
-    for name, values in zip(Statistics._fields, np.concatenate(statistics, axis=1), strict=True):
-        if (interval := percentile(values, confidence)) is not None:
-            found[name] = interval
+        names = np.asarray(groups)
+        alike = np.unique(names, return_inverse=True)[1]
+        independent = effective_images(right.astype(np.float64), groups)
+        for index in np.flatnonzero(counts.support):
+            own = labels == index
+            dilution[index] = own.sum() / effective_images(right[own].astype(np.float64), names[own].tolist())
+    found = {
+        "accuracy": wilson(independent * float(right.mean()), independent, confidence),
+        "balanced_accuracy": _of_recalls(counts, dilution, confidence),
+        "macro_f1": _of_f1(counts, dilution, confidence),
+        "log_loss": _of_losses(losses, alike, confidence, resamples, seed),
+    }
+    if not np.isnan(counts.auc()):
+        found["roc_auc"] = _of_auc(counts, dilution, confidence)
     return found
 
 
-def _accuracy_of_groups(
-    right: NDArray[np.bool_], numbers: NDArray[np.int64], shares: NDArray[np.float64], confidence: float
+def _of_recalls(counts: _Counts, dilution: NDArray[np.float64], confidence: float) -> Interval:
+    """Classes are independent of each other: their images are different ones."""
+    each = [
+        exact(hits / less, support / less, confidence)
+        for hits, support, less in zip(counts.hits, counts.support, dilution, strict=True)
+        if support
+    ]
+    return of_mean(counts.recalls(), each, np.eye(len(each)))
+
+
+def _of_f1(counts: _Counts, dilution: NDArray[np.float64], confidence: float) -> Interval:
+    """Each class's F1 is a function of one share: its hits, among its hits and errors.
+
+    Every error counts against two classes, which correlates them: measured by how often the two are confused,
+    and as if each class had been taken once more for any other, since a few errors show little of it.
+
+    Source: K. F. Y. Lam, V. Gopal, J. Qian, Confidence intervals for the F1 score: a comparison of four
+    methods, 2023 (the indirect method), here from the exact interval.
+    """
+    met = counts.hits + counts.errors > 0
+    shares = [
+        exact(hits / less, (hits + errors) / less, confidence)
+        for hits, errors, less in zip(counts.hits[met], counts.errors[met], dilution[met], strict=True)
+    ]
+    each = [
+        Interval(*(2 * share / (1 + share) for share in (between.low, between.high))) for between in shares
+    ]
+    if len(each) == 1:
+        return each[0]
+    confused = (counts.matrix + counts.matrix.T)[np.ix_(met, met)] + 1 / (len(each) - 1)
+    np.fill_diagonal(confused, 0)
+    scale = np.sqrt(confused.sum(axis=1))
+    correlations = confused / np.outer(scale, scale)
+    np.fill_diagonal(correlations, 1)
+    return of_mean(counts.f1(), each, correlations)
+
+
+def _of_auc(counts: _Counts, dilution: NDArray[np.float64], confidence: float) -> Interval:
+    """For more than two classes, that of two classes of equal size that say as much about the mean.
+
+    The mean over classes varies at most like that of classes of equal size, the harmonic mean of theirs.
+    """
+    sizes = counts.support / dilution
+    if len(sizes) == 2:
+        return of_auc(counts.auc(), sizes[1], sizes[0], confidence)
+    sizes = sizes[sizes > 0]
+    half = len(sizes) ** 2 / float((1 / sizes).sum()) / 2
+    return of_auc(counts.auc(), half, half, confidence)
+
+
+def _of_losses(
+    losses: NDArray[np.float64], alike: NDArray[np.int64], confidence: float, resamples: int, seed: int
 ) -> Interval:
-    """Percentiles of the cluster bootstrap; Wilson's over groups if no resample differs from another."""
-    if right.all() or not right.any():
-        count = int(numbers.max()) + 1
-        return wilson(count if right.all() else 0, count, confidence)
-    interval = percentile(shares, confidence)
+    means = [losses @ weights / weights.sum(axis=0) for weights in group_weights(alike, resamples, seed)]
+    interval = percentile(np.concatenate(means), confidence)
     assert interval is not None
     return interval
 
 
-def _defined(value: np.float64) -> float | None:
+def _losses(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Float64 [N], in nats."""
+    tiny = np.finfo(np.float64).eps
+    own = probabilities[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.clip(own, tiny, 1 - tiny)))
+
+
+def _defined(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headstart.pipeline.evaluation.metrics import Interval, Metrics
+from headstart.pipeline.evaluation.metrics import METHODS, Interval, Metrics
 from headstart.pipeline.pages.html import render
 
 PACKAGE = "headstart.pipeline.evaluation"
@@ -75,6 +75,7 @@ def render_report(report: Report) -> str:
         report=report,
         wide=WIDE,
         tiles=tiles(report.metrics),
+        methods=[(name.replace("_", " "), METHODS[name]) for name in report.metrics.intervals],
         wrong=round(report.metrics.images * (1 - report.metrics.accuracy)),
         mistakes=sorted(report.mistakes, key=lambda it: (-it.confidence, it.path))[:MISTAKES_SHOWN],
         excluded=report.excluded[:EXCLUDED_SHOWN],

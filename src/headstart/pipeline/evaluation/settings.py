@@ -9,6 +9,6 @@ class Evaluate(Section):
     confidence: Level
     """confidence level of the intervals"""
     resamples: Count
-    """resamples of the bootstrap"""
+    """resamples of the bootstrap, for the loss"""
     seed: Seed
     """seed of the bootstrap"""

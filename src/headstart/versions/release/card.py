@@ -12,17 +12,23 @@ from headstart.versions.release.decision import Decision, share
 LIMIT = 5000  # characters that MLflow's database takes
 SHOWN = 5
 HOW_TO = (
-    "To put this version into production, press the **pencil beside Aliases** on this page and add the alias "
-    "`champion`. The big *Promote model* button only copies the version to another registered model: it "
-    "changes nothing here."
+    "To put this version into production, press the **pencil beside Aliases** on this page (**Add** where it "
+    "has no alias) and add the alias `champion`. The big *Promote model* button only copies the version to "
+    "another registered model: it changes nothing here."
 )
+NEXT = {
+    "failed": "Look at what failed below and at the mistakes in the report, mend data or settings, and train "
+    "again.",
+    "inconclusive": "Its test images do not decide. Add images that the champion has not seen, and train "
+    "again; or, if a check could not be measured, mend what its line says and judge the version again.",
+}
 
 
 def as_markdown(record: Record, decision: Decision) -> str:
     """The page for a promoter; the verdict is its first line, all that a list of versions shows."""
     parts = [
         decision.sentence(),
-        HOW_TO,
+        _what_to_do(record, decision),
         *_warning(record),
         _checks(decision),
         _weak(record),
@@ -34,6 +40,17 @@ def as_markdown(record: Record, decision: Decision) -> str:
         return text
     note = "\n\nThe card is cut here; `gate/gate.json` of the run has every check.\n"
     return text[: LIMIT - len(note)].rpartition("\n")[0] + note
+
+
+def _what_to_do(record: Record, decision: Decision) -> str:
+    if decision.passed:
+        return HOW_TO
+    return (
+        f"**Do not promote this version: the gate's verdict is {decision.verdict}.** "
+        f"{NEXT[decision.verdict]} The guard takes `champion` back from a version that did not pass. To "
+        "promote it all the same, with your reason in the journal: "
+        f"`headstart promote {record.name} --override REASON`."
+    )
 
 
 def _warning(record: Record) -> list[str]:
