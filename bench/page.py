@@ -235,6 +235,30 @@ def _speed(row: dict[str, Any]) -> list[str]:
     return [f"**{row['images_per_s']:.1f}**", *milliseconds]
 
 
+def intervals(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Intervals of the test metrics", "bench/intervals.py", result)
+    yield (
+        f"Samples whose true figures are known: how often intervals of {result['confidence']:.0%} cover them, and how "
+        f"wide they are on average. Beside ours stand percentiles of {result['resamples']} bootstrap resamples. Ratio is "
+        "that of the largest class to the smallest."
+    )
+    yield ""
+    yield "| classes | images | ratio | metric | true | ours | width | bootstrap | width |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in result["rows"]:
+        cells = []
+        for method in ("ours", "bootstrap"):
+            low, high = row[method]["interval"]
+            cells += [
+                f"**{row[method]['covered']:.1%}** ({low:.0%} to {high:.0%})",
+                f"{row[method]['width']:.3f}",
+            ]
+        yield (
+            f"| {row['classes']} | {row['images']} | {row['ratio']} | {row['metric'].replace('_', ' ')} "
+            f"| {row['true']:.4f} | {' | '.join(cells)} |"
+        )
+
+
 def paired(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("The gate's comparison with the champion", "bench/paired.py", result)
     yield (
@@ -327,6 +351,7 @@ SECTIONS = {
     "package": package,
     "orchestration": orchestration,
     "serving": serving,
+    "intervals": intervals,
     "paired": paired,
     "drift": drift,
     "inspection": inspection,
