@@ -51,12 +51,18 @@ def main() -> None:
     keep("inspection", {"rows": rows}, chosen.out)
 
 
+def small(path: Path) -> np.ndarray:
+    """The picture at 256 x 256."""
+    with read_picture(path.read_bytes()) as picture:
+        return np.asarray(picture.rgb.resize((256, 256)))
+
+
 def make(root: Path, data: Path, count: int) -> None:
     """The outs of the earlier stages for `count` images."""
     (root / "artifacts").mkdir()
     random = np.random.default_rng(0)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
-    photographs = [np.asarray(read_picture(path.read_bytes()).rgb.resize((256, 256))) for path in files[:200]]
+    photographs = [small(path) for path in files[:200]]
     with (root / "artifacts/images.npy").open("wb") as file:
         write_npy_header(file, (count, 224, 224, 3))
         for number in range(count):

@@ -57,10 +57,15 @@ class Table:
     splits: NDArray[np.str_]
 
 
+def opened_upright(path: Path) -> Image.Image:
+    with decode(path.read_bytes(), ANY_PICTURE) as picture:
+        return picture.copy()
+
+
 @pytest.fixture(scope="module")
 def table(whole: Path) -> Table:
     paths = images(whole)
-    opened = [decode(path.read_bytes(), ANY_PICTURE) for path in paths]
+    opened = [opened_upright(path) for path in paths]
     fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
     return Table(
         np.array(

@@ -66,10 +66,10 @@ def reasons(files: dict[str, bytes]) -> dict[str, str]:
 def answer(data: bytes) -> str:
     """The decoder's error; empty if it answers."""
     try:
-        decode(data, Limits.of(section("validate")))
+        with decode(data, Limits.of(section("validate"))):
+            return ""
     except DataError as error:
         return str(error)
-    return ""
 
 
 def test_every_door_refuses_in_the_words_of_validation() -> None:
@@ -97,7 +97,8 @@ def test_the_reason_names_what_was_expected(name: str, words: str) -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_16_bit_grey_is_scaled_to_8_bits(form: str) -> None:
     """Held against the rounded quotient in floats."""
-    rgb = np.asarray(decode(saved(Image.fromarray(GREY), form), ANY_PICTURE))
+    with decode(saved(Image.fromarray(GREY), form), ANY_PICTURE) as picture:
+        rgb = np.array(picture)
     assert rgb.shape == (40, 48, 3)
     assert (rgb == np.rint(GREY / 257)[:, :, None]).all()
     assert (rgb.min(), rgb.max()) == (0, 255)
@@ -107,8 +108,9 @@ def test_limits_that_a_head_carries_are_those_of_training() -> None:
     limits = Limits.of(section("validate", min_size=48, formats=["PNG"]))
     assert Limits.in_head({"limits": limits.as_dict()}) == limits
     assert Limits.in_head({}) == ANY_PICTURE
-    with pytest.raises(DataError, match="format is JPEG, expected one of PNG; width is 40 pixels"):
-        decode(ACCEPTED["plain.jpg"], limits)
+    words = "format is JPEG, expected one of PNG; width is 40 pixels"
+    with pytest.raises(DataError, match=words), decode(ACCEPTED["plain.jpg"], limits):
+        pass
 
 
 def test_a_mode_without_a_known_range_cannot_be_allowed() -> None:

@@ -1,6 +1,7 @@
 """The one path from image bytes to pixels."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ TRANSFORM = transforms.transform_of("vgg16", "IMAGENET1K_V1")
 
 
 def decode(data: bytes) -> Image.Image:
-    return decoding.decode(data, ANY_PICTURE)
+    with decoding.decode(data, ANY_PICTURE) as rgb:
+        return rgb.copy()
 
 
 def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -40,6 +42,31 @@ def test_packed_pixels_are_those_of_torchvisions_transform(size: tuple[int, int]
     assert packed.dtype == np.uint8
     ours = transforms.normalise(torch.from_numpy(packed.copy())[None], TRANSFORM)[0]
     assert torch.equal(ours, TRANSFORM(image))
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (200_000, 1), (32, 5_000), (3, 49)])
+def test_of_a_thin_picture_only_the_middle_is_resized(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resized: list[Image.Image] = []
+    resize = transforms.F.resize
+
+    def kept(*given: Any, **options: Any) -> Image.Image:
+        resized.append(resize(*given, **options))
+        return resized[-1]
+
+    monkeypatch.setattr(transforms.F, "resize", kept)
+    assert transforms.pack(picture(*size), TRANSFORM).shape == (224, 224, 3)
+    assert resized[0].width * resized[0].height <= 17 * 256 * 256
+
+
+@pytest.mark.parametrize("size", [(32, 600), (700, 32), (701, 32), (50, 1000), (1, 33)])
+def test_the_middle_of_a_thin_picture_is_that_of_the_whole(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    assert torch.equal(
+        transforms.normalise(torch.from_numpy(transforms.pack(image, TRANSFORM).copy())[None], TRANSFORM)[0],
+        TRANSFORM(image),
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, UnidentifiedImageError
 
 from headstart.errors import DataError
+from headstart.pipeline.data.formats import readable_formats
+from headstart.pipeline.data.reading import is_utf8, open_file, shown
 
 LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 VECTOR_AND_HDR = {".svg", ".svgz", ".exr", ".hdr", ".psd", ".dcm"}
@@ -52,8 +54,8 @@ def list_folder(folder: Path, *, is_versioned: bool = True) -> Listing:
         is_versioned: DVC versions the folder, so that links to folders are an error: it does not follow them.
 
     Raises:
-        DataError: a name is not UTF-8, or a folder is a link although DVC versions it, or leads to a folder
-            above it.
+        DataError: a folder cannot be listed or leads to a folder above it; or, if DVC versions it, a name is
+            not UTF-8 or a folder is a link.
     """
     listing = Listing()
     for path, is_file in _walk(folder, (), is_versioned):
@@ -74,13 +76,20 @@ def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[
     real = os.path.realpath(folder)
     if real in above:
         raise DataError(f"{folder} links to a folder that contains it ({real}); remove the link")
-    with os.scandir(folder) as found:
-        entries = [entry for entry in found if not is_ignored(entry.name)]
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not is_ignored(entry.name)]
+    except OSError as error:
+        raise DataError(
+            f"the folder {shown(str(folder))} cannot be listed: {error.strerror}; make it readable "
+            "(`chmod u+rx`), or take it away"
+        ) from error
     if not entries and above:
         yield folder, False
     for entry in entries:
-        _check_name(entry)
-        if not entry.is_dir():
+        if is_versioned:
+            _check_name(entry)
+        if not _is_folder(entry):
             yield Path(entry.path), True
         elif is_versioned and entry.is_symlink():
             raise DataError(
@@ -91,22 +100,30 @@ def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[
             yield from _walk(Path(entry.path), (*above, real), is_versioned)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: reading it as a file names the reason
+        return False
+
+
 def _check_name(entry: os.DirEntry[str]) -> None:
     """Refuse names that are not UTF-8: DVC and Parquet could not record them."""
-    try:
-        entry.path.encode()
-    except UnicodeEncodeError as error:
+    if not is_utf8(entry.path):
         raise DataError(
             f"the name of {os.fsencode(entry.path)!r} is not UTF-8; rename the file (`convmv` renames many)"
-        ) from error
+        )
 
 
 def _has_an_image(path: Path) -> bool:
-    """Whether Pillow knows the format by the first bytes; a file that cannot be opened counts as an image."""
+    """Whether Pillow knows the format by the first bytes; a file that cannot be opened counts as an image.
+
+    Pipes, sockets and devices do not count.
+    """
     try:
-        with Image.open(path):
+        with open_file(path) as file, Image.open(file, formats=readable_formats()):
             return True
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, DataError):
         return False
     except Exception:  # a damaged header, a decompression bomb, no permission: validation names the reason
         return True

@@ -17,6 +17,7 @@ from headstart.errors import DataError
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
+from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.thumbnails import SIDE, Thumbnails, grey
 from headstart.pipeline.store.rows import RowStore
 
@@ -89,12 +90,12 @@ def build_manifest(
 def inspect(data: bytes) -> tuple[Facts, Thumbnails]:
     """Decode an image file completely: its facts, including damage, and its grey thumbnail."""
     try:
-        picture = read_picture(data)
+        with read_picture(data) as picture:
+            rgb = picture.rgb
+            facts = Facts(pixel_digest(rgb), picture.format, picture.mode, *rgb.size, picture.frames)
+            return facts, grey(rgb)
     except DataError as error:
         return Facts(error=str(error).removeprefix("cannot be decoded: ")), NOTHING
-    rgb = picture.rgb
-    facts = Facts(pixel_digest(rgb), picture.format, picture.mode, rgb.width, rgb.height, picture.frames)
-    return facts, grey(rgb)
 
 
 def facts_recipe() -> dict[str, object]:
@@ -127,9 +128,10 @@ def read_checked(path: Path, sha256: str) -> bytes:
         DataError: the file was changed or removed after validation.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; run the validate stage again") from error
+        data = read_file(path)
+    except (OSError, DataError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}; run the validate stage again") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after it was validated; run `dvc add data` and `dvc repro`")
     return data
@@ -137,9 +139,11 @@ def read_checked(path: Path, sha256: str) -> bytes:
 
 def _read(path: Path, store: RowStore, recipe: str) -> _Read:
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:  # a table of labels names it
         return _Read(Facts(error="there is no such file"), NOTHING)
+    except DataError as error:
+        return _Read(Facts(error=str(error)), NOTHING)
     except OSError as error:
         return _Read(Facts(error=error.strerror or type(error).__name__), NOTHING)
     sha = hashlib.sha256(data).hexdigest()

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from headstart.errors import DataError
 from headstart.pipeline.data.decoding import read_picture
+from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
 SIDE = 160  # pixels of the longer side
@@ -25,6 +24,7 @@ class Picture:
 def jpeg_of(path: Path, side: int = SIDE) -> bytes:
     """JPEG bytes of a picture for a page; empty if the file is gone, or is no picture."""
     try:
-        return thumbnail_jpeg(np.asarray(read_picture(path.read_bytes()).rgb), side)
+        with read_picture(read_file(path)) as picture:
+            return thumbnail_jpeg(picture.rgb, side)
     except (OSError, DataError):
         return b""

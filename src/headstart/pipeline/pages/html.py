@@ -30,12 +30,16 @@ def render(
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def thumbnail_jpeg(pixels: NDArray[np.uint8], size: int = 96) -> bytes:
-    """JPEG bytes of uint8 [H, W, 3] pixels, shrunk to fit into `size` x `size`; never enlarged."""
-    image = Image.fromarray(pixels)
+def thumbnail_jpeg(picture: NDArray[np.uint8] | Image.Image, size: int = 96) -> bytes:
+    """JPEG bytes of an RGB picture, or pixels uint8 [H, W, 3], shrunk to fit into `size` x `size`.
+
+    It is never enlarged. A picture that is given as such is itself shrunk.
+    """
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+    plain = Image.fromarray(np.asarray(image))  # without the comments and profiles of a file
     file = io.BytesIO()
-    image.save(file, format="jpeg", quality=85)
+    plain.save(file, format="jpeg", quality=85)
     return file.getvalue()
 
 

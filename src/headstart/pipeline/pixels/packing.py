@@ -91,6 +91,7 @@ def _check_store(
 def _packed(path: Path, sha256: str, transform: ImageClassification) -> bytes:
     data = read_checked(path, sha256)
     try:
-        return pack(decode(data, ANY_PICTURE), transform).tobytes()
+        with decode(data, ANY_PICTURE) as picture:
+            return pack(picture, transform).tobytes()
     except HeadstartError as error:
         raise DataError(f"{path} {error}") from error

@@ -9,6 +9,8 @@ from torchvision.transforms._presets import ImageClassification
 
 from headstart.errors import ParamsError
 
+LONGEST = 16  # longer side over the shorter one
+
 
 def transform_of(arch: str, weights: str) -> ImageClassification:
     """The transform that torchvision ships with a set of weights (such as `VGG16_Weights.IMAGENET1K_V1`).
@@ -28,14 +30,30 @@ def transform_of(arch: str, weights: str) -> ImageClassification:
 
 
 def pack(image: Image.Image, transform: ImageClassification) -> np.ndarray:
-    """Resize and crop an RGB picture as `transform` does: uint8 [crop, crop, 3]."""
+    """Resize and crop an RGB picture as `transform` does: uint8 [crop, crop, 3].
+
+    If a picture is more than LONGEST times as long as it is wide, only its middle is resized: the crop keeps
+    nothing else, and the whole would take thousands of times the picture's memory.
+    """
     resized = F.resize(
-        image,
+        _middle(image),
         transform.resize_size,
         interpolation=transform.interpolation,
         antialias=transform.antialias,
     )
     return np.asarray(F.center_crop(resized, transform.crop_size))
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    """The picture without what lies far from its centre; the centre stays where it was."""
+    short, long = sorted(image.size)
+    if long <= LONGEST * short:
+        return image
+    start = (long - LONGEST * short) // 2
+    stop = long - start
+    if image.width > image.height:
+        return image.crop((start, 0, stop, short))
+    return image.crop((0, start, short, stop))
 
 
 def normalise(batch: torch.Tensor, transform: ImageClassification) -> torch.Tensor:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError
 from headstart.ground import runtime
-from headstart.pipeline.data.decoding import pixel_digest, problems_of, read_picture
+from headstart.pipeline.data.decoding import Picture, pixel_digest, read_picture
+from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.features import compute as computation
 from headstart.pipeline.network.checkpoint import RowWriter
 from headstart.pipeline.network.network import Network, plan, spec_of
@@ -117,21 +118,20 @@ class Observer:
 
     def _read(self, name: str, path: Path) -> _Picture | DataError:
         try:
-            data = path.read_bytes()
-            found = read_picture(data)
+            with read_picture(read_file(path), self.predictor.limits) as found:
+                return self._picture(name, found)
         except DataError as error:
             return error
         except OSError as error:
             return DataError(error.strerror or str(error))
-        if problems := problems_of(found, self.predictor.limits):
-            return DataError("; ".join(problems))
-        picture = found.rgb
-        packed = pack(picture, self.predictor.transform)
+
+    def _picture(self, name: str, found: Picture) -> _Picture:
+        packed = pack(found.rgb, self.predictor.transform)
         facts: dict[str, object] = {
             "path": name,
-            "pixels": pixel_digest(picture),
+            "pixels": pixel_digest(found.rgb),
             "format": f"{found.format} {found.mode}",
-            "size": math.sqrt(picture.width * picture.height),
+            "size": math.sqrt(found.rgb.width * found.rgb.height),
             **looks(packed),
         }
         return _Picture(facts, packed)

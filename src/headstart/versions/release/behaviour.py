@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from headstart.pipeline.data.decoding import decode, problems_of, read_picture
+from headstart.pipeline.data.decoding import decode, problems_in
 from headstart.pipeline.data.limits import ANY_PICTURE, Limits
 
 BRIGHTNESS = 0.15  # darker and brighter by this share
@@ -58,16 +58,16 @@ def write_changed(image: Path, names: list[str], folder: Path, limits: Limits) -
     Returns:
         (change, file) for each; nothing for a change whose every format or mode the limits refuse.
     """
-    picture = decode(image.read_bytes(), ANY_PICTURE)
     written = []
-    for name in names:
-        formats = LOSSY if name == "encoding" else LOSSLESS
-        for number, changed in enumerate(CHANGES[name](picture)):
-            data = _within(limits, changed, formats)
-            if data is not None:
-                path = folder / f"{name}-{number}"
-                path.write_bytes(data)
-                written.append((name, path))
+    with decode(image.read_bytes(), ANY_PICTURE) as picture:
+        for name in names:
+            formats = LOSSY if name == "encoding" else LOSSLESS
+            for number, changed in enumerate(CHANGES[name](picture)):
+                data = _within(limits, changed, formats)
+                if data is not None:
+                    path = folder / f"{name}-{number}"
+                    path.write_bytes(data)
+                    written.append((name, path))
     return written
 
 
@@ -77,6 +77,6 @@ def _within(limits: Limits, image: Image.Image, formats: Mapping[str, dict[str, 
         for mode in ("RGB", "L"):
             file = io.BytesIO()
             image.convert(mode).save(file, form, **options)
-            if not problems_of(read_picture(file.getvalue()), limits):
+            if not problems_in(file.getvalue(), limits):
                 return file.getvalue()
     return None

@@ -64,7 +64,8 @@ class Classifier:
         Raises:
             DataError: it cannot be decoded, or validation would refuse it.
         """
-        return pack(decode(image, self.limits), self.transform)
+        with decode(image, self.limits) as picture:
+            return pack(picture, self.transform)
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:

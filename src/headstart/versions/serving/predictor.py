@@ -69,7 +69,8 @@ class Predictor:
         Raises:
             DataError: it cannot be decoded, or training would have refused it.
         """
-        return pack(decode(image, self.limits), self.transform)
+        with decode(image, self.limits) as picture:
+            return pack(picture, self.transform)
 
     @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:

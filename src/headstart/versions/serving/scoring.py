@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from headstart.errors import DataError
+from headstart.pipeline.data.reading import read_file
 
 BATCH = 16
 WORKERS = 4
@@ -25,7 +26,7 @@ class Model(Protocol):
 
 def score(files: Sequence[Path], model: Model) -> Iterator[tuple[Path, np.ndarray | DataError]]:
     """Yield the scores of each file, or the error that prevented them, in order; see `score_items`."""
-    return score_items(files, Path.read_bytes, model)
+    return score_items(files, read_file, model)
 
 
 def score_items(
