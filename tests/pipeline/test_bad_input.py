@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from odd_files import REASONS, make_odd_files
 from PIL import Image
 from projects import draw_images, edit_params
 
@@ -65,6 +66,18 @@ def test_more_files_left_out_than_allowed(tree: Path, validate: Callable[[], str
     for number in range(2):
         (tree / "data" / "ok" / f"{number}.jpg").write_text("text")
     assert "2 of 62 files (3.2%) are left out, expected at most 2.0%" in validate()
+
+
+def test_what_is_no_file_is_left_out_and_the_rest_goes_on(tree: Path) -> None:
+    draw_images(tree / "data", {"ok": 30, "scratch": 30})
+    make_odd_files(tree / "data" / "ok")
+    (tree / "data/ok/good.png").unlink()
+    edit_params(tree, **{"validate.max_excluded": 0.1})
+    main(["validate"])
+    manifest = pd.read_parquet(tree / "artifacts" / "manifest.parquet").set_index("path")
+    assert (manifest["excluded"] == "").sum() == 60
+    for name, reason in (REASONS | {"gone.png": "there is no such file"}).items():
+        assert manifest.loc[f"ok/{name}", "excluded"] == f"cannot be decoded: {reason}"
 
 
 def test_folders_that_can_be_read_in_two_ways(tree: Path, validate: Callable[[], str]) -> None:

@@ -1,16 +1,21 @@
 """A source's images are brought into data/, except those still arriving, and nothing is lost."""
 
 import io
+import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import fsspec
 import pytest
 from PIL import Image
 
 from headstart.errors import DataError
+from headstart.ground.paths import cache_folder
+from headstart.sources import ingestion
 from headstart.sources.ingestion import Brought, bring
 
 OLD = time.time() - 7200
@@ -198,20 +203,108 @@ def test_a_link_of_dvc_is_replaced_and_never_written_into(
     assert {(cache / name).read_bytes() for name in ("hard", "symbolic")} == {picture(1)}
 
 
-def test_names_that_cannot_be_recorded_and_linked_folders_are_refused(
-    tmp_path: Path, look: Callable[..., Brought]
-) -> None:
+def test_linked_folders_are_refused(tmp_path: Path, look: Callable[..., Brought]) -> None:
     source = tmp_path / "source"
     put(source / "ok" / "a\nb é.png", picture(1))
     assert look().new == ("ok/a\nb é.png",)
     (source / "linked").symlink_to(source / "ok")
     with pytest.raises(DataError, match="linked is a link to a folder"):
         look()
-    (source / "linked").unlink()
-    put(Path(os.fsdecode(os.fsencode(source / "ok") + b"/\xff.png")), picture(2))
-    with pytest.raises(DataError, match=r"ok/\\xff.png' is not UTF-8"):
-        look()
     assert names(tmp_path / "data") == {"ok/a\nb é.png"}
+
+
+def test_what_cannot_be_copied_is_named_and_the_rest_arrives(
+    tmp_path: Path, look: Callable[..., Brought]
+) -> None:
+    source = tmp_path / "source"
+    for name in ("0.png", "pipe.png"):
+        put(source / "ok" / name, picture(0))
+    look()
+    (source / "ok" / "pipe.png").unlink()
+    os.mkfifo(source / "ok" / "pipe.png")  # what was a file may be a pipe now: its copy stays
+    (source / "ok" / "zero.png").symlink_to("/dev/zero")
+    (source / "ok" / "loop.png").symlink_to("loop.png")
+    (source / "ok" / "gone.png").symlink_to("nowhere.png")
+    (source / "ok" / "linked.png").symlink_to("1.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(source / "ok" / "socket"))
+    put(Path(os.fsdecode(os.fsencode(source / "ok") + b"/\xff.png")), picture(2))
+    put(source / "ok" / "1.png", picture(1))
+    found = look()
+    assert (found.new, found.removed, found.waiting) == (("ok/1.png", "ok/linked.png"), (), ())
+    assert dict(found.refused) == {
+        "ok/pipe.png": "is a pipe, expected a file",
+        "ok/zero.png": "is a device, expected a file",
+        "ok/loop.png": "Too many levels of symbolic links",
+        "ok/gone.png": "No such file or directory",
+        "ok/socket": "is a socket, expected a file",
+        r"ok/\udcff.png": "its name is not UTF-8; rename it (`convmv` renames many)",
+    }
+    assert "; 6 cannot be copied (ok/gone.png: No such file or directory, ok/loop.png" in found.sentence()
+    assert names(tmp_path / "data") == {"ok/0.png", "ok/1.png", "ok/linked.png", "ok/pipe.png"}
+
+
+def test_a_file_that_grows_while_it_is_copied_is_left_for_next_time(
+    tmp_path: Path, look: Callable[..., Brought], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "source" / "ok" / "0.png", picture(0))
+    copied: list[int] = []
+
+    def endless(source: object, written: BinaryIO, size: int) -> None:
+        copy_bytes(Endless(), written, size)
+        copied.append(written.tell() - size)
+
+    copy_bytes = ingestion._copy_bytes
+    monkeypatch.setattr(ingestion, "_copy_bytes", endless)
+    assert look().waiting == ("ok/0.png",)
+    assert copied == [1]
+
+
+class Endless(io.RawIOBase):
+    """A file that is written faster than it is read."""
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(size)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b'{"ok/0.png": {"sou', b"[]", b'{"ok/0.png": {"here": 1}}', b"\xff\xfe"]
+)
+def test_a_half_written_record_of_the_last_check_is_made_again(
+    damage: bytes, tmp_path: Path, look: Callable[..., Brought], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    put(tmp_path / "source" / "ok" / "0.png", picture(0))
+    look()
+    [state] = (cache_folder() / "sources").glob("*.json")
+    whole = json.loads(state.read_bytes())["ok/0.png"]
+    state.write_bytes(damage)
+    assert not look().anything
+    assert json.loads(state.read_bytes())["ok/0.png"] | {"here": 0} == whole | {"here": 0}
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_nothing_is_removed(
+    tmp_path: Path, look: Callable[..., Brought], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("ok", "secret"):
+        put(tmp_path / "source" / folder / "0.png", picture(len(folder)))
+    look()
+    scandir = os.scandir
+    for place in ("source", "data"):
+        closed = str(tmp_path / place / "secret")  # root may list every folder
+
+        def refusing(path: Any, closed: str = closed) -> Any:
+            if os.fspath(path) == closed:
+                raise PermissionError(13, "Permission denied", closed)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+        with pytest.raises(
+            DataError, match=f"Permission denied.*{place}/secret|{place}/secret cannot be listed"
+        ):
+            look()
+    monkeypatch.undo()
+    assert names(tmp_path / "data") == {"ok/0.png", "secret/0.png"}
 
 
 def test_a_file_may_become_a_folder_and_a_clock_that_is_wrong_holds_nothing_back(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.errors import DataError, HeadstartError
+from headstart.pipeline.data.reading import shown
 
 Scored = Iterable[tuple[Path, np.ndarray | DataError]]
 
@@ -17,7 +18,7 @@ def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path
     Raises:
         HeadstartError: no file could be read.
     """
-    width = max(len(str(path)) for path in files)
+    width = max(len(shown(str(path))) for path in files)
     label_width = max(len(name) for name in names)
     read = 0
     for path, scores in scored:
@@ -30,7 +31,9 @@ def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path
             found = {name: float(score) for name, score in zip(names, scores, strict=True)}
             print(_json({"path": str(path), "label": names[best], "probabilities": found}), flush=True)
         else:
-            print(f"{path!s:<{width}}  {names[best]:<{label_width}}  {scores[best]:.4f}", flush=True)
+            print(
+                f"{shown(str(path)):<{width}}  {names[best]:<{label_width}}  {scores[best]:.4f}", flush=True
+            )
     _check_read(read, files)
 
 
@@ -51,7 +54,7 @@ def print_top(scored: Scored, names: Sequence[str], files: Sequence[Path], top: 
             found = [{"index": int(i), "category": names[i], "probability": float(scores[i])} for i in best]
             print(_json({"path": str(path), "top": found}), flush=True)
         else:
-            print(path)
+            print(shown(str(path)))
             for index in best:
                 print(f"  {scores[index]:.4f}  {names[index]}", flush=True)
     _check_read(read, files)
@@ -61,7 +64,7 @@ def _print_failure(path: Path, error: DataError, width: int, as_json: bool) -> N
     if as_json:
         print(_json({"path": str(path), "error": str(error)}), flush=True)
     else:
-        print(f"{path!s:<{width}}  cannot be read: {error}", flush=True)
+        print(f"{shown(str(path)):<{width}}  cannot be read: {error}", flush=True)
 
 
 def _check_read(read: int, files: Sequence[Path]) -> None:
@@ -70,4 +73,4 @@ def _check_read(read: int, files: Sequence[Path]) -> None:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return shown(json.dumps(value, ensure_ascii=False))  # the escape of a lone surrogate is JSON's too

@@ -1,6 +1,7 @@
 """Find image files by name, folder or pattern."""
 
 import glob
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 from headstart.errors import DataError
 from headstart.ground.wording import named
 from headstart.pipeline.data.listing import list_folder
+from headstart.pipeline.data.reading import shown
 
 SHOWN = 5  # ignored files that are named
 
 
 def find_images(patterns: Iterable[str]) -> list[Path]:
     """List files, the images in folders, and the matches of glob patterns, in the order given.
+
+    Whether a file can be read shows when it is read: only then its own error is known.
 
     In folders, hidden files and files that are not images by name and content are skipped; the latter are
     named on standard error.
@@ -24,15 +28,16 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
+        is_folder = os.path.isdir(pattern)  # noqa: PTH112 - unlike Path's, it raises nothing
+        if is_folder:
             files = _in_folder(path)
-        elif path.exists() or not glob.has_magic(pattern):
-            files = [path]  # a missing file is reported with the others
+        elif os.path.lexists(pattern) or not glob.has_magic(pattern):
+            files = [path]  # one that is missing or cannot be read is reported with the others
         else:
             matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - in any folder
-            files = [Path(match) for match in matches if Path(match).is_file()]
+            files = [Path(match) for match in matches if not os.path.isdir(match)]  # noqa: PTH112
         if not files:
-            raise DataError(f"{pattern} {'holds no image' if path.is_dir() else 'matches no file'}")
+            raise DataError(f"{shown(pattern)} {'holds no image' if is_folder else 'matches no file'}")
         found.update(dict.fromkeys(files))
     return list(found)
 
@@ -40,5 +45,6 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
 def _in_folder(folder: Path) -> list[Path]:
     listing = list_folder(folder, is_versioned=False)
     if listing.others:
-        print(f"{folder}: ignored files that are not images: {named(listing.others, SHOWN)}", file=sys.stderr)
+        ignored = shown(named(listing.others, SHOWN))
+        print(f"{folder}: ignored files that are not images: {ignored}", file=sys.stderr)
     return [folder / name for name in listing.images]

@@ -4,35 +4,46 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from headstart.errors import DataError, SourceUnreachable
 from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
+from headstart.ground.wording import named
 from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
+from headstart.pipeline.data.reading import NOT_UTF8, is_utf8, kind_of, read_file, shown
 
 ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
+SHOWN = 5  # files that a sentence names
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 PATIENCE_SECONDS = 24 * 3600  # how long a file that cannot be decoded counts as unfinished
 
 
 @dataclass(frozen=True)
 class Brought:
-    """The changes made, by path below the data folder; `waiting` lists files that are still being written."""
+    """The changes made, by path below the data folder.
+
+    Attributes:
+        waiting: files that are still being written.
+        refused: path and reason of each file that cannot be copied.
+    """
 
     new: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     waiting: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
 
     @property
     def anything(self) -> bool:
@@ -41,7 +52,9 @@ class Brought:
     def sentence(self) -> str:
         """A one-line summary."""
         waiting = f"; {len(self.waiting)} still arriving, left for next time" if self.waiting else ""
-        return f"{len(self.new)} new, {len(self.changed)} changed, {len(self.removed)} removed{waiting}"
+        refused = f"; {_listed(dict(self.refused))}" if self.refused else ""
+        counts = f"{len(self.new)} new, {len(self.changed)} changed, {len(self.removed)} removed"
+        return f"{counts}{waiting}{refused}"
 
 
 def bring(source: str, data: Path, settle_seconds: float, max_removed: float) -> Brought:
@@ -49,23 +62,23 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
 
     A file whose size and time have not changed since the last check is not read again. One that changed in
     the last `settle_seconds`, is named like an unfinished download, changes while it is copied, or is recent
-    and cannot be decoded is left for next time.
+    and cannot be decoded is left for next time. What is no regular file, or has a name that is not UTF-8, is
+    refused; a file that `data` has under that name stays.
 
     Args:
         source: a folder, or a URL such as `s3://bucket/images`.
         max_removed: share of the files in `data` that may be missing in the source.
 
     Raises:
-        DataError: the source is empty, lists something that cannot be copied, or lacks more than
+        DataError: the source is empty, a folder of it cannot be listed or is a link, or it lacks more than
             `max_removed`; nothing was changed.
         SourceUnreachable: the source does not answer now.
     """
     _check_apart(source, data)
-    there = _list(source)
+    there, refused = _list(source)
     shutil.rmtree(data / ARRIVING, ignore_errors=True)  # left by a run that was killed
-    files = [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
-    here = {name for name in files if _counts(name)}
-    removed = sorted(here - there.keys())
+    here = {name for name in _files(data) if _counts(name)}
+    removed = sorted(here - there.keys() - refused.keys())
     if here and len(removed) > max_removed * len(here):
         raise DataError(
             f"data.source {source} lacks {len(removed)} of the {len(here)} images in {data} (first: "
@@ -94,7 +107,8 @@ def bring(source: str, data: Path, settle_seconds: float, max_removed: float) ->
             changed.append(name)
         known[name] = {"source": mark, "here": _stat(data / name), "digest": after}
     write_json(_state(source, data), known)
-    return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting))
+    unusable = tuple((shown(name), reason) for name, reason in sorted(refused.items()))
+    return Brought(tuple(new), tuple(changed), tuple(removed), tuple(waiting), unusable)
 
 
 @dataclass(frozen=True)
@@ -110,11 +124,13 @@ class _File:
         return self.modified is not None and abs(time.time() - self.modified) < seconds
 
 
-def _list(source: str) -> dict[str, _File]:
+def _list(source: str) -> tuple[dict[str, _File], dict[str, str]]:
+    """The files of a source by name, and the reason for each that cannot be copied."""
     try:
         system, root = fsspec.core.url_to_fs(source)
         system.invalidate_cache()
-        found = system.find(root, detail=True)
+        is_local = isinstance(system, LocalFileSystem)
+        found = dict(_find_here(system, root)) if is_local else system.find(root, detail=True)
     except ImportError as error:
         raise DataError(f"data.source {source}: {error}; install it (docs/data.md, DVC remotes)") from error
     except Exception as error:  # each kind of source has its own errors
@@ -122,36 +138,100 @@ def _list(source: str) -> dict[str, _File]:
         kind = SourceUnreachable if may_pass else DataError
         raise kind(f"data.source {source} cannot be read: {type(error).__name__}: {error}") from error
     root = root.rstrip("/")
-    files = {}
+    files, refused = {}, {}
     for path, info in found.items():
         name = path[len(root) :].lstrip("/")
         if not path.startswith(root) or ".." in name.split("/"):
             raise DataError(
                 f"data.source {source} lists {path!r}, which lies outside of it; nothing was changed"
             )
-        if name and _counts(name):
-            _check_entry(source, name, info)
+        if not name or not _counts(name):
+            continue
+        if reason := _refused(source, name, info, is_local):
+            refused[name] = reason
+        else:
             files[name] = _File(system, path, int(info.get("size") or 0), _modified(info))
     if not files:
+        also = f" but {_listed(refused)}" if refused else ""
         raise DataError(
-            f"data.source {source} holds no files; expected one subfolder per class. Nothing was changed"
+            f"data.source {source} holds no files{also}; expected one subfolder per class. Nothing was "
+            "changed"
         )
-    return files
+    return files, refused
 
 
-def _check_entry(source: str, name: str, info: Mapping[str, Any]) -> None:
-    if info.get("islink") and Path(info["name"]).is_dir():
+def _listed(refused: Mapping[str, str]) -> str:
+    """How many files cannot be copied, and the first of them."""
+    reasons = named((f"{shown(name)}: {reason}" for name, reason in refused.items()), SHOWN)
+    return f"{len(refused)} cannot be copied ({reasons})"
+
+
+def _find_here(system: Any, root: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """List a folder of this machine with its subfolders; fsspec's `find` takes an unreadable one as empty."""
+    folders = [root]
+    while folders:
+        for info in _entries(system, folders.pop()):
+            if info["type"] == "directory":
+                folders.append(info["name"])
+            else:
+                yield info["name"], _followed(system, info)
+
+
+def _followed(system: Any, info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Size and time of the file that a link leads to, as they are compared after copying it."""
+    if not info["islink"]:
+        return info
+    try:
+        found: Mapping[str, Any] = system.info(info["name"])
+    except OSError:  # it leads nowhere
+        return info
+    return found
+
+
+def _entries(system: Any, folder: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = system.ls(folder, detail=True)
+    except FileNotFoundError:  # it was removed meanwhile
+        return []
+    return found
+
+
+def _refused(source: str, name: str, info: Mapping[str, Any], is_local: bool) -> str:
+    """The reason why an entry of the source cannot be copied; empty if it can.
+
+    Raises:
+        DataError: it is a link to a folder, which may hold many images.
+    """
+    if not is_utf8(name):
+        return NOT_UTF8
+    if not is_local:
+        return ""
+    try:
+        mode = Path(info["name"]).stat().st_mode
+    except OSError as error:
+        return error.strerror or str(error)
+    if stat.S_ISDIR(mode):
         raise DataError(
             f"data.source {source}: {name} is a link to a folder, and such links are not followed; put the "
             "folder itself there. Nothing was changed"
         )
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"data.source {source}: the name of {os.fsencode(name)!r} is not UTF-8; rename the file "
-            "(`convmv` renames many). Nothing was changed"
-        ) from error
+    if kind := kind_of(mode):
+        return f"is {kind}, expected a file"
+    return "" if os.access(info["name"], os.R_OK) else "may not be read"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The files below a folder, as POSIX paths relative to it."""
+    for above, _, names in os.walk(folder, onerror=_cannot_list):
+        for name in names:
+            path = Path(above, name)
+            if path.is_file():
+                yield path.relative_to(folder).as_posix()
+
+
+def _cannot_list(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # without data/ there is nothing yet
+        raise DataError(f"the folder {error.filename} cannot be listed: {error.strerror}; make it readable")
 
 
 def _counts(name: str) -> bool:
@@ -174,7 +254,7 @@ def _copy(file: _File, data: Path, name: str) -> bool:
     try:
         with _arriving(data) as new:
             with file.system.open(file.path, "rb") as source, new.open("wb") as written:
-                shutil.copyfileobj(source, written, 1 << 20)
+                _copy_bytes(source, written, file.size)
             file.system.invalidate_cache()
             now = file.system.info(file.path)
             if not new.stat().st_size == file.size == now["size"] or _modified(now) != file.modified:
@@ -188,6 +268,14 @@ def _copy(file: _File, data: Path, name: str) -> bool:
     except OSError as error:
         raise SourceUnreachable(f"{file.path} cannot be copied to {data / name}: {error}") from error
     return True
+
+
+def _copy_bytes(source: BinaryIO, written: BinaryIO, size: int) -> None:
+    """Copy as many bytes as were listed, and one more if there are more: such a file is still growing."""
+    left = size + 1
+    while left and (part := source.read(min(left, 1 << 20))):
+        written.write(part)
+        left -= len(part)
 
 
 @contextmanager
@@ -238,10 +326,10 @@ def _digest(path: Path) -> str:
 
 def _decodes(path: Path) -> bool:
     try:
-        read_picture(path.read_bytes())
+        with read_picture(read_file(path)):
+            return True
     except DataError:
         return False
-    return True
 
 
 def _state(source: str, data: Path) -> Path:
@@ -251,7 +339,16 @@ def _state(source: str, data: Path) -> Path:
 
 
 def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
-    """Result of the last check, by name: the file at the source, the file here, and the digest of both."""
+    """Result of the last check, by name: the file at the source, the file here, and the digest of both.
+
+    It only saves reading files again, so one that is damaged counts as none and is written anew.
+    """
     path = _state(source, data)
-    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
-    return known
+    try:
+        known = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    is_whole = isinstance(known, dict) and all(
+        isinstance(each, dict) and each.keys() == {"source", "here", "digest"} for each in known.values()
+    )
+    return known if is_whole else {}

@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 
 from headstart.errors import DataError
 from headstart.pipeline.data.listing import is_ignored
+from headstart.pipeline.data.reading import shown
 from headstart.sources.finding import find_images
 
 COLUMN = "path"
 LISTS = (".txt", ".csv", ".parquet")
+KEPT = "surrogateescape"  # a name that is not UTF-8 is an error of its own row, not of the list
 
 
 class Input(NamedTuple):
-    """An image: its path as written to the result, and the location it is read from."""
+    """An image: its path as written to the result, which is UTF-8, and the location it is read from."""
 
     path: str
     location: str
@@ -37,11 +39,11 @@ def find_inputs(source: str, without: Sequence[Path] = ()) -> list[Input]:
         DataError: there is nothing to read.
     """
     path = Path(source)
-    if path.suffix.lower() in LISTS and path.is_file():
-        found = [Input(name, _seen_from(path.parent, name)) for name in _listed(path)]
-    elif path.exists() or glob.has_magic(source):
+    if path.suffix.lower() in LISTS and os.path.isfile(path):  # noqa: PTH113 - unlike Path's, it raises nothing
+        found = [Input(shown(name), _seen_from(path.parent, name)) for name in _listed(path)]
+    elif os.path.lexists(source) or glob.has_magic(source):
         own = [own.resolve() for own in without]
-        found = [Input(str(file), str(file)) for file in find_images([source]) if _counts(file, own)]
+        found = [Input(shown(str(file)), str(file)) for file in find_images([source]) if _counts(file, own)]
     else:
         advice = "write a list of its files (.txt, .csv, .parquet)" if "://" in source else "check its name"
         raise DataError(f"there is no file, folder or match for {source}; {advice}")
@@ -62,7 +64,10 @@ def mark_of(location: str) -> tuple[int, int] | None:
 def _counts(file: Path, own: Sequence[Path]) -> bool:
     if is_ignored(file.name):
         return False
-    return not own or not any(file.resolve().is_relative_to(folder) for folder in own)
+    if not own:
+        return True
+    real = Path(os.path.realpath(file))  # unlike `Path.resolve`, it takes a link that leads to itself
+    return not any(real.is_relative_to(folder) for folder in own)
 
 
 def _seen_from(folder: Path, name: str) -> str:
@@ -72,19 +77,23 @@ def _seen_from(folder: Path, name: str) -> str:
 def _listed(path: Path) -> Iterator[str]:
     read = {".txt": _lines, ".csv": _csv_column, ".parquet": _parquet_column}[path.suffix.lower()]
     try:
-        yield from (name for name in read(path) if name)
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        for name in read(path):
+            if "\0" in name:
+                raise DataError(f"the list {path} cannot be read: it holds NUL characters; expected UTF-8")
+            if name:
+                yield name
+    except (OSError, csv.Error, pa.ArrowException) as error:
         raise DataError(f"the list {path} cannot be read: {error}") from error
 
 
 def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors=KEPT) as file:
         for line in file:
             yield line.strip()
 
 
 def _csv_column(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors=KEPT, newline="") as file:
         rows = csv.DictReader(file)
         _check_column(path, rows.fieldnames or [])
         for row in rows:

@@ -3,8 +3,10 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from odd_files import make_odd_files
 from PIL import Image
 
 from headstart.errors import DataError
@@ -55,6 +57,37 @@ def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png")
     (tmp_path / "a" / os.fsdecode(b"bad\xff.png")).touch()
     with pytest.raises(DataError, match=r"bad\\xff\.png' is not UTF-8; rename"):
+        list_folder(tmp_path)
+    assert len(list_folder(tmp_path, is_versioned=False).images) == 2
+
+
+def test_links_that_lead_nowhere_count_and_pipes_only_by_their_names(tmp_path: Path) -> None:
+    make_odd_files(tmp_path / "a")
+    (tmp_path / "a" / "loop").symlink_to("loop")
+    for name in ("a/pipe", "notes.xml"):
+        os.mkfifo(tmp_path / name)
+    found = list_folder(tmp_path)
+    assert found.images == [
+        "a/device.png",
+        "a/gone.png",
+        "a/good.png",
+        "a/loop",
+        *(f"a/{name}.png" for name in ("loop", "pipe", "socket")),
+    ]
+    assert found.others == ["a/pipe", "notes.xml"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/1.png", "secret/2.png")
+    scandir = os.scandir
+
+    def refusing(path: Path) -> Any:
+        if path.name == "secret":  # root may list every folder
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DataError, match="the folder .*/secret cannot be listed: Permission denied; make it"):
         list_folder(tmp_path)
 
 

@@ -58,8 +58,8 @@ def test_what_cannot_be_read_says_why(folder: Path) -> None:
     access = PathAccess("*")
     for path, message in (
         (str(folder / "none.png"), "there is no file"),
-        (str(folder), "there is no file"),
-        ("/dev/zero", "there is no file"),
+        (str(folder), "is a folder, expected a file"),
+        ("/dev/zero", "is a device, expected a file"),
         ("a\0b", "cannot be read|there is no file"),
         ("http://127.0.0.1:9/a.png", "cannot be read: ClientConnectorError"),
         ("nothing://a.png", "cannot be read"),

@@ -50,6 +50,8 @@ def read_table(table: Path) -> pd.DataFrame:
     Raises:
         DataError: it is missing or cannot be read.
     """
+    if table.exists() and not table.is_file():
+        raise DataError(f"{table}, which data.labels names, is no file; put the table of labels there")
     try:
         if is_parquet(table):
             return pd.read_parquet(table)

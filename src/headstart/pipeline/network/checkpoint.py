@@ -68,6 +68,8 @@ def metadata(path: Path) -> dict[str, Any]:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file, or raise a clear error."""
+    if path.exists() and not path.is_file():  # reading a pipe might never end
+        raise ModelError(f"cannot read {path} as safetensors: it is no file")
     try:
         file = safe_open(path, framework="pt")
     except (FileNotFoundError, SafetensorError, OSError) as error:

@@ -12,6 +12,7 @@ from headstart.errors import ParamsError
 from headstart.ground.files import write_text
 from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.manifest import read_manifest
+from headstart.pipeline.data.reading import shown
 from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
@@ -91,10 +92,10 @@ def monitor(
         tell(f"{record.name}: {len(files)} files, {len(looked_at)} of them are looked at")
         reference = _reference(record, observer, store, settings)
         with bar(len(looked_at), "new images") as progress:
-            named = [(str(path), path) for path in looked_at]
+            named = [(shown(str(path)), path) for path in looked_at]
             new = observer.observe(named, store, progress.update)
     found = compare(reference, new, len(files), len(looked_at), settings)
-    return Monitored(record.name, " ".join(sources), found, reference, new)
+    return Monitored(record.name, shown(" ".join(sources)), found, reference, new)
 
 
 def _drawn(files: list[Path], settings: Monitor) -> list[Path]:

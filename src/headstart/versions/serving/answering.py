@@ -45,6 +45,8 @@ def _answer(model: Any, knows_paths: bool, request: dict[str, Any]) -> dict[str,
 def _of_bytes(model: Any, path: str) -> Sequence[Any]:
     """Ask a version older than the column `path` one image at a time: a bad one fails its whole request."""
     try:
+        if not Path(path).is_file():  # reading a pipe or device might never end
+            return None, None, f"there is no file {path}"
         found = model.predict(pd.DataFrame({"image": [Path(path).read_bytes()]}))
     except Exception as error:
         return None, None, _told(error)

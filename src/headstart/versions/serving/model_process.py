@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 
 from headstart.errors import TrackingError
 from headstart.ground.paths import PACKAGE
+from headstart.pipeline.data.reading import NOT_UTF8, is_utf8
 from headstart.versions.registry import tracking
 from headstart.versions.registry.stored_model import StoredModel
 from headstart.versions.serving.path_access import EVERYTHING, SETTING
@@ -74,14 +75,21 @@ class ModelProcess:
         self._end()
 
     def ask(self, paths: Sequence[str]) -> list[Answer]:
-        """One answer per path or URL, in the order given."""
-        request = json.dumps({"paths": list(paths), "batch": self.batch})
+        """One answer per path or URL, in the order given.
+
+        A path that is not UTF-8 is an error without being asked: the model's table of paths cannot hold it.
+        """
+        asked = [path for path in paths if is_utf8(path)]
+        if not asked:
+            return [Answer(None, None, NOT_UTF8)] * len(paths)
+        request = json.dumps({"paths": asked, "batch": self.batch})
         assert self._process.stdin is not None
         try:
             print(request, file=self._process.stdin, flush=True)
         except BrokenPipeError:
             raise self._failure("ended") from None
-        return [Answer(*row) for row in self._read()["rows"]]
+        rows = iter(self._read()["rows"])
+        return [Answer(*next(rows)) if is_utf8(path) else Answer(None, None, NOT_UTF8) for path in paths]
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -5,10 +5,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from headstart.errors import DataError
+from headstart.pipeline.data.reading import LARGEST_BYTES, read_file, shown
 
 SETTING = "HEADSTART_PATHS"
 EVERYTHING = "*"
-LARGEST_BYTES = 256 << 20
 
 
 class PathAccess:
@@ -41,13 +41,14 @@ class PathAccess:
         local = _local(path)
         if not self._all and not (self._allows_url(path) if local is None else self._allows_file(local)):
             raise DataError(f"{path} is not below a place that {SETTING} allows")
-        data = _read_url(path) if local is None else _read_file(local)
-        if len(data) > LARGEST_BYTES:
-            raise DataError(f"{path} is larger than {LARGEST_BYTES >> 20} MiB")
-        return data
+        return _read_url(path) if local is None else _read_file(local)
 
     def _allows_file(self, path: Path) -> bool:
-        return any(path.resolve().is_relative_to(folder) for folder in self._folders)
+        try:
+            real = Path(os.path.realpath(path))  # unlike `Path.resolve`, it takes a link that leads to itself
+        except ValueError:  # no name of a file: reading it names the reason
+            return False
+        return any(real.is_relative_to(folder) for folder in self._folders)
 
     def _allows_url(self, url: str) -> bool:
         plain = unquote(url).replace("\\", "/")
@@ -68,10 +69,11 @@ def _local(path: str) -> Path | None:
 
 def _read_file(path: Path) -> bytes:
     try:
-        if not path.is_file():  # reading a pipe or device might never end
-            raise DataError(f"there is no file {path}")
-        with path.open("rb") as file:
-            return file.read(LARGEST_BYTES + 1)
+        return read_file(path)
+    except DataError as error:
+        raise DataError(f"{shown(str(path))} {error}") from error
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
@@ -85,4 +87,6 @@ def _read_url(url: str) -> bytes:
     except Exception as error:  # each kind of source raises its own errors
         reason = error.__cause__ or error  # fsspec reports an unreachable web server as "not found"
         raise DataError(f"{url} cannot be read: {type(reason).__name__}: {reason}") from error
+    if len(data) > LARGEST_BYTES:
+        raise DataError(f"{url} is larger than {LARGEST_BYTES >> 20} MiB")
     return data
