@@ -1,48 +1,18 @@
 """A request to a registered version: each row has its answer or its own error."""
 
-import base64
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 from mlflow.pyfunc import scoring_server
-from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
+from served import IMAGE, TEXT, Network, loaded, served_model
 
-from headstart.errors import DataError
-from headstart.versions.serving.path_access import PathAccess
 from headstart.versions.serving.served_model import ServedModel
 from headstart.versions.serving.signature import signature
-
-IMAGE = b"\x89an image"
-TEXT = base64.b64encode(IMAGE).decode()
-
-
-class Network:
-    """Stands for the network: it decodes `IMAGE` alone, and finds two classes."""
-
-    classes = ("dark", "light")
-
-    def __init__(self) -> None:
-        self.passes = 0
-        self.at_each_pass: Callable[[], None] = lambda: None
-
-    def pixels(self, image: bytes) -> np.ndarray:
-        if image != IMAGE:
-            raise DataError("cannot be decoded")
-        return np.zeros((2, 2, 3), np.uint8)
-
-    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        self.passes += 1
-        self.at_each_pass()
-        return np.tile([0.25, 0.75], (len(pixels), 1))
 
 
 @pytest.fixture
@@ -50,15 +20,7 @@ def served(tmp_path: Path) -> ServedModel:
     """A version that may read below `tmp_path`, where an image and a loop of links lie."""
     (tmp_path / "a.png").write_bytes(IMAGE)
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
-    model = ServedModel()
-    model.predictor, model.version, model.access = Network(), "models:/m/1", PathAccess(str(tmp_path))
-    return model
-
-
-def loaded(model: ServedModel) -> Any:
-    """The version as MLflow loads it, with the checks of its signature."""
-    wrapper = _PythonModelPyfuncWrapper(model, None, signature())
-    return mlflow.pyfunc.PyFuncModel(Model(signature=signature()), wrapper)
+    return served_model(tmp_path)
 
 
 def ask(model: ServedModel, document: dict[str, Any]) -> list[dict[str, Any]]:
