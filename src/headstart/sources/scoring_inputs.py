@@ -62,7 +62,10 @@ def mark_of(location: str) -> tuple[int, int] | None:
 def _counts(file: Path, own: Sequence[Path]) -> bool:
     if is_ignored(file.name):
         return False
-    return not own or not any(file.resolve().is_relative_to(folder) for folder in own)
+    if not own:
+        return True
+    real = Path(os.path.realpath(file))  # unlike `resolve`, it takes a loop of links
+    return not any(real.is_relative_to(folder) for folder in own)
 
 
 def _seen_from(folder: Path, name: str) -> str:

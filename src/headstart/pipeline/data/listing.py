@@ -80,7 +80,7 @@ def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[
         yield folder, False
     for entry in entries:
         _check_name(entry)
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield Path(entry.path), True
         elif is_versioned and entry.is_symlink():
             raise DataError(
@@ -89,6 +89,11 @@ def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[
             )
         else:
             yield from _walk(Path(entry.path), (*above, real), is_versioned)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a loop of links is neither, and reading it fails."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
