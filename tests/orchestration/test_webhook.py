@@ -1,13 +1,20 @@
 """The guard's receiver: deliveries that it accepts, and those that it refuses."""
 
 import json
+import logging
+import socket
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from servers import in_thread
 
-from headstart.orchestration.guard import main, make_app
+from headstart.host import bounded_server
+from headstart.orchestration import guard
+from headstart.orchestration.guard import SIZES, configure, main, make_app
 from headstart.orchestration.webhook import AGE_SECONDS, Deliveries, secret_in, signature
 
 EVENT = {
@@ -46,20 +53,23 @@ def client(folder: Path, starts: Starts) -> TestClient:
 
 
 def send(
-    receiver: TestClient, delivery: str = "one", age: float = 0, secret: str = SECRET, **data: str
+    receiver: httpx.Client, delivery: str = "one", age: float = 0, secret: str = SECRET, **data: str
 ) -> int:
     event = {**EVENT, "data": {**EVENT["data"], **data}}
     return post(receiver, delivery, json.dumps(event).encode(), age, secret)
 
 
-def post(receiver: TestClient, delivery: str, body: bytes, age: float = 0, secret: str = SECRET) -> int:
-    timestamp = str(int(time.time() - age))
-    headers = {
+def post(receiver: httpx.Client, delivery: str, body: bytes, age: float = 0, secret: str = SECRET) -> int:
+    headers = signed(delivery, str(int(time.time() - age)), body, secret)
+    return int(receiver.post("/mlflow", content=body, headers=headers).status_code)
+
+
+def signed(delivery: str, timestamp: str, body: bytes, secret: str = SECRET) -> dict[str, str]:
+    return {
         "X-MLflow-Delivery-Id": delivery,
         "X-MLflow-Timestamp": timestamp,
         "X-MLflow-Signature": signature(secret, delivery, timestamp, body),
     }
-    return int(receiver.post("/mlflow", content=body, headers=headers).status_code)
 
 
 def test_a_signed_delivery_starts_the_flow_once_across_restarts(
@@ -78,7 +88,6 @@ def test_wrong_signatures_and_old_deliveries_are_refused(receiver: TestClient, s
     assert send(receiver, age=AGE_SECONDS + 5) == 401
     assert send(receiver, age=-AGE_SECONDS - 5) == 401
     assert receiver.post("/mlflow", json=EVENT).status_code == 401
-    assert receiver.post("/mlflow", content=b"x" * 70_000).status_code == 413
     assert starts.count == 0
 
 
@@ -97,7 +106,25 @@ def test_a_delivery_that_was_changed_on_its_way_is_refused(receiver: TestClient,
     assert receiver.post("/mlflow", content=body, headers=right).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff"])
+@pytest.mark.parametrize("timestamp", ["9" * 5000, "", "-1", "1e9", "\u0661", " ", "0x1", "1_0"])
+def test_a_signed_delivery_without_a_time_is_refused(
+    receiver: TestClient,
+    starts: Starts,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    timestamp: str,
+) -> None:
+    monkeypatch.setattr(guard, "LOG", logging.getLogger("refusals"))
+    body = json.dumps(EVENT).encode()
+    headers = {name: value.encode() for name, value in signed("one", timestamp, body).items()}
+    assert receiver.post("/mlflow", content=body, headers=headers).status_code == 401
+    assert starts.count == 0
+    assert [len(record.getMessage()) < 200 for record in caplog.records if record.name == "refusals"] == [
+        True
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff", b"[" * 50_000, b"9" * 50_000])
 def test_a_signed_delivery_that_is_no_json_is_an_error_of_its_sender(
     receiver: TestClient, starts: Starts, body: bytes
 ) -> None:
@@ -126,6 +153,36 @@ def test_a_delivery_that_could_not_be_served_may_come_again(receiver: TestClient
     starts.fails = False
     assert send(receiver) == 200
     assert starts.count == 1
+
+
+def test_slow_and_large_bodies_do_not_deafen_it(
+    tmp_path: Path, starts: Starts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app(SECRET, Deliveries(tmp_path / "deliveries.db"), "headstart", starts)
+    config = configure(app, "127.0.0.1", 0)
+    monkeypatch.setattr(bounded_server, "CONNECTIONS", 20)
+    head = b"POST /mlflow HTTP/1.1\r\nHost: here\r\nContent-Length: 60000\r\n\r\nx"
+    with (
+        in_thread(config) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as receiver,
+        ExitStack() as opened,
+    ):
+        slow = [opened.enter_context(socket.create_connection(("127.0.0.1", port), 30)) for _ in range(100)]
+        for client in slow:
+            with suppress(ConnectionError):
+                client.sendall(head)
+        assert send(receiver) == 200
+        assert post(receiver, "two", b"x" * (SIZES.body + 1)) == 413
+        assert [is_closed(client) for client in slow[:80]] == [True] * 80
+    assert starts.count == 1
+    assert capfd.readouterr().err == ""
+
+
+def is_closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
 
 
 def test_every_address_is_no_address_for_mlflow(

@@ -68,3 +68,8 @@ def test_a_file_that_changes_has_another_mark(images: Path) -> None:
     assert mark_of(str(path)) != before
     assert mark_of(str(images / "none.png")) is None
     assert mark_of("s3://bucket/a.png") is None
+
+
+def test_a_loop_of_links_in_a_folder_is_an_input(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("a.png")
+    assert [found.path for found in find_inputs(str(tmp_path), [tmp_path / "out"])] == [f"{tmp_path}/a.png"]

@@ -5,11 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import uvicorn
 
 START_SECONDS = 180
 
@@ -72,6 +75,23 @@ def _running(command: list[str], settings: dict[str, str], log: Path, health: st
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
+
+
+@contextmanager
+def in_thread(config: uvicorn.Config) -> Iterator[int]:
+    """Run a server in a thread of this process; its port."""
+    with socket.socket() as listener:
+        listener.bind((config.host, 0))
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def free_port() -> int:

@@ -9,17 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from headstart.ground import paths
+from headstart.host import bounded_server
 from headstart.host.project import enter_tree
 from headstart.orchestration.webhook import Deliveries, WebhookRefused, secret_in, verify
 from headstart.versions.registry.versions import CHAMPION
 
 SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
 DEPLOYMENT = "promotion/guard"
-LONGEST = 64 * 1024  # bytes of a delivery
+SIZES = bounded_server.Sizes(body=64 << 10, bodies=4 << 20)
 LOG = logging.getLogger("uvicorn.error")  # MLflow's own log gives no reason for a failed delivery
 
 
@@ -38,18 +40,17 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
 
     @app.post("/mlflow")
     async def receive(request: Request) -> dict[str, str]:
-        body = await _body(request)
+        body = await request.body()
         now = time.time()
         try:
             delivery = verify(secret, request.headers, body, now)
             deliveries.take(delivery, now)
         except WebhookRefused as error:
-            LOG.warning("refused: %s", error)
-            raise HTTPException(401, str(error)) from error
+            raise _refused(401, str(error)) from error
         try:
             event = json.loads(body)
-        except ValueError as error:
-            raise HTTPException(400, f"the delivery is not JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise _refused(400, f"the delivery is not JSON: {error}") from error
         if not _is_about(event, model):
             return {"ignored": f"not the alias {CHAMPION} of {model}"}
         try:
@@ -62,13 +63,9 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
     return app
 
 
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LONGEST:
-            raise HTTPException(413, f"a delivery has at most {LONGEST} bytes")
-    return body
+def _refused(status: int, text: str) -> HTTPException:
+    LOG.warning("refused: %s", text)
+    return HTTPException(status, text)
 
 
 def _is_about(event: Any, model: str) -> bool:
@@ -89,10 +86,13 @@ def start_promotion() -> str:
     return str(run.id)
 
 
+def configure(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """Settings of the receiver's server, which no client can exhaust."""
+    return bounded_server.config(app, host, port, SIZES, "warning")
+
+
 def main() -> None:
     """Register the webhook, then serve the receiver."""
-    import uvicorn
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4300)
@@ -108,7 +108,7 @@ def main() -> None:
     secret = secret_in(SECRET)
     model = load_params(paths.PARAMS).register_.model
     app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
-    config = uvicorn.Config(app, host=chosen.host, port=chosen.port, log_level="warning")
+    config = configure(app, chosen.host, chosen.port)
     bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
     uvicorn.Server(config).run(sockets=[bound])

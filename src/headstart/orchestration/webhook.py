@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -58,7 +59,9 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> 
     expected = signature(secret, delivery, timestamp, body)
     if not delivery or not hmac.compare_digest(expected.encode(), given.encode()):
         raise WebhookRefused("the signature was not made with our secret")
-    if not timestamp.isascii() or not timestamp.isdigit() or abs(now - int(timestamp)) > AGE_SECONDS:
+    if not re.fullmatch("[0-9]{1,12}", timestamp):
+        raise WebhookRefused("the timestamp is not in whole seconds since 1970")
+    if abs(now - int(timestamp)) > AGE_SECONDS:
         raise WebhookRefused(f"timestamp {timestamp} is not within {AGE_SECONDS} s of now")
     return delivery
 

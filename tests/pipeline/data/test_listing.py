@@ -108,6 +108,12 @@ def test_a_link_to_a_folder_above_is_an_error(tmp_path: Path) -> None:
         list_folder(tmp_path, is_versioned=False)
 
 
+def test_a_loop_of_links_counts_as_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png")
+    (tmp_path / "a/2.png").symlink_to("2.png")
+    assert list_folder(tmp_path).images == ["a/1.png", "a/2.png"]
+
+
 @pytest.mark.skipif(shutil.which("setfacl") is None and os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read_counts(tmp_path: Path) -> None:
     touch(tmp_path, "a/secret")

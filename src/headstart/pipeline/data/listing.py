@@ -101,9 +101,10 @@ def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a loop of links is neither, and reading it fails."""
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: reading it as a file names the reason
+    except OSError:
         return False
 
 

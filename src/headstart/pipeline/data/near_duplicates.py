@@ -17,6 +17,7 @@ from headstart.pipeline.data.thumbnails import SIDE, Thumbnails
 COARSE = 16
 SHIFT = 3  # pixels of a thumbnail: a tenth of the side
 CANDIDATE, ALIKE = 0.6, 0.87  # least correlation: coarse, full
+DIGITS = 4  # of a similarity: the rest depends on the order of summation
 BLOCK_BYTES = 2**25  # of correlations held at once
 MOST = 32  # pictures that one is compared with at the full resolution
 CHECKED = 1024  # pairs compared at the full resolution at once
@@ -155,7 +156,7 @@ def _verified(
         first, second = (_details(thumbnails[part[:, side]], shared) for side in (0, 1))
         similarity = _best_overlap(first[:, :, ::-1] if mirrored else first, second)
         for place in np.flatnonzero(similarity >= ALIKE):
-            pair = Pair(int(part[place, 0]), int(part[place, 1]), float(similarity[place]), mirrored)
+            pair = Pair(int(part[place, 0]), int(part[place, 1]), round(float(similarity[place]), DIGITS), mirrored)
             groups.connect(pair.first, pair.second)
             yield pair
 

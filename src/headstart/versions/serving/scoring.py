@@ -1,6 +1,6 @@
 """Predictions for image files, in batches with bounded memory; an unreadable file does not stop the rest."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -34,10 +34,11 @@ def score_items(
     read: Callable[[Item], bytes],
     model: Model,
     batch: int = BATCH,
-) -> Iterator[tuple[Item, np.ndarray | DataError]]:
+) -> Generator[tuple[Item, np.ndarray | DataError]]:
     """Yield the scores of each item, or the error that prevented them, in the order given.
 
-    The next batch is read and decoded while the network runs the current one.
+    The next batch is read and decoded while the network runs the current one. Closing the iterator leaves
+    out what has not begun.
 
     Args:
         read: returns the bytes of an item's image file; may raise DataError or OSError.
@@ -51,11 +52,12 @@ def score_items(
         except OSError as error:
             return DataError(error.strerror or str(error))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    pool = ThreadPoolExecutor(WORKERS)
 
-        def start_reading(start: int) -> list[Future[np.ndarray | DataError]]:
-            return [pool.submit(pixels_of, item) for item in items[start : start + batch]]
+    def start_reading(start: int) -> list[Future[np.ndarray | DataError]]:
+        return [pool.submit(pixels_of, item) for item in items[start : start + batch]]
 
+    try:
         ahead = start_reading(0)
         for start in range(0, len(items), batch):
             read_ones = [future.result() for future in ahead]
@@ -64,3 +66,5 @@ def score_items(
             rows = iter(model.predict_pixels(np.stack(good))) if good else iter(())
             for item, pixels in zip(items[start : start + batch], read_ones, strict=True):
                 yield item, next(rows) if isinstance(pixels, np.ndarray) else pixels
+    finally:
+        pool.shutdown(cancel_futures=True)

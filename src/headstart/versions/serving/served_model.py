@@ -1,6 +1,9 @@
 """The model that MLflow stores as code and serves: images in, label and probabilities out."""
 
+import base64
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pandas as pd
 import yaml  # type: ignore[import-untyped]
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED
 from mlflow.pyfunc.model import PythonModel
 
 COLUMNS = ("label", "probabilities", "model_version", "error")
@@ -17,7 +20,14 @@ LOADED_FROM = "registered_model_meta"  # MLflow writes it next to a model loaded
 
 
 class ServedModel(PythonModel):
-    """One row per image: a column `image` holds the bytes of image files, or a column `path` names them."""
+    """One row per image: a column `image` holds image files as bytes or Base64, or `path` names them.
+
+    Attributes:
+        given_up: returns the event that is set once nobody waits for the request of this thread; a server
+            sets it. The event is looked at before each image is read and before each forward pass.
+    """
+
+    given_up: Callable[[], threading.Event] = staticmethod(threading.Event)
 
     def load_context(self, context: Any) -> None:
         from headstart.versions.registry.frozen import fetch_frozen
@@ -40,8 +50,10 @@ class ServedModel(PythonModel):
                 on this only.
 
         Raises:
-            MlflowException: the request has both columns or neither, or paths while none are allowed.
+            MlflowException: the request has both columns or neither, or paths while none are allowed; or it
+                was given up.
         """
+        from headstart.errors import DataError
         from headstart.versions.serving.scoring import score_items
         from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
 
@@ -49,8 +61,20 @@ class ServedModel(PythonModel):
         batch = int((params or {"batch": BATCH})["batch"])
         if not 1 <= batch <= LARGEST_BATCH:
             raise _refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
-        scored = score_items(items, read, self.predictor, batch)
-        return pd.DataFrame([self._row(found) for _, found in scored], columns=COLUMNS, dtype=object)
+        given_up = self.given_up()
+
+        def read_if_wanted(item: Any) -> bytes:
+            if given_up.is_set():
+                raise DataError("given up")
+            return read(item)
+
+        rows = []
+        with closing(score_items(items, read_if_wanted, self.predictor, batch)) as scored:
+            for _, found in scored:
+                if given_up.is_set():
+                    raise MlflowException("the request was given up", REQUEST_LIMIT_EXCEEDED)
+                rows.append(self._row(found))
+        return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
     def _items(self, given: pd.DataFrame) -> tuple[list[Any], Callable[[Any], bytes]]:
         from headstart.versions.serving.path_access import SETTING
@@ -107,9 +131,16 @@ def version_of(head: Path, digest: str) -> str:
 def _bytes_of(image: object) -> bytes:
     from headstart.errors import DataError
 
-    if not isinstance(image, bytes):
-        raise DataError("no image: expected the bytes of an image file")
-    return image
+    if isinstance(image, bytes | bytearray):
+        return bytes(image)
+    if not isinstance(image, str):
+        raise DataError("no image: expected the bytes of an image file, in Base64 if they are text")
+    if image.startswith("data:"):
+        raise DataError("a data URI: send only the Base64 that follows its comma")
+    try:
+        return base64.b64decode("".join(image.split()), validate=True)
+    except ValueError as error:
+        raise DataError(f"not Base64: {error}") from error
 
 
 def _refused(text: str) -> MlflowException:

@@ -8,10 +8,14 @@ BATCH, LARGEST_BATCH = 32, 256  # images per forward pass
 
 
 def signature() -> ModelSignature:
-    """A column `image` with file contents or a column `path`; the model checks that exactly one is given."""
+    """A column `image` with file contents or a column `path`; the model checks that exactly one is given.
+
+    `image` is Base64 or, in Python, bytes. It is not `binary`, for which MLflow would decode Base64 itself
+    and refuse all rows for one that is not.
+    """
     return ModelSignature(
         inputs=Schema(
-            [ColSpec("binary", "image", required=False), ColSpec("string", "path", required=False)]
+            [ColSpec("string", "image", required=False), ColSpec("string", "path", required=False)]
         ),
         outputs=Schema(
             [

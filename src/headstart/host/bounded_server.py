@@ -1,0 +1,174 @@
+"""An HTTP server with bounds on connections, time and bytes, so that no client can exhaust it."""
+
+import asyncio
+import resource
+from contextlib import suppress
+from typing import NamedTuple
+
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+SECONDS = 30.0  # for a client to send a request, and to take an answer
+DISCARD_SECONDS = 2.0  # for the rest of a body that is refused
+CONNECTIONS = 256
+TOO_SLOW = "a request must arrive within {seconds:g} s"
+
+
+class Sizes(NamedTuple):
+    """Largest body of a request, and of all requests that are held at once, in bytes."""
+
+    body: int
+    bodies: int
+
+
+def config(app: ASGIApp, host: str, port: int, sizes: Sizes, log_level: str = "info") -> uvicorn.Config:
+    """Settings of a server whose app gets only requests that have arrived completely."""
+    return uvicorn.Config(
+        WholeRequests(app, sizes),
+        host=host,
+        port=port,
+        log_level=log_level,
+        http=Connection,
+        ws="none",
+        backlog=most_connections(),  # so many are accepted before any of them can be closed
+    )
+
+
+def most_connections() -> int:
+    """Connections held at once: each takes a file of those that a process may open."""
+    return min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+
+
+class Connection(H11Protocol):
+    """A connection that is closed if it stays silent, sends its request slowly, or takes no answer.
+
+    If there are too many, the one that has been without a complete request for longest is closed.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
+        if len(self.connections) > most_connections():
+            self._close_longest_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def _wait(self) -> None:
+        """Begin to wait for the next request; the last answer has to be taken by then too."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._since = self.loop.time()
+        self._timer = self.loop.call_later(SECONDS, self._expire)
+
+    def _expire(self) -> None:
+        if not self._lacks_head():
+            return  # `WholeRequests` waits for the body
+        if self.conn.trailing_data[0] and not self.transport.is_closing():
+            text = TOO_SLOW.format(seconds=SECONDS)
+            head = f"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: {len(text)}"
+            self.transport.write(f"{head}\r\n\r\n{text}".encode())
+        self.transport.abort()
+
+    def _lacks_head(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_longest_waiting(self) -> None:
+        incomplete = [
+            other
+            for other in self.connections
+            if isinstance(other, Connection) and (other._lacks_head() or other.cycle.more_body)
+        ]
+        oldest = min(incomplete, key=lambda other: other._since)
+        self.connections.discard(oldest)
+        oldest.transport.abort()
+
+
+class WholeRequests:
+    """Middleware that reads a request's body before the app is called, and refuses slow and large ones."""
+
+    def __init__(self, app: ASGIApp, sizes: Sizes) -> None:
+        self._app, self._sizes = app, sizes
+        self._held = 0  # bytes of all bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        try:
+            async with asyncio.timeout(SECONDS):
+                has_arrived = await self._read(scope, receive, body)
+            if has_arrived:
+                await self._app(scope, _replayed(bytes(body), receive), send)
+        except TimeoutError:
+            await _refusal(408, TOO_SLOW.format(seconds=SECONDS))(scope, receive, send)
+        except _Refused as error:
+            if not error.is_complete:
+                await _discard(receive)
+            await _refusal(error.status, str(error))(scope, receive, send)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+        """Fill `body`; return False if the client went away.
+
+        Raises:
+            _Refused: this body is too large, or all together are.
+        """
+        self._check(int(dict(scope["headers"]).get(b"content-length", b"0")), is_complete=False)
+        is_complete = False
+        while not is_complete:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return False
+            piece = message.get("body", b"")
+            body += piece
+            self._held += len(piece)
+            is_complete = not message.get("more_body", False)
+            self._check(len(body), is_complete)
+        return True
+
+    def _check(self, size: int, is_complete: bool) -> None:
+        if size > self._sizes.body:
+            text = f"a request has at most {self._sizes.body} bytes; send it in parts"
+            raise _Refused(413, text, is_complete)
+        if self._held > self._sizes.bodies:
+            raise _Refused(503, "the server holds too many requests; try again later", is_complete)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, text: str, is_complete: bool) -> None:
+        super().__init__(text)
+        self.status, self.is_complete = status, is_complete
+
+
+async def _discard(receive: Receive) -> None:
+    """Let a client send the rest of its body: many read no answer before."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while (await receive()).get("more_body", False):
+                continue
+
+
+def _refusal(status: int, text: str) -> ASGIApp:
+    return PlainTextResponse(text, status, {"connection": "close"})  # the rest of the body is not read
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Deliver the whole body at once, then what `receive` reports about the connection."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return first.pop() if first else await receive()
+
+    return replay
