@@ -55,6 +55,11 @@ class PathAccess:
         return is_plain and any(url.startswith(place) for place in self._urls)
 
 
+def is_remote(path: str) -> bool:
+    """Whether a path names something beyond this machine's files."""
+    return _local(path) is None
+
+
 def _is_url(path: str) -> bool:
     return "://" in path
 
