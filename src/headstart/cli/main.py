@@ -18,7 +18,8 @@ from headstart.cli import (
     stages,
 )
 from headstart.cli.commands import Commands, Parser
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, without_password
+from headstart.ground.logs import hide_passwords
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
 
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; an error that the user can fix ends it with a message and exit status 1."""
     chosen = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    hide_passwords()
     try:
         try:
             chosen.run(chosen)
@@ -43,8 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not any(text in str(error) for text in DISK_FULL):
             raise
         sys.exit(
-            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: "
-            "finished work is kept"
+            f"headstart {chosen.command}: error: the disk is full: {without_password(str(error))}; make room "
+            "and run it again: finished work is kept"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart.cli.commands import MACHINE, PROJECT, Commands, add_json
 from headstart.cli.entering import import_path
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, without_password
 from headstart.ground import paths
 from headstart.host.project import enter_tree
 
@@ -92,7 +92,7 @@ def _tracking(chosen: argparse.Namespace) -> None:
     from headstart.versions.registry import tracking
 
     tracking.connect()
-    print(tracking.without_password(tracking.tracking_uri()))
+    print(without_password(tracking.tracking_uri()))
 
 
 def _show(chosen: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from headstart.errors import HeadstartError, UnreachableError
+from headstart.ground.logs import hide_passwords
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
@@ -34,7 +35,8 @@ def _is_a(kind: type[Exception], error: BaseException) -> bool:
 
 
 def quieten() -> None:
-    """Log our own errors without tracebacks: their messages say what to do."""
+    """Log our own errors without tracebacks: their messages say what to do. No log shows a password."""
+    hide_passwords()
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
 

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
+from headstart.errors import without_password
 from headstart.ground import paths
 from headstart.host.project import enter_tree
 from headstart.orchestration.webhook import Deliveries, WebhookRefused, secret_in, verify
@@ -57,7 +58,8 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
         except Exception as error:  # MLflow sends it again
             deliveries.forget(delivery)
             LOG.error("%s could not be started: %s", DEPLOYMENT, error)
-            raise HTTPException(503, f"{DEPLOYMENT} could not be started: {error}") from error
+            said = without_password(f"{DEPLOYMENT} could not be started: {error}")
+            raise HTTPException(503, said) from error
 
     return app
 
