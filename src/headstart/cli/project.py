@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -71,8 +70,8 @@ def _data(chosen: argparse.Namespace) -> None:
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
-    flow = subprocess.run([sys.executable, str(root / "flows" / "training.py")], env=environment)
-    sys.exit(flow.returncode)
+    flow = [sys.executable, str(root / "flows" / "training.py")]
+    os.execve(sys.executable, flow, environment)  # this process becomes the flow: a signal ends it
 
 
 def _docs(chosen: argparse.Namespace) -> None:
