@@ -1,8 +1,36 @@
 """Every error a user can meet. The command line prints its message without a traceback and exits with 1."""
 
+import re
+
+LOGIN = re.compile(  # behind the user's name a slash may follow too, unless a port is there
+    r"""(?<=://)(?:[^/\s"'<>]*@|[^/\s:@\["'<>]+:(?!\d+(?:[/?#\s]|$))[^\s@"'<>]*@)"""
+)
+PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+SECRET_VALUE = re.compile(
+    r"""([?&;](?:[\w.-]*(?:token|secret|signature|passw(?:or)?d|credential|access-?key)[\w.-]*|sig|(?:api)?[_-]?key)=)"""
+    r"""[^&;\s"'<>]+""",
+    re.IGNORECASE,
+)
+
+
+def without_password(text: str) -> str:
+    """An address, or a text with addresses, without logins and secret values of queries: safe to show."""
+    return SECRET_VALUE.sub(r"\1...", LOGIN.sub("", text)) if "://" in text else text
+
+
+def has_password(text: str) -> bool:
+    """Whether a text has an address with a password or a secret value, rather than a user's name alone."""
+    return bool(PASSWORD.search(text) or SECRET_VALUE.search(text)) and "://" in text
+
 
 class HeadstartError(Exception):
-    """Base class: the message names the value, what was expected and what to do next."""
+    """Base class: the message names the value, what was expected and what to do next.
+
+    Addresses in it lose their passwords: messages are printed, logged and stored by servers.
+    """
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*(without_password(part) if isinstance(part, str) else part for part in given))
 
 
 class ParamsError(HeadstartError):

@@ -1,6 +1,7 @@
 """params.yaml, read and checked once: every key is required, and no others are allowed."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from headstart.errors import ParamsError
+from headstart.errors import ParamsError, has_password
 from headstart.ground.settings import Section
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
@@ -72,11 +73,29 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"there is no {path}; restore it with `git checkout {path}`") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if shown := [key for key, value in _texts(document) if has_password(value)]:
+        raise ParamsError(
+            f"{path}: {', '.join(shown)} holds a password, and this file is committed and recorded with "
+            "every version; name the address alone, and keep the password in ~/.netrc, an SSH key or the "
+            "environment"
+        )
     try:
         return Params.model_validate(document)
     except ValidationError as error:
         lines = [_explain(dict(problem)) for problem in error.errors()]
         raise ParamsError(f"{path}: " + "; ".join(lines[:5])) from error
+
+
+def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a document, by its dotted key."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _texts(part, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part, key)
 
 
 def _explain(problem: dict[str, object]) -> str:

@@ -18,33 +18,38 @@ from headstart.cli import (
     stages,
 )
 from headstart.cli.commands import Commands, Parser
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, without_password
+from headstart.ground.logs import hide_passwords
+from headstart.host.ending import ended_by_signals
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; an error that the user can fix ends it with a message and exit status 1."""
+    """Run one command; an error that the user can fix ends it with a message and exit status 1.
+
+    A signal ends it and the processes that it started, with status 143 (SIGTERM) or 130 (SIGINT).
+    """
     chosen = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    hide_passwords()
     try:
-        try:
-            chosen.run(chosen)
-        finally:
-            sys.stdout.flush()
+        with ended_by_signals(chosen.command):
+            try:
+                chosen.run(chosen)
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HeadstartError as error:
         sys.exit(f"headstart {chosen.command}: error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception as error:
         if not any(text in str(error) for text in DISK_FULL):
             raise
         sys.exit(
-            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: "
-            "finished work is kept"
+            f"headstart {chosen.command}: error: the disk is full: {without_password(str(error))}; make room "
+            "and run it again: finished work is kept"
         )
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from headstart.cli.commands import MACHINE, PROJECT, Commands, add_json
 from headstart.cli.entering import import_path
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, without_password
 from headstart.ground import paths
 from headstart.host.project import enter_tree
 
@@ -71,8 +70,8 @@ def _data(chosen: argparse.Namespace) -> None:
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
-    flow = subprocess.run([sys.executable, str(root / "flows" / "training.py")], env=environment)
-    sys.exit(flow.returncode)
+    flow = [sys.executable, str(root / "flows" / "training.py")]
+    os.execve(sys.executable, flow, environment)  # this process becomes the flow: a signal ends it
 
 
 def _docs(chosen: argparse.Namespace) -> None:
@@ -92,7 +91,7 @@ def _tracking(chosen: argparse.Namespace) -> None:
     from headstart.versions.registry import tracking
 
     tracking.connect()
-    print(tracking.without_password(tracking.tracking_uri()))
+    print(without_password(tracking.tracking_uri()))
 
 
 def _show(chosen: argparse.Namespace) -> None:

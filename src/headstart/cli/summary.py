@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from headstart.errors import HeadstartError, TrackingError
+from headstart.errors import HeadstartError, TrackingError, without_password
 from headstart.ground import paths
 from headstart.params import load_params
 
@@ -140,9 +140,9 @@ def _registered(standing: Standing) -> list[str]:
 
 
 def _server() -> str | None:
-    """Address of the tracking server in use, if one is named."""
+    """Address of the tracking server in use, if one is named; without its password."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return uri if uri.startswith("http") else None
+    return without_password(uri) if uri.startswith("http") else None
 
 
 def _own_address() -> str:

@@ -5,15 +5,21 @@ import sys
 from collections.abc import Callable
 
 from headstart.errors import HeadstartError, UnreachableError
+from headstart.ground.logs import hide_passwords
+from headstart.host.ending import ended_by_signals
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def run_as_command(run: Callable[[], object]) -> None:
-    """Run a flow; if it raises one of our errors, print the error and advice last, and exit with 1."""
+    """Run a flow; if it raises one of our errors, print the error and advice last, and exit with 1.
+
+    SIGTERM and SIGINT end it and its stage, in one line.
+    """
     quieten()
     try:
-        run()
+        with ended_by_signals("run"):
+            run()
     except HeadstartError as error:
         print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
         sys.exit(1)
@@ -34,7 +40,8 @@ def _is_a(kind: type[Exception], error: BaseException) -> bool:
 
 
 def quieten() -> None:
-    """Log our own errors without tracebacks: their messages say what to do."""
+    """Log our own errors without tracebacks: their messages say what to do. No log shows a password."""
+    hide_passwords()
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
 

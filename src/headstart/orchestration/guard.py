@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
+from headstart.errors import without_password
 from headstart.ground import paths
 from headstart.host import bounded_server
 from headstart.host.project import enter_tree
@@ -58,7 +59,8 @@ def make_app(secret: str, deliveries: Deliveries, model: str, start: Callable[[]
         except Exception as error:  # MLflow sends it again
             deliveries.forget(delivery)
             LOG.error("%s could not be started: %s", DEPLOYMENT, error)
-            raise HTTPException(503, f"{DEPLOYMENT} could not be started: {error}") from error
+            said = without_password(f"{DEPLOYMENT} could not be started: {error}")
+            raise HTTPException(503, said) from error
 
     return app
 

@@ -8,6 +8,7 @@ import os
 from uuid import UUID
 
 from prefect.automations import Automation
+from prefect.blocks.fields import SecretDict
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
@@ -41,7 +42,12 @@ async def notify(address: str) -> list[str]:
         )
     told = {"text": "{{subject}}\n{{body}}", "subject": "{{subject}}", "body": "{{body}}"}
     block = CustomWebhookNotificationBlock(
-        name="Headstart", url=address, json_data=told, headers=None, cookies=None
+        name="Headstart",
+        url="{{address}}",  # the server stores secrets encrypted, and shows them to nobody
+        secrets=SecretDict({"address": address}),
+        json_data=told,
+        headers=None,
+        cookies=None,
     )
     receiver = await block.asave(BLOCK, overwrite=True)
     failures = SendNotification(

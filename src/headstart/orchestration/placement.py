@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.deployments import run_deployment
 from prefect.states import Cancelled, Cancelling
 
-from headstart.errors import StageError, WorkerLost
+from headstart.errors import StageError, WorkerLost, without_password
 from headstart.repository import worker_clone
 
 POLL_SECONDS = 1.0
@@ -118,4 +118,4 @@ def _artifact(client: SyncPrefectClient, run: UUID, key: str) -> str:
 
 def _link(run: UUID) -> str:
     address = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
-    return f"{address}/runs/flow-run/{run}"
+    return without_password(f"{address}/runs/flow-run/{run}")

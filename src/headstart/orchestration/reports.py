@@ -8,6 +8,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
+from headstart.errors import without_password
 from headstart.orchestration.command import advice
 from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
@@ -40,7 +41,7 @@ def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> N
 def publish_failure(error: Exception) -> None:
     """Publish an error and advice on this flow run's page; a failure to do so hides no other error."""
     kind = type(error).__name__
-    lines = [line.replace("`", "'") for line in str(error).splitlines() if line.strip()]
+    lines = [line.replace("`", "'") for line in without_password(str(error)).splitlines() if line.strip()]
     said = "  \n".join(f"`{line}`" for line in lines)  # a block of code would not wrap on a telephone
     try:
         create_markdown_artifact(

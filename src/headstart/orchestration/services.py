@@ -134,7 +134,9 @@ def _start_all(
         "Logs": str(FOLDER.resolve() / "logs"),
         "Guard": f"http://{HOST}:{guard_port}",
         "Workers": ", ".join(["cpu", *cards, "guard"]),
-        "Notifications": urlsplit(told).netloc if told else "off (set HEADSTART_NOTIFY to a webhook URL)",
+        "Notifications": urlsplit(told).hostname or "on"
+        if told
+        else "off (set HEADSTART_NOTIFY to a webhook URL)",
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
+from headstart.repository.new_files import check_stages_are_recorded, new_files
 from headstart.repository.programs import git, git_line
 from headstart.repository.results import LOCK, versioned_files
 
@@ -44,7 +45,8 @@ def current_commit() -> Commit:
     """The state of the tree in git.
 
     Raises:
-        LineageError: there is no repository, or no commit in it.
+        LineageError: there is no repository, or no commit in it; or stages use a file that would not be
+            recorded.
     """
     try:
         commit = git_line("rev-parse", "--verify", "HEAD")
@@ -53,6 +55,7 @@ def current_commit() -> Commit:
             f"{error}; a result is recorded by its commit, so the project must be a git repository with one "
             "(`git add -A && git commit`)"
         ) from error
+    check_stages_are_recorded(new_files())
     with _index_of_tree() as index:
         diff = git("diff", "--cached", "--binary", "HEAD", "--", ".", f":(exclude){LOCK}", env=index)
     return Commit(
@@ -161,11 +164,13 @@ def _remote() -> str | None:
 
 @contextmanager
 def _index_of_tree() -> Iterator[dict[str, str]]:
-    """A temporary index with changes to tracked files, new files of src/ and flows/, and new .dvc files."""
+    """A temporary index with changes to tracked files, new source files, and new .dvc files."""
     with TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index"), "GIT_LITERAL_PATHSPECS": "1"}
         git("read-tree", "HEAD", env=index)
         git("add", "--update", env=index)
-        new = [part for part in ("src", "flows") if Path(part).exists()]
-        git("add", "--all", "--", *new, *(str(path) for path in versioned_files()), env=index)
+        names = [*new_files().recorded, *(str(path) for path in versioned_files())]
+        given = "\0".join(names).encode(errors="surrogateescape")
+        if names:
+            git("add", "--pathspec-from-file=-", "--pathspec-file-nul", env=index, stdin=given)
         yield index

@@ -22,6 +22,7 @@ def run_stage(
     arguments: Sequence[str] = (),
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    inherited: Mapping[str, str] | None = None,
     python: str = sys.executable,
 ) -> None:
     """Run one stage (or .dvc file) by `dvc repro --single-item`.
@@ -29,7 +30,8 @@ def run_stage(
     Args:
         arguments: more options of `dvc repro`.
         folder: the root of the tree, if it is not the working folder.
-        environment: added to that of this process.
+        environment: added to `inherited`.
+        inherited: by default the environment of this process.
         python: the interpreter of DVC and of the stage.
         on_line: called with each line that DVC or the stage prints.
         on_progress: called with each state of a progress bar.
@@ -46,7 +48,7 @@ def run_stage(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder,
-        env={**os.environ, **settings},
+        env={**(os.environ if inherited is None else inherited), **settings},
         start_new_session=True,
     )
     assert process.stdout is not None

@@ -3,9 +3,8 @@
 import pytest
 from mlflow.exceptions import MlflowException
 
-from headstart.errors import TrackingError, TrackingUnreachable
+from headstart.errors import TrackingError, TrackingUnreachable, without_password
 from headstart.versions.registry import tracking
-from headstart.versions.registry.tracking import without_password
 
 
 @pytest.mark.parametrize(

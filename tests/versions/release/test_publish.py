@@ -8,6 +8,7 @@ from mlflow.tracking import MlflowClient
 from headstart.errors import TrackingError
 from headstart.ground import paths
 from headstart.params import load_params
+from headstart.repository.new_files import NewFiles
 from headstart.versions.registry import tracking
 from headstart.versions.registry.versions import Registered
 from headstart.versions.release import publish as publishing
@@ -52,6 +53,15 @@ def test_the_run_of_a_flow_is_left_to_the_flow(client: MlflowClient) -> None:
     with registration._run(client, "own", opened) as given:
         assert given == opened
     assert only_run(client)[1] == "RUNNING"
+
+
+def test_registration_names_what_it_does_not_record(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(publishing, "new_files", lambda: NewFiles((), ("flows/.env",)))
+    monkeypatch.setattr(registration, "register", lambda *given, run_id: NEW)
+    publishing.register_model(load_params(tree / paths.PARAMS).register_, {}, None, said.append)
+    assert said[0].startswith("not recorded")
+    assert said[0].endswith(": flows/.env")
 
 
 def test_each_step_is_wrapped_once_and_in_order(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

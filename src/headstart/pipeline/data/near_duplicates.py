@@ -156,7 +156,9 @@ def _verified(
         first, second = (_details(thumbnails[part[:, side]], shared) for side in (0, 1))
         similarity = _best_overlap(first[:, :, ::-1] if mirrored else first, second)
         for place in np.flatnonzero(similarity >= ALIKE):
-            pair = Pair(int(part[place, 0]), int(part[place, 1]), round(float(similarity[place]), DIGITS), mirrored)
+            pair = Pair(
+                int(part[place, 0]), int(part[place, 1]), round(float(similarity[place]), DIGITS), mirrored
+            )
             groups.connect(pair.first, pair.second)
             yield pair
 

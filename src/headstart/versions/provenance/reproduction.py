@@ -1,6 +1,7 @@
 """`headstart reproduce`: reproduce a registered version from its record alone, and compare."""
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from headstart import repository
 from headstart.errors import LineageError
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
+from headstart.host.plain_environment import without_credentials
 from headstart.pipeline.network import checkpoint
 from headstart.repository import environments, fresh_clone
 from headstart.versions.provenance import agreement
@@ -214,7 +216,14 @@ def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> No
             is_open = False
 
     repository.run_stage(
-        name, on_line, on_progress, arguments=AGAIN, folder=clone, environment=environment, python=python
+        name,
+        on_line,
+        on_progress,
+        arguments=AGAIN,
+        folder=clone,
+        environment=environment,
+        inherited=without_credentials(os.environ),  # the record brings its own code
+        python=python,
     )
     if is_open:
         print(file=sys.stderr)

@@ -46,17 +46,20 @@ def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], referenc
     return bool(shared.keep(client, _key(metadata), title, files).sent)
 
 
-def fetch_frozen(reference: Path) -> Path:
+def fetch_frozen(reference: Path, cache: Path | None = None) -> Path:
     """Return a folder with the layers that a version names, from this machine's cache or else the server.
 
     Every layer is verified by its digest, cached or not.
+
+    Args:
+        cache: used instead of `HEADSTART_CACHE`.
 
     Raises:
         TrackingError: the server has no such backbone, or its layers differ from those the version names.
     """
     record = json.loads(reference.read_text(encoding="utf-8"))
     backbone, layers = record["backbone"], record["layers"]
-    folder: Path = cache_folder() / "backbones" / backbone["digest"]
+    folder: Path = (cache or cache_folder()) / "backbones" / backbone["digest"]
     if missing := [layer for layer in layers if not _holds(folder, layer, layers[layer])]:
         _download(backbone, missing, folder)
     for layer in missing:

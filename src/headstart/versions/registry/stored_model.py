@@ -32,13 +32,16 @@ class StoredModel:
     head: Path
     frozen: Path
 
-    def backbone(self) -> Path:
+    def backbone(self, cache: Path | None = None) -> Path:
         """Path of its frozen tensors: the package's own file, or a folder with the layers it refers to.
+
+        Args:
+            cache: the folder that keeps fetched layers; this machine's cache by default.
 
         Raises:
             TrackingError: the layers are not on the server.
         """
-        return fetch_frozen(self.frozen) if self.frozen.suffix == ".json" else self.frozen
+        return fetch_frozen(self.frozen, cache) if self.frozen.suffix == ".json" else self.frozen
 
 
 def fetch(uri: str) -> StoredModel:

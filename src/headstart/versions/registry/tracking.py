@@ -1,7 +1,6 @@
 """The tracking server: its address, whether it answers, and the run that a flow opens there."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from headstart.errors import TrackingError, TrackingUnreachable
+from headstart.errors import TrackingError, TrackingUnreachable, without_password
 from headstart.ground.files import replacing
 
 FOLDER = Path("mlflow")
@@ -63,11 +62,6 @@ def page(place: str) -> str:
     return f"{server_name().rstrip('/')}/#/{place}"
 
 
-def without_password(uri: str) -> str:
-    """An address, or a text with addresses, without users and passwords: safe to show."""
-    return re.sub(r"(\w[\w+.-]*://)[^/\s]*@", r"\1", uri)
-
-
 def experiment_id(client: MlflowClient, name: str) -> str:
     """The experiment's id; the experiment is created if it does not exist.
 
@@ -107,7 +101,7 @@ def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> N
     client = connect()
     with translated("end the run"):
         if failed is not None:
-            client.set_tag(run_id, FAILURE_TAG, failed[:5000])
+            client.set_tag(run_id, FAILURE_TAG, without_password(failed)[:5000])
             for path in files:
                 client.log_artifact(run_id, str(path), "record")
         status = RunStatus.FAILED if failed is not None else RunStatus.FINISHED
@@ -150,7 +144,7 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
-            said = without_password(f"cannot {self._what} at {tracking_uri()}: {error}")
+            said = f"cannot {self._what} at {tracking_uri()}: {error}"
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 said += ". `headstart run` makes versions; set MLFLOW_TRACKING_URI to use another server"
             raise kind(said) from error
@@ -172,7 +166,7 @@ def _check_reachable(uri: str) -> None:
         socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
     except OSError as error:
         raise TrackingUnreachable(
-            f"MLflow does not answer at {without_password(uri)} ({error}); start it (`make ui`) or correct "
+            f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
             "MLFLOW_TRACKING_URI, then run the same command again: the results of finished stages are kept"
         ) from error
 
@@ -196,9 +190,7 @@ def _make_tables(uri: str) -> None:
     An older schema is left alone: the server asks for `mlflow db upgrade`, and that needs a backup first.
     """
     if not uri.startswith("postgresql+psycopg2://"):
-        raise TrackingError(
-            f"{without_password(uri)}: write postgresql+psycopg2://, which names the driver that is installed"
-        )
+        raise TrackingError(f"{uri}: write postgresql+psycopg2://, which names the driver that is installed")
     from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls if none exist
 
     with translated("open the database"):

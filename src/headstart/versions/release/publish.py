@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart import repository
+from headstart.ground.wording import named
+from headstart.repository.new_files import new_files
 from headstart.versions.provenance import keeping
 from headstart.versions.registry import tracking
 from headstart.versions.registry.versions import Registered
@@ -73,6 +75,8 @@ def push_results(say: Say) -> None:
 
 def register_model(register: Register, params: Mapping[str, Any], run_id: str | None, say: Say) -> Registered:
     """Register the results; the same results are registered once."""
+    if left_out := new_files().left_out:
+        say(f"not recorded, as neither committed nor source files without a secret's name: {named(left_out)}")
     say(f"registering the results as {register.model}")
     return registration.register(
         register.model, register.experiment, params, register.package, register.dirty, run_id=run_id

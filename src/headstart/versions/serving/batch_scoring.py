@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from headstart.errors import DataError
+from headstart.errors import DataError, without_password
 from headstart.ground.files import replacing
 from headstart.pipeline.network import checkpoint
 from headstart.sources.scoring_inputs import Input, find_inputs, mark_of
@@ -140,7 +140,12 @@ def score_to_file(
             return Scored(out, version, len(inputs), was_there=True)
         process = ModelProcess(stored, batch)
         _score_parts(parts, inputs, version, classes, process, report)
-        about = {"version": asdict(version), "source": source, "batch": batch, "inputs": whole}
+        about = {
+            "version": asdict(version),
+            "source": without_password(source),
+            "batch": batch,
+            "inputs": whole,
+        }
         _join(parts, out, _schema(classes, about), classes)
         for part in folder.glob("[0-9]*.parquet"):  # an earlier, longer input may have left more
             part.unlink()
@@ -203,7 +208,7 @@ def _score_parts(
 def _table(rows: Sequence[Input], answers: Sequence[Answer], schema: pa.Schema, version: str) -> pa.Table:
     found = [answer.probabilities or {} for answer in answers]
     columns = {
-        "path": [row.path for row in rows],
+        "path": [without_password(row.path) for row in rows],
         "label": [answer.label for answer in answers],
         "confidence": [max(row.values(), default=None) for row in found],
         "error": [answer.error for answer in answers],

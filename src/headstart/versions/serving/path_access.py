@@ -71,7 +71,7 @@ class PathAccess:
             reason = error.__cause__ or error  # fsspec reports an unreachable web server as "not found"
             if isinstance(reason, DataError):
                 raise reason from None
-            raise DataError(f"{url!r} cannot be read: {type(reason).__name__}: {reason}") from error
+            raise DataError(f"{_printable(url)} cannot be read: {type(reason).__name__}: {reason}") from error
         if len(data) > LARGEST_BYTES:
             raise DataError(f"{url} is larger than {LARGEST_BYTES >> 20} MiB")
         return data
@@ -107,9 +107,17 @@ class PathAccess:
         return not climbs and any(fetched.startswith(place) for place in self._urls)
 
 
+def is_remote(path: str) -> bool:
+    """Whether a path names something beyond this machine's files."""
+    return _local(path) is None
+
+
 def _not_allowed(path: str) -> DataError:
-    name = path if path.isprintable() else repr(path)
-    return DataError(f"{name} is not below a place that {SETTING} allows")
+    return DataError(f"{_printable(path)} is not below a place that {SETTING} allows")
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(shown(name))
 
 
 def _as_fetched(url: str) -> str:
@@ -138,7 +146,7 @@ def _local(path: str) -> Path | None:
 
 
 def _read_file(path: Path) -> bytes:
-    name = str(path) if str(path).isprintable() else repr(shown(str(path)))
+    name = _printable(str(path))
     try:
         return read_file(path)
     except DataError as error:

@@ -23,7 +23,8 @@ from starlette.types import Receive
 from headstart.errors import HeadstartError, TrackingError
 from headstart.ground.paths import PACKAGE
 from headstart.host import bounded_server
-from headstart.versions.registry.versions import resolve
+from headstart.versions.registry.stored_model import StoredModel, fetch
+from headstart.versions.serving.packaged_code import check_code
 
 SIZES = bounded_server.Sizes(body=64 << 20, bodies=256 << 20)
 AT_ONCE = 2  # requests: one is decoded while the network runs another
@@ -127,7 +128,7 @@ def _error(status: int, text: str, code: str = "REQUEST_REFUSED") -> Response:
     return JSONResponse({"error_code": code, "message": shown}, status)
 
 
-def load(uri: str) -> PyFuncModel:
+def load(model: StoredModel) -> PyFuncModel:
     """Load a version with the code packed with it; what was imported from this tree makes room for it.
 
     Raises:
@@ -136,12 +137,12 @@ def load(uri: str) -> PyFuncModel:
     for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE.name]:
         del sys.modules[name]
     try:
-        model: PyFuncModel = mlflow.pyfunc.load_model(uri)
+        loaded: PyFuncModel = mlflow.pyfunc.load_model(str(model.folder))
     except Exception as error:  # its own code raises its own errors
-        raise TrackingError(f"{uri} does not load: {type(error).__name__}: {error}") from error
+        raise TrackingError(f"{model.name} does not load: {type(error).__name__}: {error}") from error
     if Path(sys.modules[PACKAGE.name].__file__ or "").resolve().parent == PACKAGE:
-        raise TrackingError(f"{uri} ran the code of this tree, not the code packed with it")
-    return model
+        raise TrackingError(f"{model.name} ran the code of this tree, not the code packed with it")
+    return loaded
 
 
 def main() -> None:
@@ -151,9 +152,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5001)
     chosen = parser.parse_args()
-    uri = resolve(chosen.model)
-    print(f"{uri}: POST images to http://{chosen.host}:{chosen.port}/invocations", flush=True)
-    app = make_app(load(uri), MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+    model = fetch(chosen.model)
+    check_code(model)
+    print(f"{model.name}: POST images to http://{chosen.host}:{chosen.port}/invocations", flush=True)
+    app = make_app(load(model), MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
     uvicorn.Server(bounded_server.config(app, chosen.host, chosen.port, SIZES)).run()
 
 

@@ -1,0 +1,71 @@
+"""The code that this project's git has: of a commit on one of its branches, or of a tree kept for a run."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from headstart.errors import LineageError, RemoteUnreachable
+from headstart.repository.commits import RUNS
+from headstart.repository.programs import git, git_line
+
+OWN_REFS = ("refs/heads", "refs/remotes", "refs/tags", RUNS, "refs/versions", "refs/data")  # no pull requests
+HASH = re.compile(r"[0-9a-f]{40,64}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def trees(commit: str, run_id: str, folder: str) -> Iterator[Mapping[str, str]]:
+    """Contents of a folder at a commit, and as kept for a run with its uncommitted changes.
+
+    Both names may come from a tracking server. A commit counts only if a branch, a tag or a kept run of this
+    clone or of its git remotes contains it: a hosting service hands out anybody's commits by their hash.
+    The remotes are asked after both trees of this clone.
+
+    Yields:
+        Git's digest of each file, by its path below the root.
+
+    Raises:
+        RemoteUnreachable: a git remote does not answer.
+    """
+    wanted = [commit] if HASH.fullmatch(commit) else []
+    wanted += [f"{RUNS}/{run_id}"] if RUN_ID.fullmatch(run_id) else []
+    yield from (_files(name, folder) for name in wanted if _is_own(name))
+    if wanted and _fetch(run_id):
+        yield from (_files(name, folder) for name in wanted if _is_own(name))
+
+
+def digests(files: Sequence[Path]) -> list[str]:
+    """Git's digests of files on this machine, in the order given."""
+    return git_line(
+        "hash-object", "--no-filters", "--", *(str(path.resolve()) for path in files)
+    ).splitlines()
+
+
+def _is_own(name: str) -> bool:
+    try:
+        commit = git_line("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        if git("for-each-ref", "--count=1", "--contains", commit, *OWN_REFS):
+            return True
+        return git_line("merge-base", commit, "HEAD") == commit  # a worker's HEAD is on no branch
+    except LineageError:  # no such commit here
+        return False
+
+
+def _files(name: str, folder: str) -> dict[str, str]:
+    listed = git("ls-tree", "-r", "-z", name, "--", folder).decode(errors="surrogateescape")
+    entries = [entry.split("\t", 1) for entry in listed.split("\0") if entry]
+    return {path: about.split()[2] for about, path in entries}
+
+
+def _fetch(run_id: str) -> bool:
+    """Bring the branches of all git remotes, and the run's ref; returns whether there is a remote."""
+    run = [f"+{RUNS}/{run_id}*:{RUNS}/{run_id}*"] if RUN_ID.fullmatch(run_id) else []  # may match none
+    try:
+        names = git_line("remote").splitlines()
+    except LineageError:  # no repository
+        return False
+    for name in names:
+        try:
+            git("fetch", "--quiet", name, f"+refs/heads/*:refs/remotes/{name}/*", *run)
+        except LineageError as error:
+            raise RemoteUnreachable(str(error)) from error
+    return bool(names)
