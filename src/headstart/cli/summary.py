@@ -95,7 +95,7 @@ def last_results() -> Results:
 def _backbone() -> str:
     from headstart.pipeline.network import checkpoint
 
-    backbone = checkpoint.metadata(paths.BACKBONE)
+    backbone = checkpoint.metadata(paths.BACKBONE, checkpoint.BACKBONE)
     note = ", never trained: set backbone.weights: IMAGENET1K_V1" if backbone["random"] else ""
     return f"{backbone['source']}{note}"
 

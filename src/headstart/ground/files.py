@@ -7,6 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from headstart.errors import HeadstartError
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path in `folder` that a file or a server names.
+
+    Raises:
+        HeadstartError: the name is empty or absolute, or leads out of the folder.
+    """
+    if not name or name.startswith("/") or ".." in name.split("/"):
+        raise HeadstartError(
+            f"{name!r} is no path inside {folder}: the file that names it was damaged or changed, and is not "
+            "followed; make or fetch it again"
+        )
+    return folder / name
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 from headstart import repository
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.ground.files import replacing, write_json, write_text
+from headstart.ground.files import inside, replacing, write_json, write_text
 from headstart.ground.wording import named
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.labels import path_in, read_table, write_table
@@ -114,6 +114,8 @@ def undo() -> list[str]:
         raise DataError(f"there is nothing to take back: {QUARANTINE}/ holds no journal of a fix")
     path = journals[-1]
     journal = json.loads(path.read_text(encoding="utf-8"))
+    for place in (place for move in journal["moves"] for place in move.values()):
+        inside(Path(), place)
     back = [
         Move(move["after"], move["before"])
         for move in reversed(journal["moves"])
@@ -125,7 +127,7 @@ def undo() -> list[str]:
         _rename(Path(move.before), Path(move.after))
     lines = [f"moved {len(back)} files back: {named([move.after for move in back], SHOWN)}"] if back else []
     if journal["table"]:
-        with replacing(paths.DATA / journal["table"]) as new:
+        with replacing(inside(paths.DATA, journal["table"])) as new:
             shutil.copyfile(path.with_name(Path(journal["table"]).name), new)
         lines.append(f"restored {paths.DATA / journal['table']}")
     path.rename(path.with_name(UNDONE))

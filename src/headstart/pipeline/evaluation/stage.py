@@ -62,7 +62,7 @@ def run(evaluate: Evaluate) -> str:
 
 def _evaluate(options: Evaluate) -> _Results:
     runtime.make_deterministic(options.seed)
-    spec = spec_of(checkpoint.metadata(paths.HEAD))
+    spec = spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD))
     network = plan(spec)
     head = trained_head(network, paths.HEAD, paths.BACKBONE)
     table = pd.read_parquet(paths.IMAGE_TABLE)
@@ -124,7 +124,7 @@ def _roc_rows(results: _Results) -> pd.DataFrame:
 
 
 def _report(results: _Results) -> report.Report:
-    head = checkpoint.metadata(paths.HEAD)
+    head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     backbone = head["backbone"]
     manifest = pd.read_parquet(paths.MANIFEST, columns=["path", "label", "split", "excluded"])
     left_out = manifest[manifest["excluded"] != ""]
@@ -202,7 +202,7 @@ def _history_png() -> bytes:
         train_loss=history["train_loss"].tolist(),
         val_loss=history["val_loss"].tolist(),
         val_accuracy=history["val_accuracy"].tolist(),
-        best=int(checkpoint.metadata(paths.HEAD)["epoch"]),
+        best=int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"]),
     )
 
 

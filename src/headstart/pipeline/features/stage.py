@@ -37,7 +37,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
     views = _views(table, spec.classes, features)
     count = len(table) + (views.count - 1) * views.rows
     computation.check_size(network, count, features.precision, features.max_gb)
-    frozen = checkpoint.metadata(paths.BACKBONE)
+    frozen = checkpoint.metadata(paths.BACKBONE, checkpoint.BACKBONE)
     _check_backbone(frozen, spec)
     check_backbone(network, frozen)
     metadata = {

@@ -73,11 +73,11 @@ class _Start:
         self()
 
     def __call__(self) -> Chain:
-        head = starting_head(self._network, paths.BACKBONE, self._seed)
+        backbone = self._metadata["backbone"]
+        head = starting_head(self._network, paths.BACKBONE, self._seed, backbone)
         if self._initial is not None:
-            digest = self._metadata["backbone"]["digest"]
             spec = spec_of(self._metadata)
-            found = initial.start_from(head, self._network, spec, digest, *self._initial)
+            found = initial.start_from(head, self._network, spec, backbone["digest"], *self._initial)
             self.fit = found.fits_standardize
             self.sentence = f"; {found.sentence()}"
         return head

@@ -28,7 +28,7 @@ def init_from(source: str) -> str:
     """
     name, head = _resolve(source)
     metadata = _metadata(source, head)
-    tensors = checkpoint.load(head)
+    tensors = checkpoint.load_checked(head)
     check_finite(tensors, source)
     digest = checkpoint.digest(tensors)
     paths.INIT.parent.mkdir(exist_ok=True)
@@ -55,13 +55,9 @@ def _metadata(source: str, head: Path) -> dict[str, Any]:
             "in backbone.weights, with their backbone.sha256"
         )
     try:
-        metadata = checkpoint.metadata(head)
+        return checkpoint.metadata(head, checkpoint.HEAD)
     except ModelError as error:
-        raise HeadstartError(f"{source} is not a head: {error}; {expected}") from error
-    if "epoch" not in metadata or "classes" not in metadata:
-        kind = "a features file" if "cut" in metadata else "a backbone"
-        raise HeadstartError(f"{source} is {kind}, not a head; {expected}")
-    return metadata
+        raise HeadstartError(f"{error}; {expected}") from error
 
 
 def set_init(digest: str | None) -> None:

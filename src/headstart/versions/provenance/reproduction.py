@@ -146,7 +146,7 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
         found = agreement.Agreement(
             outs=agreement.compare_outs(record.lock, clone, stages),
             head_recorded=record.tags["headstart.head"],
-            head_again=str(checkpoint.metadata(clone / paths.HEAD)["digest"]),
+            head_again=str(checkpoint.metadata(clone / paths.HEAD, checkpoint.HEAD)["digest"]),
             metrics=agreement.compare_metrics(
                 record.run.data.metrics, record.folder / "reports" / paths.METRICS.name, clone / paths.METRICS
             ),

@@ -225,7 +225,7 @@ def all_versions(client: MlflowClient) -> Iterator[ModelVersion]:
 def head_of_version(digest: str) -> ModelVersion | None:
     """The first version whose head has this digest: the parent of a version trained further from it."""
     for version in sorted(all_versions(tracking.connect()), key=lambda found: int(found.creation_timestamp)):
-        if version.tags.get("head") == digest:
+        if version.tags.get(versions.HEAD_TAG) == digest:
             return version
     return None
 

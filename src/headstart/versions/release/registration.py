@@ -26,6 +26,7 @@ from headstart.ground import paths
 from headstart.ground.import_closure import import_closure
 from headstart.ground.paths import PACKAGE
 from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.modules import head_of, prefix_of
 from headstart.pipeline.network.network import plan, spec_of
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
@@ -127,7 +128,7 @@ def _record(
     package: str,
 ) -> ModelVersion:
     metrics = json.loads(paths.METRICS.read_text())
-    head = checkpoint.metadata(paths.HEAD)
+    head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     _log_params(client, run_id, params)
     _log_metrics(client, run_id, metrics)
     _log_tags(client, run_id, commit, digest, head)
@@ -139,7 +140,7 @@ def _record(
     _probe(model.model_uri, is_stored_now)
     tags = {
         versions.LOCK_TAG: digest,
-        "head": head["digest"],
+        versions.HEAD_TAG: head["digest"],
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         "gate": "pending",
     }
@@ -230,7 +231,7 @@ def _log_tags(
         "headstart.commit_on_remote": str(commit.on_remote).lower(),
         "headstart.data": repository.data_version(),
         versions.LOCK_TAG: digest,
-        "headstart.head": head["digest"],
+        f"headstart.{versions.HEAD_TAG}": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
         record.INIT_TAG: head["init"] or "none",
         "headstart.backbone_source": head["backbone"]["source"],
@@ -303,7 +304,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
         artifacts = {"head": str(paths.HEAD)}
         if package == FULL:
             artifacts["backbone"] = f"{folder}/backbone.safetensors"
-            tensors = checkpoint.load(paths.BACKBONE, _frozen_names())
+            tensors = frozen_tensors(paths.BACKBONE, _frozen_names())
             checkpoint.save(Path(artifacts["backbone"]), tensors, checkpoint.metadata(paths.BACKBONE))
         else:
             artifacts["frozen"] = f"{folder}/frozen.json"
@@ -338,7 +339,7 @@ def _copy_served_code(folder: Path) -> None:
 
 def _frozen_names() -> list[str]:
     """Names of the tensors that the network runs and did not train."""
-    network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
+    network = plan(spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)))
     own = set(network.head_names())
     return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
 

@@ -149,7 +149,7 @@ def score_to_file(
 
 def _version(stored: stored_model.StoredModel) -> tuple[Version, list[str]]:
     """The version as described by its own files, and its classes."""
-    head = checkpoint.metadata(stored.head)
+    head = checkpoint.metadata(stored.head, checkpoint.HEAD)
     uri = ModelUri.parse(stored.name)
     backbone = head["backbone"]
     version = Version(
