@@ -58,8 +58,9 @@ def frozen_tensors(
     if found != recorded["digest"]:
         raise ModelError(
             f"{backbone} is backbone {found[:12]} ({described.get('source', 'from a server')}), but the "
-            f"features and the head were made with backbone {recorded['digest'][:12]} ({recorded['source']}); use the "
-            "files of one run: `dvc repro` makes them, `dvc checkout` restores them"
+            f"features and the head were made with backbone {recorded['digest'][:12]} "
+            f"({recorded['source']}); use the files of one run: `dvc repro` makes them, `dvc checkout` "
+            "restores them"
         )
     tensors = checkpoint.load(backbone, names)
     wanted = recorded.get("layers")

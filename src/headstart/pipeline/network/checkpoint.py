@@ -71,7 +71,7 @@ def load_checked(path: Path, names: Sequence[str] | None = None) -> dict[str, to
         names: tensors that must be among them.
 
     Raises:
-        ModelError: the file is missing or damaged, its values are not those of its digest, or it lacks a name.
+        ModelError: the file is missing or damaged, its values have another digest, or it lacks a name.
     """
     recorded = metadata(path).get("digest")
     tensors = load(path)
