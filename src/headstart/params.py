@@ -6,10 +6,10 @@ from typing import get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from headstart.errors import ParamsError
 from headstart.ground.settings import Section
+from headstart.ground.wording import shortened, shown
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.settings import Features
@@ -70,8 +70,10 @@ def load_params(path: Path) -> Params:
         document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError as error:
         raise ParamsError(f"there is no {path}; restore it with `git checkout {path}`") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    except Exception as error:  # a value raises whatever its type makes of it, such as a 13th month
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shortened(str(error))
+        advice = "correct it, or restore it with `git checkout`"
+        raise ParamsError(f"{path} is not valid YAML: {reason}; {advice}") from error
     try:
         return Params.model_validate(document)
     except ValidationError as error:
@@ -83,17 +85,17 @@ def _explain(problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
     named, known = _walk(location)
-    key = ".".join(map(str, named))
+    key = shortened(".".join(map(str, named)))
     if problem["type"] == "extra_forbidden":
-        return f"{key} is unknown{_nearest(str(location[-1]), known)}"
+        return f"{key} is unknown{_nearest(shortened(str(location[-1])), known)}"
     if problem["type"] == "missing":
         return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = shortened(str(problem["msg"]).removeprefix("Value error, "))
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if not location:
-        return f"{message}, found {problem['input']!r}"
-    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+        return f"{message}, found {shown(problem['input'])}"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {shown(problem['input'])}"
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from headstart.errors import HeadstartError
 from headstart.ground.files import write_json
+from headstart.ground.reading import load_json, reading
 from headstart.host.owner import started
 from headstart.host.ports import check_free
 from headstart.host.project import QUIET
@@ -157,7 +158,8 @@ def _start_guard(port: int, settings: Mapping[str, str]) -> None:
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
     """Create the automations of automations.yaml that do not exist yet, going by their names."""
-    wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
+    with reading(AUTOMATIONS, "correct it, or restore it with `git checkout`"):
+        wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
     there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
     if missing := [automation for automation in wanted if automation["name"] not in there]:
         text = json.dumps({"automations": missing})
@@ -348,7 +350,11 @@ def _end(service: Service) -> None:
 
 
 def _services() -> list[Service]:
-    return [Service(**entry) for entry in json.loads(STATE.read_text())] if STATE.exists() else []
+    if not STATE.exists():
+        return []
+    advice = "stop the processes that `ps` shows by hand, then delete it"
+    with reading(STATE, advice):
+        return [Service(**entry) for entry in load_json(STATE, advice, list)]
 
 
 def _write(services: list[Service]) -> None:

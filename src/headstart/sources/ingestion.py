@@ -1,7 +1,7 @@
 """Bring new, changed and removed images of a source, a folder or any URL fsspec supports, into `data/`."""
 
 import hashlib
-import json
+import logging
 import os
 import shutil
 import time
@@ -14,11 +14,14 @@ from typing import Any
 
 import fsspec
 
-from headstart.errors import DataError, SourceUnreachable
+from headstart.errors import DamagedFile, DataError, SourceUnreachable
 from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
+from headstart.ground.reading import load_json
 from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
+
+log = logging.getLogger(__name__)
 
 ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
@@ -253,5 +256,9 @@ def _state(source: str, data: Path) -> Path:
 def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
     """Result of the last check, by name: the file at the source, the file here, and the digest of both."""
     path = _state(source, data)
-    known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known: dict[str, dict[str, Any]] = load_json(path) if path.exists() else {}
+    except DamagedFile as error:
+        log.warning("all files of the source are read again: %s", error)
+        return {}
     return known

@@ -16,6 +16,7 @@ import PIL
 from headstart.errors import DataError
 from headstart.ground import paths
 from headstart.ground.files import inside
+from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
@@ -112,7 +113,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     Raises:
         HeadstartError: a path leads out of the data folder.
     """
-    manifest = pd.read_parquet(path)
+    manifest = load_table(path)
     for name in manifest["path"]:
         inside(paths.DATA, name)
     kept = manifest[manifest["excluded"] == ""]

@@ -63,13 +63,13 @@ def frozen_tensors(
             "restores them"
         )
     tensors = checkpoint.load(backbone, names)
-    wanted = recorded.get("layers")
-    for layer, digest in checkpoint.layer_digests(tensors).items() if wanted else ():
-        if digest != wanted.get(layer):
-            raise ModelError(
-                f"{layer} in {backbone} has digest {digest}, expected {wanted.get(layer)}: it was changed "
-                f"after it was written; {checkpoint.AGAIN}"
-            )
+    if "layers" in recorded:
+        for layer, digest in checkpoint.layer_digests(tensors).items():
+            if digest != (wanted := recorded["layers"].get(layer)):
+                raise ModelError(
+                    f"{layer} in {backbone} has digest {digest}, expected {wanted}: it was changed after it "
+                    f"was written; {checkpoint.AGAIN}"
+                )
     return tensors
 
 

@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 
 from headstart.errors import ModelError
 from headstart.ground.files import replacing
+from headstart.ground.reading import MAKE_AGAIN
 
 METADATA_KEY = "headstart"
-AGAIN = "`dvc repro` makes the file of a stage again; fetch any other one again"
+AGAIN = f"{MAKE_AGAIN}; fetch any other file again"
 DTYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
 DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 

@@ -9,6 +9,7 @@ import torch
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
+from headstart.ground.reading import load_table
 from headstart.pipeline.features.examples import class_weights, rows_of
 from headstart.pipeline.features.feature_file import features_metadata, resident
 from headstart.pipeline.features.rows_source import open_rows
@@ -42,7 +43,7 @@ def run(train: Train) -> str:
     """
     runtime.dtype_of(train.precision, "train.precision")
     metadata = features_metadata(paths.FEATURES)
-    table = pd.read_parquet(paths.IMAGE_TABLE, columns=["label", "split", "pixels"])
+    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels"])
     data = _data(train, metadata, table)
     start = _Start(data, metadata, train)
     tried = planned_trials(train, data.network)

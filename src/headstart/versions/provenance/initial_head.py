@@ -10,6 +10,7 @@ from headstart import repository
 from headstart.errors import HeadstartError, ModelError
 from headstart.ground import paths
 from headstart.ground.files import replacing
+from headstart.ground.reading import reading
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.weight_files import check_finite, is_weight_file
 
@@ -65,9 +66,10 @@ def set_init(digest: str | None) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10**6
-    document = yaml.load(paths.PARAMS)
-    if document["train"].get("init") == digest:
-        return
+    with reading(paths.PARAMS, "correct it, or restore it with `git checkout`"):
+        document = yaml.load(paths.PARAMS)
+        if document["train"].get("init") == digest:
+            return
     document["train"]["init"] = digest
     yaml.representer.add_representer(type(None), _null)
     with replacing(paths.PARAMS) as new:

@@ -1,6 +1,5 @@
 """`headstart reproduce`: reproduce a registered version from its record alone, and compare."""
 
-import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from headstart import repository
 from headstart.errors import LineageError
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
+from headstart.ground.reading import load_json
 from headstart.pipeline.network import checkpoint
 from headstart.repository import environments, fresh_clone
 from headstart.versions.provenance import agreement
@@ -222,7 +222,7 @@ def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> No
 
 def _environments(clone: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
     files = [clone / paths.ENVIRONMENTS / f"{stage}.json" for stage in stages]
-    return {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
+    return {path.stem: load_json(path) for path in files if path.exists()}
 
 
 def default_report(made: Reproduction) -> Path:

@@ -1,6 +1,5 @@
 """Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -25,6 +24,7 @@ from headstart.errors import LineageError, TrackingError
 from headstart.ground import paths
 from headstart.ground.import_closure import import_closure
 from headstart.ground.paths import PACKAGE
+from headstart.ground.reading import load_json, load_table
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.modules import head_of, prefix_of
@@ -127,7 +127,7 @@ def _record(
     params: Mapping[str, Any],
     package: str,
 ) -> ModelVersion:
-    metrics = json.loads(paths.METRICS.read_text())
+    metrics = load_json(paths.METRICS)
     head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     _log_params(client, run_id, params)
     _log_metrics(client, run_id, metrics)
@@ -167,11 +167,9 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> 
     for name, bounds in metrics["intervals"].items():
         test |= {f"test/{name}_{end}": value for end, value in bounds.items()}
     client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in test.items()])
-    with paths.HISTORY.open(newline="") as file:
-        rows = list(csv.DictReader(file))
     points = [
         Metric(key, float(value), 0, int(row["epoch"]))
-        for row in rows
+        for row in load_table(paths.HISTORY).to_dict(orient="records")
         for key, value in row.items()
         if key != "epoch"
     ]
@@ -188,7 +186,7 @@ def _log_trials(client: MlflowClient, run_id: str) -> None:
 
     Their metrics are those of validation alone: the page colours by the first one.
     """
-    table = pd.read_csv(paths.TRIALS)
+    table = load_table(paths.TRIALS)
     if len(table) < 2:
         return
     experiment = client.get_run(run_id).info.experiment_id
@@ -268,7 +266,7 @@ def _check_record(client: MlflowClient, run_id: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = record.open_record(f"runs:/{run_id}", Path(folder))
         found.check()
-        for name in json.loads(found.file("shared.json").read_text()):
+        for name in load_json(found.file("shared.json"), record.AGAIN):
             found.shared_file(name, Path(folder) / name)
 
 
@@ -287,7 +285,7 @@ def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, 
 
 
 def _log_dataset(client: MlflowClient, run_id: str, commit: repository.Commit) -> None:
-    validation = json.loads(paths.VALIDATION.read_text())
+    validation = load_json(paths.VALIDATION)
     source = DvcSource(path="data", md5=repository.data_version(), commit=commit.commit)
     with mlflow.start_run(run_id=run_id):
         mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
@@ -352,7 +350,7 @@ def _probe(uri: str, is_stored_now: bool) -> None:
     Raises:
         TrackingError: it does not load, runs other code, or answers otherwise.
     """
-    expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
+    expected = load_table(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
     files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
     stored = stored_model.fetch(uri)
     with (
