@@ -91,7 +91,8 @@ def compare(case: Case, width: int, folder: Path) -> Result:
     spec = NetworkSpec(case.arch, width, "linear", CLASSES, train=case.train)
     network = plan(spec)
     weights = dict(random_tensors(vgg_layers(case.arch, width), 0))
-    checkpoint.save(folder / "backbone", weights, {})
+    described = {"digest": checkpoint.digest(weights), "source": "random"}
+    checkpoint.save(folder / "backbone", weights, described)
     images, labels = _images(folder / "images.npy")
     split, val = LabelledRows(range(IMAGES), labels), LabelledRows(range(BATCH), labels[:BATCH])
     rows = _rows(network, case, images, folder)

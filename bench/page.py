@@ -141,7 +141,7 @@ def memory(result: dict[str, Any]) -> Iterator[str]:
         + str(result["width"])
         + ". Target: flat, under 2,500."
     )
-    yield "Pages of mapped files are included: validate and preprocess read the store through LMDB's map, at most 128 MiB of it."
+    yield "Pages of mapped files are included."
     yield ""
     yield "| | " + " | ".join(f"{int(count):,}" for count in counts) + " |"
     yield "|---|" + "---|" * len(counts)

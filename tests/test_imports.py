@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "torchvision", "great_expectations", "mlflow", "prefect", "matplotlib", "pandas", "lmdb"}
+HEAVY = {"torch", "torchvision", "great_expectations", "mlflow", "prefect", "matplotlib", "pandas"}
 USED = {
     "cli.main": set(),
     "repository": set(),
     "cli.network_params": set(),
     "versions.registry.versions": {"mlflow"},
     "pipeline.network.stage": {"torch"},
-    "pipeline.data.stage": {"great_expectations", "pandas", "lmdb"},
-    "pipeline.pixels.stage": {"torch", "torchvision", "pandas", "lmdb"},
-    "pipeline.features.stage": {"torch", "torchvision", "pandas", "lmdb"},
+    "pipeline.data.stage": {"great_expectations", "pandas"},
+    "pipeline.pixels.stage": {"torch", "torchvision", "pandas"},
+    "pipeline.features.stage": {"torch", "torchvision", "pandas"},
     "pipeline.training.stage": {"torch", "pandas"},
     "pipeline.evaluation.stage": {"torch", "pandas"},
 }

@@ -49,6 +49,10 @@ class ModelError(HeadstartError):
     """A layer's name or shape does not fit the network."""
 
 
+class DamagedFile(HeadstartError):
+    """A file is missing or cut off, or cannot be read as what it should be."""
+
+
 class DeterminismError(HeadstartError):
     """A recomputed row differs from the stored one."""
 

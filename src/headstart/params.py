@@ -7,10 +7,10 @@ from typing import get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from headstart.errors import ParamsError, has_password
 from headstart.ground.settings import Section
+from headstart.ground.wording import shortened, shown
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.settings import Features
@@ -71,19 +71,24 @@ def load_params(path: Path) -> Params:
         document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError as error:
         raise ParamsError(f"there is no {path}; restore it with `git checkout {path}`") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
-    if shown := [key for key, value in _texts(document) if has_password(value)]:
-        raise ParamsError(
-            f"{path}: {', '.join(shown)} holds a password, and this file is committed and recorded with "
-            "every version; name the address alone, and keep the password in ~/.netrc, an SSH key or the "
-            "environment"
-        )
+    except Exception as error:  # a value raises whatever its type makes of it, such as a 13th month
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shortened(str(error))
+        advice = "correct it, or restore it with `git checkout`"
+        raise ParamsError(f"{path} is not valid YAML: {reason}; {advice}") from error
     try:
-        return Params.model_validate(document)
+        params = Params.model_validate(document)
     except ValidationError as error:
         lines = [_explain(dict(problem)) for problem in error.errors()]
         raise ParamsError(f"{path}: " + "; ".join(lines[:5])) from error
+    # Of the checked values: what aliases of YAML stand for may be of any size.
+    texts = _texts(params.model_dump(by_alias=True))
+    if open_ones := [key for key, value in texts if has_password(value)]:
+        raise ParamsError(
+            f"{path}: {', '.join(open_ones)} holds a password, and this file is committed and recorded with "
+            "every version; name the address alone, and keep the password in ~/.netrc, an SSH key or the "
+            "environment"
+        )
+    return params
 
 
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -102,17 +107,17 @@ def _explain(problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
     named, known = _walk(location)
-    key = ".".join(map(str, named))
+    key = shortened(".".join(map(str, named)))
     if problem["type"] == "extra_forbidden":
-        return f"{key} is unknown{_nearest(str(location[-1]), known)}"
+        return f"{key} is unknown{_nearest(shortened(str(location[-1])), known)}"
     if problem["type"] == "missing":
         return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = shortened(str(problem["msg"]).removeprefix("Value error, "))
     if problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     if not location:
-        return f"{message}, found {problem['input']!r}"
-    return f"{key}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
+        return f"{message}, found {shown(problem['input'])}"
+    return f"{key}: {message[0].lower()}{message[1:]}, found {shown(problem['input'])}"
 
 
 def _nearest(name: str, known: list[str]) -> str:

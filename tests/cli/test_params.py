@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from headstart.errors import ParamsError
+from headstart.errors import ModelError, ParamsError
 from headstart.params import load_params
+from headstart.pipeline.network.heads import parse_replacement
 
 TEXT = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
 
@@ -83,6 +84,49 @@ def test_what_is_no_mapping_of_sections_is_an_error(tmp_path: Path, text: str) -
     path.write_text(text)
     with pytest.raises(ParamsError, match=r"params\.yaml"):
         load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lr: 0.003", "lr: 2024-13-45", "not valid YAML: month must be in 1..12"),
+        ("epochs: 60", "epochs: !!int abc", "not valid YAML: invalid literal"),
+        ("lr: 0.003", "lr: !!float x", "not valid YAML: could not convert"),
+        ("epochs: 60", f"epochs: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        ("epochs: 60", f"epochs: {'9' * 4000}", "train.epochs: .*found a number of 13288 bits"),
+        ("epochs: 60", f"epochs: 0x{'f' * 9000}", "train.epochs: .*found a number of 36000 bits"),
+        ("lr: 0.003", f"lr: {'9' * 4000}", "train.lr: .*found a number of 13288 bits"),
+        ("trials: null", f"trials: {'[' * 700}{']' * 700}", "not valid YAML: it is nested too deeply"),
+        ("trials: null", f"trials: {'[' * 100}{']' * 100}", "train.trials"),
+        ("lr: 0.003", f"{'x' * 1000}: 3", "train.x{294}... is unknown"),
+        ("lr: 0.003", f"lr: {'x' * 10_000}", "train.lr: .*found 'x+...x+'"),
+    ],
+)
+def test_no_value_ends_in_a_traceback_or_a_long_message(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ParamsError, match=message) as raised:
+        load_params(write(tmp_path, old, new))
+    assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize("place", ["trials: null", "replace: {}", "class_weights: null", "group: null"])
+def test_nested_aliases_make_no_long_message(tmp_path: Path, place: str) -> None:
+    path = write(tmp_path, place, f"{place.split(':')[0]}: *a9")
+    aliases = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
+    path.write_text(f"a0: &a0 [lol]\n{aliases}{path.read_text()}")
+    with pytest.raises(ParamsError) as raised:
+        load_params(path)
+    assert len(str(raised.value)) < 2000 + len(str(path))
+
+
+def test_nested_aliases_in_a_layer_make_no_long_message() -> None:
+    value: object = ["lol"]
+    for _ in range(20):
+        value = [value] * 9
+    with pytest.raises(ModelError) as raised:
+        parse_replacement("classifier.3", {"linear": value})
+    assert len(str(raised.value)) < 1000
 
 
 def test_a_missing_file_says_how_to_have_it_back(tmp_path: Path) -> None:

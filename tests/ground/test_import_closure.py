@@ -121,4 +121,8 @@ def test_files_that_decide_no_result_hold_only_a_version_and_wording() -> None:
     assert [ast.unparse(node).split(" = ")[0] for node in version] == ["__version__"]
     assert {"__init__.py", "errors.py", "progress.py"} == NO_RESULT
     errors = ast.parse((package / "errors.py").read_text()).body[1:]
-    assert all(isinstance(node, ast.ClassDef) for node in errors)
+    functions = {node.name for node in errors if isinstance(node, ast.FunctionDef)}
+    assert functions == {"without_password", "has_password"}  # of messages
+    plain = (ast.ClassDef, ast.FunctionDef, ast.Import, ast.Assign)
+    assert all(isinstance(node, plain) for node in errors)
+    assert [ast.unparse(node) for node in errors if isinstance(node, ast.Import)] == ["import re"]

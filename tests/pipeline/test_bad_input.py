@@ -10,6 +10,8 @@ from PIL import Image
 from projects import draw_images, edit_params
 
 from headstart.cli.main import main
+from headstart.errors import DataError
+from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
 
 
 @pytest.fixture
@@ -152,3 +154,44 @@ def test_weights_that_are_not_there(tree: Path) -> None:
     with pytest.raises(SystemExit, match="there is no file weights.pth"):
         main(["backbone"])
     assert not (tree / "artifacts" / "backbone.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("preprocess", "artifacts/manifest.parquet"),
+        ("features", "artifacts/images.parquet"),
+        ("inspect", "artifacts/images.parquet"),
+        ("train", "artifacts/features.safetensors"),
+        ("evaluate", "artifacts/head.safetensors"),
+        ("predict", "artifacts/head.safetensors"),
+        ("init-from", "artifacts/head.safetensors"),
+        ("show", "reports/metrics.json"),
+        ("docs", "reports/validation.json"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_makes_it_again(tree: Path, command: str, file: str) -> None:
+    draw_images(tree / "data", {"ok": 1})
+    (tree / file).parent.mkdir(parents=True, exist_ok=True)
+    arguments = {"predict": ["data"], "init-from": [file]}.get(command, [])
+    for data in (b"", b"PAR1\0cut", b"\x10\0\0\0\0\0\0\0{", b'{"a":'):
+        (tree / file).write_bytes(data)
+        with pytest.raises(SystemExit) as stopped:
+            main([command, *arguments])
+        message = str(stopped.value)
+        assert message.startswith(f"headstart {command}: error: ")
+        assert file in message
+        assert "`dvc repro`" in message
+
+
+def test_cut_images_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    with path.open("wb") as opened:
+        write_npy_header(opened, (3, 4, 4, 3))
+        opened.write(bytes(3 * 48))
+    assert len(PackedImages(path)) == 3
+    whole = path.read_bytes()
+    for data in (whole[:-1], whole[:-48], whole[:60], whole[:4], b"", whole + b"more"):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=r"images\.npy .*`dvc repro` makes it again"):
+            PackedImages(path)

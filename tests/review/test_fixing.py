@@ -1,5 +1,6 @@
 """Files are moved, never deleted; the data are versioned; --undo gives every byte back."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from projects import commit, draw_images, dvc, edit_params, headstart, make_repo
 from sections import section
 
 import headstart.review.fixing as fixing
+from headstart.errors import HeadstartError
 from headstart.review.fixes import Decision, write_fixes
 
 FIXES = [
@@ -155,3 +157,24 @@ def test_a_table_may_write_paths_its_own_way_and_what_dvc_linked_stays_as_it_was
     assert table.read_bytes() == before
     write_fixes(tree / "fixes.csv", [Decision("all/020.png", "relabel", "a")])
     assert "is in no class" in headstart(tree, "fix", status=1)
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [
+        {"moves": [{"before": "../evil.png", "after": "quarantine/1/a.png"}], "table": None},
+        {"moves": [{"before": "data/a.png", "after": "/etc/passwd"}], "table": None},
+        {"moves": [], "table": "../labels.csv"},
+    ],
+)
+def test_a_journal_moves_nothing_out_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: dict[str, object]
+) -> None:
+    root = tmp_path / "project"
+    (root / "quarantine/1").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    (root / "quarantine/1" / fixing.JOURNAL).write_text(json.dumps(journal))
+    (root / "quarantine/1/a.png").write_bytes(b"")
+    with pytest.raises(HeadstartError, match="is no path inside"):
+        fixing.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]

@@ -1,14 +1,16 @@
 """Small classification problems that a head can learn."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from sections import section
 
 from headstart.pipeline.features.examples import LabelledRows
 from headstart.pipeline.features.feature_file import Features
 from headstart.pipeline.network import checkpoint
-from headstart.pipeline.network.vgg import vgg_layers
-from headstart.pipeline.network.weights import random_tensors
+from headstart.pipeline.network.backbone import backbone_metadata, load_backbone
+from headstart.pipeline.network.network import NetworkSpec, plan
 
 
 def features_file(folder: Path, rows: torch.Tensor) -> Features:
@@ -33,5 +35,24 @@ def two_classes(folder: Path, channels: int, count: int = 600) -> tuple[Features
 def backbone_file(folder: Path, arch: str = "vgg16", width: int = 4) -> Path:
     """Write a backbone with random weights."""
     path = folder / "backbone.safetensors"
-    checkpoint.save(path, dict(random_tensors(vgg_layers(arch, width), 0)), {})
+    own = section("backbone", arch=arch, width=width)
+    loaded = load_backbone(own)
+    checkpoint.save(path, loaded.tensors, backbone_metadata(own, loaded))
+    return path
+
+
+def head_file(path: Path, tensors: Mapping[str, torch.Tensor], spec: NetworkSpec, backbone: Path) -> Path:
+    """Write a head that was trained on the network of `spec` with this backbone."""
+    described = {
+        **spec.to_dict(),
+        "cut": plan(spec).cut_name,
+        "precision": "fp32",
+        "batch_size": 4,
+        "transform": "IMAGENET1K_V1",
+        "backbone": checkpoint.metadata(backbone),
+        "epoch": 1,
+        "digest": checkpoint.digest(tensors),
+        "init": None,
+    }
+    checkpoint.save(path, tensors, described)
     return path

@@ -9,6 +9,7 @@ from headstart.cli.commands import MACHINE, PROJECT, Commands, add_json
 from headstart.cli.entering import import_path
 from headstart.errors import HeadstartError, without_password
 from headstart.ground import paths
+from headstart.ground.reading import load_json
 from headstart.host.project import enter_tree
 
 
@@ -76,13 +77,12 @@ def _run_flow(chosen: argparse.Namespace) -> None:
 
 def _docs(chosen: argparse.Namespace) -> None:
     enter_tree()
-    import json
 
     from headstart.pipeline.data_docs.pages import render_data_docs
 
     if not paths.VALIDATION.exists():
         raise HeadstartError(f"there is no {paths.VALIDATION}; run `dvc repro validate` first")
-    validation = json.loads(paths.VALIDATION.read_text(encoding="utf-8"))
+    validation = load_json(paths.VALIDATION)
     print(render_data_docs(validation, paths.DATA_DOCS))
 
 

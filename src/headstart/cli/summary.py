@@ -1,12 +1,12 @@
 """The last results, and the commands that show more: the end of `make demo`."""
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headstart.errors import HeadstartError, TrackingError, without_password
 from headstart.ground import paths
+from headstart.ground.reading import load_json
 from headstart.params import load_params
 
 SERVER_SETTINGS = Path("mlflow/server.env")
@@ -85,7 +85,7 @@ def last_results() -> Results:
         raise HeadstartError(f"there is no {paths.METRICS}; run `dvc repro` or `headstart run` first")
     params = load_params(paths.PARAMS)
     return Results(
-        metrics=json.loads(paths.METRICS.read_text(encoding="utf-8")),
+        metrics=load_json(paths.METRICS),
         confidence=params.evaluate.confidence,
         backbone=_backbone(),
         standing=_standing(params.register_.model),
@@ -95,7 +95,7 @@ def last_results() -> Results:
 def _backbone() -> str:
     from headstart.pipeline.network import checkpoint
 
-    backbone = checkpoint.metadata(paths.BACKBONE)
+    backbone = checkpoint.metadata(paths.BACKBONE, checkpoint.BACKBONE)
     note = ", never trained: set backbone.weights: IMAGENET1K_V1" if backbone["random"] else ""
     return f"{backbone['source']}{note}"
 

@@ -1,6 +1,11 @@
 """Wording that messages of all packages share."""
 
+import reprlib
 from collections.abc import Iterable
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 3, 80, 80, 40
+LONGEST = 300
 
 
 def named(names: Iterable[str], most: int = 10) -> str:
@@ -8,3 +13,15 @@ def named(names: Iterable[str], most: int = 10) -> str:
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: the beginning of a long or deeply nested one."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    return shortened(_SHOWN.repr(value))
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that is too long for a message."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from headstart.errors import HeadstartError
 from headstart.ground.files import write_json
+from headstart.ground.reading import load_json, reading
 from headstart.host.owner import started
 from headstart.host.ports import check_free
 from headstart.host.project import QUIET
@@ -27,6 +28,7 @@ from headstart.host.project import QUIET
 FOLDER = Path(".services")
 AUTOMATIONS = Path("automations.yaml")
 STATE = FOLDER / "processes.json"
+OWN_FOLDER, OWN_UMASK = 0o700, 0o077  # what services write is for their owner alone, as under systemd
 START_SECONDS = 120
 STOP_SECONDS = 20
 HOST = "127.0.0.1"
@@ -64,7 +66,7 @@ def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> st
         HeadstartError: a port is taken, a server runs at another one, or a service does not start; the
             services started by this call are stopped again.
     """
-    FOLDER.mkdir(exist_ok=True)
+    make_own_folder()
     ports = {"prefect": prefect_port, "mlflow": mlflow_port, "guard": guard_port}
     running = {service.name for service in _services() if _is_alive(service)}
     for name, port in ports.items():
@@ -82,6 +84,12 @@ def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> st
         _write(before)
         raise
     return "\n".join(f"{name:<15}{address}" for name, address in addresses.items())
+
+
+def make_own_folder() -> None:
+    """Make the folder of the services, which its owner alone may read: databases in it hold secrets."""
+    FOLDER.mkdir(mode=OWN_FOLDER, exist_ok=True)
+    FOLDER.chmod(OWN_FOLDER)
 
 
 def stop() -> str:
@@ -159,7 +167,8 @@ def _start_guard(port: int, settings: Mapping[str, str]) -> None:
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
     """Create the automations of automations.yaml that do not exist yet, going by their names."""
-    wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
+    with reading(AUTOMATIONS, "correct it, or restore it with `git checkout`"):
+        wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
     there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
     if missing := [automation for automation in wanted if automation["name"] not in there]:
         text = json.dumps({"automations": missing})
@@ -272,7 +281,13 @@ def _spawn(
     logs.mkdir(exist_ok=True)
     with (logs / f"{name.replace(' ', '-')}.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=dict(environment), stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=OWN_UMASK,
         )
     _write([*_services(), Service(name, process.pid, started(process.pid), address)])
 
@@ -350,7 +365,11 @@ def _end(service: Service) -> None:
 
 
 def _services() -> list[Service]:
-    return [Service(**entry) for entry in json.loads(STATE.read_text())] if STATE.exists() else []
+    if not STATE.exists():
+        return []
+    advice = "stop the processes that `ps` shows by hand, then delete it"
+    with reading(STATE, advice):
+        return [Service(**entry) for entry in load_json(STATE, advice, list)]
 
 
 def _write(services: list[Service]) -> None:

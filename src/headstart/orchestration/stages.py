@@ -1,6 +1,5 @@
 """The stages of dvc.yaml as tasks, run here or on another worker if HEADSTART_PLACEMENT is set."""
 
-import json
 import os
 from typing import Any
 
@@ -12,6 +11,7 @@ from prefect.states import Completed
 from headstart import repository
 from headstart.errors import DataError, HeadstartError
 from headstart.ground import paths
+from headstart.ground.reading import load_json
 from headstart.orchestration.stage_output import StageOutput
 from headstart.orchestration.tasks import AGAIN, STAGE_SECONDS, STEP_SECONDS
 from headstart.repository import worker_clone
@@ -96,5 +96,5 @@ def render_docs() -> None:
     """Render the validation pages from the stored result, and import registration while the stages run."""
     from headstart.pipeline.data_docs.pages import render_data_docs
 
-    render_data_docs(json.loads(paths.VALIDATION.read_text(encoding="utf-8")), paths.DATA_DOCS)
+    render_data_docs(load_json(paths.VALIDATION), paths.DATA_DOCS)
     from headstart.versions.release import registration  # noqa: F401 - 2 s that register_model need not wait for

@@ -1,12 +1,12 @@
 """The default DVC remote: what it lacks, and sending it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
+from headstart.ground.reading import load_json
 from headstart.ground.wording import named
 from headstart.repository.programs import dvc
 from headstart.repository.results import DATA, read_yaml, stage_names, status, versioned_files
@@ -101,7 +101,7 @@ class Remote:
                     listed = Path(temporary) / "list"
                     address = f"{self.address}/{digest[:2]}/{digest[2:]}"
                     dvc("get-url", address, str(listed), asks_remote=True)
-                entries = json.loads(listed.read_text())
+                entries = load_json(listed, "delete it, so that DVC makes or fetches it again", list)
             files |= {f"{folder}/{file['relpath']}": file["md5"] for file in entries}
         return files
 

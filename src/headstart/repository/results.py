@@ -8,17 +8,25 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from headstart.errors import LineageError
+from headstart.errors import DamagedFile, LineageError
+from headstart.ground.reading import reading
+from headstart.ground.wording import shown
 from headstart.repository.programs import dvc
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 DATA = Path("data.dvc")
+CONFLICT = ("<<<<<<< ", ">>>>>>> ")
+RESTORE = (
+    "restore it with `git checkout` (in a merge with --ours or --theirs), then run `dvc repro`, which writes "
+    "dvc.lock, or `dvc add data`, which writes data.dvc"
+)
 
 
 def stage_names() -> list[str]:
     """The stages in the order of dvc.yaml, which is the order they run in."""
-    return list(read_yaml(PIPELINE)["stages"])
+    with reading(PIPELINE, RESTORE):
+        return list(read_yaml(PIPELINE)["stages"])
 
 
 def versioned_files() -> list[Path]:
@@ -37,7 +45,8 @@ def lock_digest() -> str:
     Raises:
         LineageError: the pipeline has never run here.
     """
-    return digest_of(read_yaml(LOCK))
+    with reading(LOCK, RESTORE):
+        return digest_of(read_yaml(LOCK))
 
 
 def digest_of(lock: Mapping[str, Any]) -> str:
@@ -51,7 +60,8 @@ def digest_of(lock: Mapping[str, Any]) -> str:
 
 def data_version() -> str:
     """The digest by which DVC knows the data: the `md5` in data.dvc."""
-    return str(read_yaml(DATA)["outs"][0]["md5"])
+    with reading(DATA, RESTORE):
+        return str(read_yaml(DATA)["outs"][0]["md5"])
 
 
 def cache_data() -> None:
@@ -69,12 +79,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         LineageError: the file does not exist.
+        DamagedFile: it is no YAML document of DVC, or holds the marks of a git conflict.
     """
     try:
-        document: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise LineageError(f"there is no {path}; run `dvc repro` (or `dvc add data`) first") from error
-    return document
+    if any(line.startswith(CONFLICT) for line in text.splitlines()):
+        raise DamagedFile(f"{path} holds the marks of a git conflict; {RESTORE}")
+    with reading(path, RESTORE):
+        document = YAML(typ="safe", pure=True).load(text)
+        if not isinstance(document, dict):
+            raise TypeError(f"expected a mapping, found {shown(document)}")
+        return document
 
 
 def status(*arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from headstart.errors import LineageError, RemoteUnreachable
+from headstart.ground.reading import reading
 from headstart.repository.commits import changed_paths, current_commit
 from headstart.repository.programs import dvc, git, git_line
-from headstart.repository.results import DATA, LOCK, read_yaml, versioned_files
+from headstart.repository.results import DATA, LOCK, RESTORE, read_yaml, versioned_files
 
 PARAMS = Path("params.yaml")
 
@@ -133,8 +134,9 @@ def merge_entry(stage: str, entry: str) -> None:
     if list(made) != [stage]:
         raise LineageError(f"expected the entry of stage {stage} in a dvc.lock, got {entry[:200]!r}")
     yaml = YAML()
-    document: dict[str, Any] = yaml.load(LOCK) if LOCK.exists() else {"schema": "2.0", "stages": {}}
-    document["stages"][stage] = made[stage]
+    with reading(LOCK, RESTORE):
+        document: dict[str, Any] = yaml.load(LOCK) if LOCK.exists() else {"schema": "2.0", "stages": {}}
+        document["stages"][stage] = made[stage]
     from headstart.ground.files import replacing
 
     with replacing(LOCK) as new:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from headstart.errors import DataError, HeadstartError
 from headstart.ground import paths
+from headstart.ground.reading import load_table
 from headstart.pipeline.data.shown import jpeg_of
 from headstart.pipeline.inspection.checks import TITLES
 from headstart.pipeline.pages.html import render
@@ -160,8 +161,8 @@ def serve(fixes: Path, port: int) -> None:
 
     if not (paths.FINDINGS.exists() and paths.IMAGE_TABLE.exists()):
         raise DataError(f"there is no {paths.FINDINGS}; run `dvc repro inspect` first")
-    images = pd.read_parquet(paths.IMAGE_TABLE, columns=["path", "label", "split"])
-    review = Review(pd.read_parquet(paths.FINDINGS), images, fixes)
+    images = load_table(paths.IMAGE_TABLE, ["path", "label", "split"])
+    review = Review(load_table(paths.FINDINGS), images, fixes)
     host = "127.0.0.1"
     config = uvicorn.Config(make_app(review, host, port), host=host, port=port, log_level="warning")
     bound = config.bind_socket()

@@ -1,6 +1,5 @@
 """Mend the data as decided: files go to a quarantine or change their class, and all can be taken back."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any
 from headstart import repository
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.ground.files import replacing, write_json, write_text
+from headstart.ground.files import inside, replacing, write_json, write_text
+from headstart.ground.reading import load_json
 from headstart.ground.wording import named
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.labels import path_in, read_table, write_table
@@ -20,6 +20,7 @@ from headstart.pipeline.data.settings import Data
 from headstart.review.fixes import Decision
 
 QUARANTINE = Path("quarantine")  # beside data/, so that DVC does not version it
+REPAIR = "restore it from a backup, or move its files back by hand and delete it"
 JOURNAL, UNDONE = "journal.json", "undone.json"
 SHOWN = 10
 
@@ -113,7 +114,9 @@ def undo() -> list[str]:
     if not journals:
         raise DataError(f"there is nothing to take back: {QUARANTINE}/ holds no journal of a fix")
     path = journals[-1]
-    journal = json.loads(path.read_text(encoding="utf-8"))
+    journal = load_json(path, REPAIR)
+    for place in (place for move in journal["moves"] for place in move.values()):
+        inside(Path(), place)
     back = [
         Move(move["after"], move["before"])
         for move in reversed(journal["moves"])
@@ -125,7 +128,7 @@ def undo() -> list[str]:
         _rename(Path(move.before), Path(move.after))
     lines = [f"moved {len(back)} files back: {named([move.after for move in back], SHOWN)}"] if back else []
     if journal["table"]:
-        with replacing(paths.DATA / journal["table"]) as new:
+        with replacing(inside(paths.DATA, journal["table"])) as new:
             shutil.copyfile(path.with_name(Path(journal["table"]).name), new)
         lines.append(f"restored {paths.DATA / journal['table']}")
     path.rename(path.with_name(UNDONE))
@@ -142,7 +145,7 @@ def _done_before(decision: Decision, found: dict[str, Found]) -> bool:
     return any(
         move["before"] == own
         for path in QUARANTINE.glob(f"*/{JOURNAL}")
-        for move in json.loads(path.read_text(encoding="utf-8"))["moves"]
+        for move in load_json(path, REPAIR)["moves"]
     )
 
 

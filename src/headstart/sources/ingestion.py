@@ -1,7 +1,7 @@
 """Bring new, changed and removed images of a source, a folder or any URL fsspec supports, into `data/`."""
 
 import hashlib
-import json
+import logging
 import os
 import shutil
 import stat
@@ -16,13 +16,16 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from headstart.errors import DataError, SourceUnreachable
+from headstart.errors import DamagedFile, DataError, SourceUnreachable
 from headstart.ground.files import write_json
 from headstart.ground.paths import cache_folder
+from headstart.ground.reading import load_json
 from headstart.ground.wording import named
 from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
 from headstart.pipeline.data.reading import NOT_UTF8, is_utf8, kind_of, read_file, shown
+
+log = logging.getLogger(__name__)
 
 ARRIVING = ".arriving"  # below the data folder while files are copied; neither an image nor a class
 SHOWN = 5  # files that a sentence names
@@ -345,8 +348,9 @@ def _known(source: str, data: Path) -> dict[str, dict[str, Any]]:
     """
     path = _state(source, data)
     try:
-        known = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        known = load_json(path) if path.exists() else {}
+    except DamagedFile as error:
+        log.warning("all files of the source are read again: %s", error)
         return {}
     is_whole = isinstance(known, dict) and all(
         isinstance(each, dict) and each.keys() == {"source", "here", "digest"} for each in known.values()

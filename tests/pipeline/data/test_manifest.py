@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data import manifest
 from headstart.pipeline.data.layout import read_folders
 from headstart.pipeline.data.listing import list_folder
@@ -126,3 +126,11 @@ def test_a_file_that_changed_after_validation_is_an_error(tmp_path: Path) -> Non
         read_checked(tmp_path / "1.png", "0" * 64)
     with pytest.raises(DataError, match=r"cannot read .*gone\.png"):
         read_checked(tmp_path / "gone.png", "0" * 64)
+
+
+@pytest.mark.parametrize("path", ["../evil.png", "/etc/passwd", "a/../../evil.png", ""])
+def test_a_path_that_leads_out_of_the_data_is_not_followed(tmp_path: Path, path: str) -> None:
+    table = pd.DataFrame({"path": ["a/1.png", path], "excluded": "", "split": "train", "pixels": "0"})
+    table.to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(HeadstartError, match="is no path inside data"):
+        read_manifest(tmp_path / "manifest.parquet")

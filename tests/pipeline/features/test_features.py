@@ -1,6 +1,8 @@
 """The frozen part runs once per image, and a row never depends on its neighbours."""
 
 import hashlib
+import os
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from headstart.pipeline.network.vgg import vgg_layers
 from headstart.pipeline.network.weights import random_tensors
 from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
 from headstart.pipeline.pixels.transforms import transform_of
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import FILE, Store
 
 TRANSFORM = transform_of("vgg16", "IMAGENET1K_V1")
 NETWORK = plan(NetworkSpec("vgg16", 4, "pooled", ("a", "b")))
@@ -118,6 +120,29 @@ def test_a_stored_row_that_is_not_what_comes_out_again_stops_the_run(tmp_path: P
         store.put(RECIPE, {keys[1]: row[:-1] + bytes([row[-1] ^ 1])})
         with pytest.raises(DeterminismError, match=keys[1][:12]):
             compute(tmp_path, images, keys, store)
+
+
+def test_damaged_rows_are_computed_again_and_give_the_same_bytes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, keys = packed(tmp_path, 6)
+    file = tmp_path / "store" / FILE
+    with Store(file.parent) as store:
+        whole, _ = compute(tmp_path, images, keys, store)
+    damaged = [keys[1], keys[5]]  # in the batch that is checked, and behind it
+    with sqlite3.connect(file) as database:
+        for key in damaged:
+            database.execute(
+                "UPDATE rows SET row = zeroblob(length(row)) WHERE hex(key) LIKE ?", (f"%{key}",)
+            )
+    database.close()
+    with Store(file.parent) as store:
+        assert compute(tmp_path, images, keys, store) == (whole, 2)
+    assert f"2 rows are damaged in {file}: {keys[1][:12]}..., computed again" in caplog.text
+    os.truncate(file, file.stat().st_size // 2)
+    with Store(file.parent) as store:
+        again, computed = compute(tmp_path, images, keys, store)
+    assert (again, computed > 0) == (whole, True)
 
 
 def test_several_devices_give_the_same_bytes(tmp_path: Path) -> None:

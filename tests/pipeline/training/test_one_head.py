@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from problems import two_classes
+from problems import backbone_file, head_file, two_classes
 from sections import section
 
 from headstart.errors import ModelError
@@ -16,8 +16,6 @@ from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import starting_head, trained_head
 from headstart.pipeline.network.checkpoint import digest
 from headstart.pipeline.network.network import Network, NetworkSpec, plan
-from headstart.pipeline.network.vgg import vgg_layers
-from headstart.pipeline.network.weights import random_tensors
 from headstart.pipeline.training.history import Epoch, best_epoch
 from headstart.pipeline.training.one_head import Trained, train_head
 from headstart.pipeline.training.resuming import Checkpoint
@@ -94,12 +92,12 @@ def test_standardisation_is_that_of_the_training_rows(tmp_path: Path) -> None:
 
 def test_frozen_tensors_are_bit_equal_after_training(tmp_path: Path) -> None:
     """Layers frozen after the cut: the first linear layer learns, the second stays."""
-    weights = dict(random_tensors(vgg_layers("vgg16", 4), 0))
-    checkpoint.save(tmp_path / "backbone", weights, {})
-    planned = plan(NetworkSpec("vgg16", 4, "linear", ("a", "b"), train=("classifier.0",)))
+    backbone = backbone_file(tmp_path)
+    spec = NetworkSpec("vgg16", 4, "linear", ("a", "b"), train=("classifier.0",))
+    planned = plan(spec)
     assert planned.cut_name == "flatten"
     data = TrainingData(planned, *two_classes(tmp_path, planned.feature_shape[0]))
-    head = starting_head(planned, tmp_path / "backbone", 0)
+    head = starting_head(planned, backbone, 0)
     before = {name: tensor.clone() for name, tensor in head.tensors().items()}
     tensors, _ = train_head(data, head, settings(epochs=2))
     after = head.tensors()
@@ -107,9 +105,8 @@ def test_frozen_tensors_are_bit_equal_after_training(tmp_path: Path) -> None:
     assert all(torch.equal(after[name], before[name]) for name in frozen)
     assert not any(name in tensors for name in frozen)
     assert not torch.equal(after["classifier.0.weight"], before["classifier.0.weight"])
-    checkpoint.save(tmp_path / "head", tensors, {})
-    loaded = trained_head(planned, tmp_path / "head", tmp_path / "backbone")
-    assert torch.equal(loaded.tensors()["classifier.3.weight"], weights["classifier.3.weight"])
+    loaded = trained_head(planned, head_file(tmp_path / "head", tensors, spec, backbone), backbone)
+    assert torch.equal(loaded.tensors()["classifier.3.weight"], before["classifier.3.weight"])
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ import pandas as pd
 import PIL
 
 from headstart.errors import DataError
+from headstart.ground import paths
+from headstart.ground.files import inside
+from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
@@ -107,8 +110,13 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """The rows that were kept, in the order they are packed: by split, then pixels, then path.
 
     `attrs["limits"]` are the limits that every picture is within.
+
+    Raises:
+        HeadstartError: a path leads out of the data folder.
     """
-    manifest = pd.read_parquet(path)
+    manifest = load_table(path)
+    for name in manifest["path"]:
+        inside(paths.DATA, name)
     kept = manifest[manifest["excluded"] == ""]
     rank = kept["split"].map({name: index for index, name in enumerate(SPLITS)})
     ordered = (

@@ -8,6 +8,7 @@ import pandas as pd
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json, write_text
+from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.evaluation import metrics, plots, report
 from headstart.pipeline.evaluation.settings import Evaluate
@@ -62,10 +63,10 @@ def run(evaluate: Evaluate) -> str:
 
 def _evaluate(options: Evaluate) -> _Results:
     runtime.make_deterministic(options.seed)
-    spec = spec_of(checkpoint.metadata(paths.HEAD))
+    spec = spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD))
     network = plan(spec)
     head = trained_head(network, paths.HEAD, paths.BACKBONE)
-    table = pd.read_parquet(paths.IMAGE_TABLE)
+    table = load_table(paths.IMAGE_TABLE)
     rows = open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())
     test = rows_of(table, "test", spec.classes)
     probabilities = predict_head(head, rows, test.indices, network.eval_batch)
@@ -124,9 +125,9 @@ def _roc_rows(results: _Results) -> pd.DataFrame:
 
 
 def _report(results: _Results) -> report.Report:
-    head = checkpoint.metadata(paths.HEAD)
+    head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     backbone = head["backbone"]
-    manifest = pd.read_parquet(paths.MANIFEST, columns=["path", "label", "split", "excluded"])
+    manifest = load_table(paths.MANIFEST, ["path", "label", "split", "excluded"])
     left_out = manifest[manifest["excluded"] != ""]
     kept = manifest[manifest["excluded"] == ""]
     counts = {
@@ -196,13 +197,13 @@ def _figures(results: _Results, counts: dict[str, dict[str, int]]) -> tuple[repo
 
 
 def _history_png() -> bytes:
-    history = pd.read_csv(paths.HISTORY)
+    history = load_table(paths.HISTORY)
     return plots.history_png(
         epochs=history["epoch"].tolist(),
         train_loss=history["train_loss"].tolist(),
         val_loss=history["val_loss"].tolist(),
         val_accuracy=history["val_accuracy"].tolist(),
-        best=int(checkpoint.metadata(paths.HEAD)["epoch"]),
+        best=int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"]),
     )
 
 

@@ -139,17 +139,18 @@ def write_features(
     advance(len(keys) - len(todo))
     size = replicas[0].forward.batch_size
     held = max(1, HELD_BYTES // writer.row_bytes)
+    computed = len(todo)
     for part in _slices(todo, max(size, held // size * size)):
-        rows: dict[str, bytes] = {}
-        for indices, activations in _activations(replicas, images, part):
-            rows |= {keys[index]: row for index, row in zip(indices, _as_bytes(activations), strict=True)}
-            advance(len(indices))
-        store.put(recipe, rows)
-    for some in _slices(keys, held):
-        for row in store.get(recipe, some):
-            assert row is not None
-            writer.write(row)
-    return len(todo)
+        store.put(recipe, _computed(replicas, images, keys, part, advance))
+    for places in _slices(range(len(keys)), held):
+        rows = store.get(recipe, [keys[index] for index in places])
+        lost = {keys[index]: index for index, row in zip(places, rows, strict=True) if row is None}
+        again = _computed(replicas, images, keys, list(lost.values()))
+        store.put(recipe, again)
+        computed += len(again)
+        for index, row in zip(places, rows, strict=True):
+            writer.write(again[keys[index]] if row is None else row)
+    return computed
 
 
 def features_recipe(network: Network, backbone_digest: str, forward: Forward) -> str:
@@ -188,6 +189,21 @@ def check_size(network: Network, images: int, precision: Precision, max_gb: floa
             "(train or replace fewer layers), use fewer features.views or bf16, or raise features.max_gb"
         )
     return row * images
+
+
+def _computed(
+    replicas: Sequence[Replica],
+    images: Pictures,
+    keys: Sequence[str],
+    indices: Sequence[int],
+    advance: Callable[[int], object] = lambda count: None,
+) -> dict[str, bytes]:
+    """Rows of images by position, by key."""
+    rows: dict[str, bytes] = {}
+    for some, activations in _activations(replicas, images, indices):
+        rows |= {keys[index]: row for index, row in zip(some, _as_bytes(activations), strict=True)}
+        advance(len(some))
+    return rows
 
 
 def _activations(
@@ -244,10 +260,5 @@ def _check_store(
     indices = [index for index, is_known in enumerate(known) if is_known][: replica.forward.batch_size]
     if not indices:
         return
-    stored = [row for row in store.get(recipe, [keys[i] for i in indices]) if row is not None]
-    check_again(
-        "features",
-        [keys[index] for index in indices],
-        stored,
-        lambda: _as_bytes(next(_activations([replica], images, indices))[1]),
-    )
+    own = [keys[index] for index in indices]
+    check_again("features", own, store.get(recipe, own), lambda: _computed([replica], images, keys, indices))

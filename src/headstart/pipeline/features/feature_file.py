@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from headstart.ground import runtime
-from headstart.pipeline.network.checkpoint import RowReader, metadata
+from headstart.pipeline.network.checkpoint import FEATURES, RowReader, metadata
 
 TENSOR = "features"
 MOVED = 4096  # rows moved to a device at once
@@ -116,7 +116,7 @@ def resident(rows: Rows) -> Rows:
 
 def features_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a features file, whether it holds rows or refers to the images."""
-    return metadata(path)
+    return metadata(path, FEATURES)
 
 
 def batches(source: Rows, rows: range, size: int) -> Iterator[tuple[range, torch.Tensor]]:

@@ -1,23 +1,31 @@
 """The frozen part: its weights, and its forward pass."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from headstart.ground import runtime
-from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.kinds import Flatten
 from headstart.pipeline.network.modules import Chain, prefix_of
 from headstart.pipeline.network.network import Network
 
 
-def frozen_prefix(network: Network, backbone: Path) -> Chain:
+def frozen_prefix(network: Network, backbone: Path, recorded: Mapping[str, Any] | None = None) -> Chain:
     """The layers before the cut with the backbone's weights; no other tensors are read.
 
     A new layer among them, such as a pooling, has no tensors.
+
+    Args:
+        recorded: see `frozen_tensors`.
+
+    Raises:
+        ModelError: it is not the recorded backbone, or was changed.
     """
     prefix = prefix_of(network)
-    prefix.load(checkpoint.load(backbone, list(prefix.tensors())))
+    prefix.load(frozen_tensors(backbone, list(prefix.tensors()), recorded))
     return prefix
 
 

@@ -8,6 +8,7 @@ from headstart.errors import ModelError
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
 from headstart.ground.paths import cache_folder
+from headstart.ground.reading import load_table, reading
 from headstart.pipeline.features import compute as computation
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.feature_file import TENSOR, Views
@@ -30,14 +31,16 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
 
     If the cut is the input, nothing is computed or copied: the file refers to the images.
     """
-    table = pd.read_parquet(paths.IMAGE_TABLE, columns=["label", "split", "pixels"])
+    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels"])
+    with reading(paths.IMAGE_TABLE):
+        limits = table.attrs["limits"]
     spec = network_spec(backbone, model, tuple(sorted(table["label"].unique())))
     network = plan(spec)
     dtype = runtime.dtype_of(features.precision, "features.precision")
     views = _views(table, spec.classes, features)
     count = len(table) + (views.count - 1) * views.rows
     computation.check_size(network, count, features.precision, features.max_gb)
-    frozen = checkpoint.metadata(paths.BACKBONE)
+    frozen = checkpoint.metadata(paths.BACKBONE, checkpoint.BACKBONE)
     _check_backbone(frozen, spec)
     check_backbone(network, frozen)
     metadata = {
@@ -46,7 +49,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
         "precision": features.precision,
         "batch_size": features.batch_size,
         "transform": preprocess.weights,
-        "limits": table.attrs["limits"],
+        "limits": limits,
         "views": views.to_dict() if views.count > 1 else None,
         "backbone": frozen,
     }

@@ -8,6 +8,7 @@ import pandas as pd
 from headstart.errors import DataError
 from headstart.ground import paths
 from headstart.ground.files import replacing, write_json, write_text
+from headstart.ground.reading import load_table
 from headstart.ground.wording import named
 from headstart.pipeline.features.feature_file import Features, features_metadata
 from headstart.pipeline.inspection import checks, page
@@ -58,8 +59,8 @@ def run(inspect: Inspect) -> str:
 
 def _images() -> pd.DataFrame:
     """The packed images in order, with the facts of their files."""
-    table = pd.read_parquet(paths.IMAGE_TABLE)[["path", "pixels", "label", "split", "group"]]
-    facts = pd.read_parquet(paths.MANIFEST, columns=["path", "width", "height", "similar"])
+    table = load_table(paths.IMAGE_TABLE, ["path", "pixels", "label", "split", "group"])
+    facts = load_table(paths.MANIFEST, ["path", "width", "height", "similar"])
     facts = facts.rename(columns={"similar": "near"})
     images = table.merge(facts, on="path", how="left", validate="one_to_one")
     images["row"] = np.arange(len(images))

@@ -1,12 +1,12 @@
 """Put weights into the layers after the cut, before training and after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, ModelError
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.modules import Chain, head_of
 from headstart.pipeline.network.network import Network
@@ -36,22 +36,72 @@ def check_backbone(network: Network, backbone: Mapping[str, Any]) -> None:
                 )
 
 
-def starting_head(network: Network, backbone: Path, seed: int) -> Chain:
-    """The layers after the cut: new ones with starting weights, the others from the backbone."""
+def frozen_tensors(
+    backbone: Path, names: Sequence[str], recorded: Mapping[str, Any] | None = None
+) -> dict[str, torch.Tensor]:
+    """Load tensors of a backbone after checking that it is the recorded one.
+
+    Args:
+        backbone: its file, or a folder with one file per layer.
+        recorded: metadata of the backbone that features or head were made with; by default that of the file.
+            A head from before there were digests of layers has that of the whole backbone alone.
+
+    Raises:
+        ModelError: it is another backbone, or the values of a layer are not those of its digest.
+    """
+    if not names:
+        return {}
+    held = backbone if backbone.is_file() else backbone / f"{checkpoint.layer_of(names[0])}.safetensors"
+    described = checkpoint.metadata(held)
+    recorded = described if recorded is None else recorded
+    found = described["digest"] if backbone.is_file() else described["backbone"]
+    if found != recorded["digest"]:
+        raise ModelError(
+            f"{backbone} is backbone {found[:12]} ({described.get('source', 'from a server')}), but the "
+            f"features and the head were made with backbone {recorded['digest'][:12]} "
+            f"({recorded['source']}); use the files of one run: `dvc repro` makes them, `dvc checkout` "
+            "restores them"
+        )
+    tensors = checkpoint.load(backbone, names)
+    if "layers" in recorded:
+        for layer, digest in checkpoint.layer_digests(tensors).items():
+            if digest != (wanted := recorded["layers"].get(layer)):
+                raise ModelError(
+                    f"{layer} in {backbone} has digest {digest}, expected {wanted}: it was changed after it "
+                    f"was written; {checkpoint.AGAIN}"
+                )
+    return tensors
+
+
+def starting_head(
+    network: Network, backbone: Path, seed: int, recorded: Mapping[str, Any] | None = None
+) -> Chain:
+    """The layers after the cut: new ones with starting weights, the others from the backbone.
+
+    Args:
+        recorded: see `frozen_tensors`.
+    """
     new = [layer for layer in network.layers if layer.is_new]
-    return _head(network, initial_tensors(new, seed), backbone)
+    return _head(network, initial_tensors(new, seed), backbone, recorded)
 
 
 def trained_head(network: Network, head: Path, backbone: Path) -> Chain:
-    """The layers after the cut: new and trained ones from the head's file, the others from the backbone."""
-    chain = _head(network, checkpoint.load(head, network.head_names()), backbone)
+    """The layers after the cut: new and trained ones from the head's file, the others from the backbone.
+
+    Raises:
+        ModelError: the values of the head are not those of its digest, or it belongs to another backbone.
+    """
+    own = checkpoint.load_checked(head, network.head_names())
+    chain = _head(network, own, backbone, checkpoint.metadata(head, checkpoint.HEAD)["backbone"])
     return chain.eval().requires_grad_(False)
 
 
-def _head(network: Network, own: Mapping[str, torch.Tensor], backbone: Path) -> Chain:
+def _head(
+    network: Network, own: Mapping[str, torch.Tensor], backbone: Path, recorded: Mapping[str, Any] | None
+) -> Chain:
     head = head_of(network)
     frozen = [name for name in head.tensors() if name not in own]
-    pretrained = checkpoint.load(backbone, frozen) if frozen else {}
+    pretrained = frozen_tensors(backbone, frozen, recorded)
     head.load({**pretrained, **own})
     head.to(memory_format=torch.channels_last)
     return head

@@ -168,7 +168,11 @@ def _sha256(path: Path) -> str:
 
 
 def backbone_metadata(source: Backbone, backbone: LoadedBackbone) -> dict[str, object]:
-    """The metadata of the backbone's file: architecture, source, digest, and the tensors it lacks."""
+    """The metadata of the backbone's file: architecture, source, digests, and the tensors it lacks.
+
+    `digest` identifies the whole backbone; `layers` has the digest of each layer, because users of the file
+    load only some of them.
+    """
     lacking = {"lacking": dict(backbone.lacking)} if backbone.lacking else {}
     return {
         **lacking,
@@ -177,4 +181,5 @@ def backbone_metadata(source: Backbone, backbone: LoadedBackbone) -> dict[str, o
         "source": backbone.source,
         "random": source.weights == RANDOM,
         "digest": checkpoint.digest(backbone.tensors),
+        "layers": checkpoint.layer_digests(backbone.tensors),
     }

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,10 +15,28 @@ from safetensors.torch import save_file
 
 from headstart.errors import ModelError
 from headstart.ground.files import replacing
+from headstart.ground.reading import MAKE_AGAIN
 
 METADATA_KEY = "headstart"
+AGAIN = f"{MAKE_AGAIN}; fetch any other file again"
 DTYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.uint8: "U8"}
 DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file, told by the keys that its metadata has."""
+
+    name: str
+    keys: frozenset[str]
+
+
+NETWORK_KEYS = {"arch", "width", "head", "classes", "hidden", "dropout", "replace", "train"}
+FEATURES_KEYS = {*NETWORK_KEYS, "cut", "precision", "batch_size", "transform", "backbone"}
+HEAD = Kind("a head", frozenset({*FEATURES_KEYS, "epoch", "digest"}))
+FEATURES = Kind("a features file", frozenset(FEATURES_KEYS))
+BACKBONE = Kind("a backbone", frozenset({"arch", "width", "source", "random", "digest"}))
+KINDS = (HEAD, FEATURES, BACKBONE)
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, object]) -> None:
@@ -46,22 +65,60 @@ def load(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tens
         return {name: file.get_tensor(name) for name in (sorted(known) if names is None else names)}
 
 
+def load_checked(path: Path, names: Sequence[str] | None = None) -> dict[str, torch.Tensor]:
+    """Load all tensors of a file whose metadata records their digest, such as a head.
+
+    Args:
+        names: tensors that must be among them.
+
+    Raises:
+        ModelError: the file is missing or damaged, its values have another digest, or it lacks a name.
+    """
+    recorded = metadata(path).get("digest")
+    tensors = load(path)
+    if (found := digest(tensors)) != recorded:
+        raise ModelError(
+            f"the values in {path} have digest {found}, but its metadata records {recorded}: it was "
+            f"changed after it was written; {AGAIN}"
+        )
+    if missing := [name for name in names or () if name not in tensors]:
+        raise ModelError(f"{path} holds no tensor {missing[0]!r}; it was written for another network")
+    return tensors
+
+
+def by_layer(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """The tensors of each layer."""
+    layers: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        layers.setdefault(layer_of(name), {})[name] = tensor
+    return layers
+
+
 def layer_of(tensor: str) -> str:
     """The layer that a tensor belongs to: `features.0` of `features.0.weight`."""
     return tensor.rpartition(".")[0]
 
 
-def metadata(path: Path) -> dict[str, Any]:
+def metadata(path: Path, kind: Kind | None = None) -> dict[str, Any]:
     """The JSON metadata of a file that `save` wrote.
 
+    Args:
+        kind: the kind of file that it must be.
+
     Raises:
-        ModelError: the file is missing, damaged, or not ours.
+        ModelError: the file is missing, damaged, not ours or of another kind.
     """
     with opened(path) as file:
         text = (file.metadata() or {}).get(METADATA_KEY)
     if text is None:
         raise ModelError(f"{path} was not written by Headstart: it has no {METADATA_KEY!r} metadata")
-    value: dict[str, Any] = json.loads(text)
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ModelError(f"the metadata of {path} is damaged: {error}; {AGAIN}") from error
+    if kind is not None and not kind.keys <= value.keys():
+        found = next((other.name for other in KINDS if other.keys <= value.keys()), "another file")
+        raise ModelError(f"{path} is {found}, not {kind.name}")
     return value
 
 
@@ -73,7 +130,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         file = safe_open(path, framework="pt")
     except (FileNotFoundError, SafetensorError, OSError) as error:
-        raise ModelError(f"cannot read {path} as safetensors: {error}") from error
+        raise ModelError(f"cannot read {path} as safetensors: {error}; {AGAIN}") from error
     with file:
         yield file
 
@@ -86,6 +143,11 @@ def digest(tensors: Mapping[str, torch.Tensor]) -> str:
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         sha.update(tensor.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
+
+
+def layer_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """The digest of each layer's tensors."""
+    return {layer: digest(own) for layer, own in by_layer(tensors).items()}
 
 
 class RowWriter:
@@ -142,5 +204,5 @@ class RowReader:
             self._path, dtype=np.uint8, count=count, offset=self._start + start * self._row_bytes
         )
         if raw.size != count:
-            raise ModelError(f"{self._path} ends before row {stop}; delete it and run the stage again")
+            raise ModelError(f"{self._path} ends before row {stop}; {AGAIN}")
         return torch.from_numpy(raw).view(self.dtype).reshape(stop - start, *self.shape[1:])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.errors import ModelError
+from headstart.ground.wording import shortened, shown
 from headstart.pipeline.network import kinds
 from headstart.pipeline.network.kinds import Kind, Shape
 
@@ -140,27 +141,28 @@ def _parse(key: str, value: Any) -> NewLayer:
         value = {value: None}
     if not isinstance(value, Mapping) or not value:
         raise ModelError(
-            f"{key}: expected a kind of layer such as `relu` or `{{linear: 512}}`, found {value!r}"
+            f"{key}: expected a kind of layer such as `relu` or `{{linear: 512}}`, found {shown(value)}"
         )
     given = dict(value)
     unknown = [name for name in given if name not in SYNTAX]
     kind = next((str(name) for name in given if name in SYNTAX), "")
     if not kind:
-        raise ModelError(f"{key}: {unknown[0]!r} is not a kind of layer{nearest(str(unknown[0]), SYNTAX)}")
+        raise ModelError(
+            f"{key}: {shown(unknown[0])} is not a kind of layer{nearest(shortened(str(unknown[0])), SYNTAX)}"
+        )
     main, others = SYNTAX[kind]
     options: dict[str, Any] = {}
     value_of_kind = given.pop(kind)
     if value_of_kind is not None and main is None and value_of_kind is not True:
-        raise ModelError(f"{key}: {kind} takes no value, found {value_of_kind!r}")
+        raise ModelError(f"{key}: {kind} takes no value, found {shown(value_of_kind)}")
     if value_of_kind is not None and main is not None:
         options[main] = _checked(f"{key}.{kind}", main, value_of_kind)
     if kind == "conv" and "outputs" not in options:
         raise ModelError(f"{key}: a conv layer needs its number of outputs: {{conv: 512}}")
     for option, found in given.items():
         if option not in others:
-            raise ModelError(
-                f"{key}: {kind} has no option {option!r}{nearest(str(option), others or ('none',))}"
-            )
+            meant = nearest(shortened(str(option)), others or ("none",))
+            raise ModelError(f"{key}: {kind} has no option {shown(option)}{meant}")
         options[option] = _checked(f"{key}.{option}", option, found)
     return NewLayer(kind, options)
 
@@ -169,11 +171,11 @@ def _checked(key: str, option: str, value: Any) -> Any:
     if option == "p":
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
             return float(value)
-        raise ModelError(f"{key}: expected a share from 0 to less than 1, found {value!r}")
+        raise ModelError(f"{key}: expected a share from 0 to less than 1, found {shown(value)}")
     if option == "outputs" and value == CLASSES:
         return value
     least = 0 if option == "padding" else 1
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return value
     also = f" or `{CLASSES}`" if option == "outputs" else ""
-    raise ModelError(f"{key}: expected a whole number of at least {least}{also}, found {value!r}")
+    raise ModelError(f"{key}: expected a whole number of at least {least}{also}, found {shown(value)}")

@@ -1,11 +1,13 @@
 """Packed images on disk: a .npy array uint8 [N, H, W, 3], written and read row by row."""
 
+import math
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from headstart.errors import DataError
+from headstart.ground.reading import MAKE_AGAIN
 
 
 class PackedImages:
@@ -18,9 +20,12 @@ class PackedImages:
                 self.shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 self._start = file.tell()
         except (OSError, ValueError) as error:
-            raise DataError(f"cannot read {path} as packed images: {error}; run preprocess") from error
+            raise DataError(f"cannot read {path} as packed images: {error}; {MAKE_AGAIN}") from error
         if dtype != np.uint8 or len(self.shape) != 4:
-            raise DataError(f"{path} holds {dtype} {self.shape}, expected uint8 [N, H, W, 3]")
+            raise DataError(f"{path} holds {dtype} {self.shape}, expected uint8 [N, H, W, 3]; {MAKE_AGAIN}")
+        size = self._start + math.prod(self.shape)
+        if (found := path.stat().st_size) != size:
+            raise DataError(f"{path} has {found:,} bytes, expected {size:,}: it was cut off; {MAKE_AGAIN}")
         self._path = path
 
     def __len__(self) -> int:

@@ -79,12 +79,11 @@ def _check_store(
 ) -> None:
     known = rows[store.has(recipe, rows["pixels"].tolist())].head(4)
     keys = known["pixels"].tolist()
-    stored = [row for row in store.get(recipe, keys) if row is not None]
     check_again(
         "preprocess",
         keys,
-        stored,
-        lambda: [_packed(data / row.path, row.sha256, transform) for row in known.itertuples()],
+        store.get(recipe, keys),
+        lambda: {row.pixels: _packed(data / row.path, row.sha256, transform) for row in known.itertuples()},
     )
 
 

@@ -10,7 +10,10 @@ from headstart.ground.import_closure import closure_digest
 
 
 class RowStore(Protocol):
-    """Rows by recipe and hexadecimal key; `store.Store` keeps them on disk."""
+    """Rows by recipe and hexadecimal key; `store.Store` keeps them on disk.
+
+    `get` may lack rows that `has` reported, because it finds only when it reads them that they are damaged.
+    """
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]: ...
     def has(self, recipe: str, keys: Sequence[str]) -> list[bool]: ...
@@ -24,15 +27,23 @@ def recipe_digest(recipe: Mapping[str, object], module: str) -> str:
 
 
 def check_again(
-    what: str, keys: Sequence[str], stored: Sequence[bytes], compute: Callable[[], Sequence[bytes]]
+    what: str,
+    keys: Sequence[str],
+    stored: Sequence[bytes | None],
+    compute: Callable[[], Mapping[str, bytes]],
 ) -> None:
     """Recompute stored rows, and stop if they differ.
 
+    Args:
+        stored: the row of each key; None if it proved damaged, so that it is computed again anyway.
+        compute: returns the rows by key.
+
     Raises:
-        DeterminismError: the machine, a library or the store itself does not match the recipe.
+        DeterminismError: the machine or a library does not match the recipe.
     """
-    for key, old, new in zip(keys, stored, compute(), strict=True):
-        if old != new:
+    new = compute()
+    for key, old in zip(keys, stored, strict=True):
+        if old is not None and old != new[key]:
             raise DeterminismError(
                 f"{what}: image {key[:12]}, recomputed, differs from its stored row; delete the store "
                 "(HEADSTART_CACHE) and run again; if this recurs, this machine's results are not reproducible"

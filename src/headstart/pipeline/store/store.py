@@ -1,43 +1,42 @@
 """A content-addressed store of computed rows, so that work is done only once per image."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import sqlite3
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-
-import lmdb
+from typing import TypeVar
 
 from headstart.errors import HeadstartError
 
-MAP_BYTES = 2**42  # address space, not disk: LMDB's file grows with its contents
-MAPPED_BYTES = 2**27  # read before the map is reopened, because its pages count as this process's memory
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+FILE = "rows.sqlite"
+FORMAT = 1  # of the file; a store of another format is dropped
+EARLIER = ("rows.lmdb", "rows.lmdb-lock")  # files of stores before this format
+PAGE_BYTES = 2**14  # rows are a few KB to a few hundred KB
+ASKED = 500  # keys per query
+DAMAGED_ROW = b""  # in place of one; no row is empty
+WAIT_SECONDS = 600  # while other processes write
+# SQLite finds that the file is damaged, no database, or lacks the table
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
 
 
 class Store:
-    """Rows by recipe and key, in one LMDB file shared by processes; use it as a context manager."""
+    """Rows by recipe and key, in one SQLite file shared by processes; use it as a context manager.
+
+    Each row is stored with a checksum of its key and its bytes, which is compared whenever it is read. A
+    damaged row counts as missing, and a damaged file is replaced by an empty one; a warning names it.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._path = folder / FILE
         self._lock = RLock()
-        self._read = 0
-        self._lmdb = self._open()
-
-    def _open(self) -> lmdb.Environment:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return lmdb.open(
-                str(self._folder / "rows.lmdb"),
-                subdir=False,
-                map_size=MAP_BYTES,
-                metasync=False,
-                readahead=False,
-                max_readers=512,
-            )
-        except (OSError, lmdb.Error) as error:
-            raise HeadstartError(
-                f"cannot use the store of computed rows in {self._folder}: {error}; set HEADSTART_CACHE to a "
-                "writable folder, or delete this one (it is only a cache)"
-            ) from error
+        self._remove(EARLIER, "of an earlier format")
+        self._database = self._open()
 
     def __enter__(self) -> "Store":
         return self
@@ -48,37 +47,149 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lmdb.close()
+        self._database.close()
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
-        """The rows of hexadecimal `keys`; None for each that is not stored yet."""
-        with self._lock:
-            with self._lmdb.begin() as transaction:
-                rows: list[bytes | None] = [transaction.get(_key(recipe, key)) for key in keys]
-            self._read += sum(len(row) for row in rows if row is not None)
-            if self._read > MAPPED_BYTES:
-                self._lmdb.close()
-                self._lmdb = self._open()
-                self._read = 0
-        return rows
+        """The rows of hexadecimal `keys`; None for each that is not stored, or damaged."""
+        found = self._do(lambda: [self._row(_key(recipe, key)) for key in keys])
+        if lost := [key for key, row in zip(keys, found, strict=True) if row == DAMAGED_ROW]:
+            told = "row is" if len(lost) == 1 else "rows are"
+            log.warning(
+                "%d %s damaged in %s: %s..., computed again", len(lost), told, self._path, lost[0][:12]
+            )
+        return [row or None for row in found]
 
     def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
-        """Whether each key has a row, without reading any."""
-        with self._lock, self._lmdb.begin() as transaction, transaction.cursor() as cursor:
-            return [cursor.set_key(_key(recipe, key)) for key in keys]
+        """Whether each key has a row, without reading any; `get` may still find that it is damaged."""
+
+        def ask() -> list[bool]:
+            wanted = [_key(recipe, key) for key in keys]
+            known: set[bytes] = set()
+            for start in range(0, len(wanted), ASKED):
+                some = wanted[start : start + ASKED]
+                marks = ",".join("?" * len(some))
+                known.update(
+                    key
+                    for (key,) in self._database.execute(f"SELECT key FROM rows WHERE key IN ({marks})", some)
+                )
+            return [key in known for key in wanted]
+
+        return self._do(ask)
 
     def put(self, recipe: str, rows: Mapping[str, bytes]) -> None:
-        """Add rows; they are on disk when this returns."""
-        try:
-            with self._lock, self._lmdb.begin(write=True) as transaction:
+        """Add rows; they are in the file when this returns."""
+
+        def write() -> None:
+            self._database.execute("BEGIN IMMEDIATE")
+            with self._database:  # commits, or rolls back
                 for key, row in rows.items():
-                    transaction.put(_key(recipe, key), row)
-        except lmdb.Error as error:
+                    own = _key(recipe, key)
+                    self._database.execute(
+                        "REPLACE INTO rows VALUES (?, ?, ?)", (own, _checksum(own, row), row)
+                    )
+
+        if rows:
+            self._do(write)
+
+    def _row(self, key: bytes) -> bytes | None:
+        found = self._database.execute("SELECT checksum, row FROM rows WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        checksum, row = found
+        return row if isinstance(row, bytes) and checksum == _checksum(key, row) else DAMAGED_ROW
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """Do something with the database; once more if it proves damaged, or was deleted meanwhile."""
+        with self._lock:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if _is_damaged(error):
+                    self._database.close()
+                    self._drop(f"damaged ({error})")
+                elif error.sqlite_errorcode != sqlite3.SQLITE_READONLY_DBMOVED:
+                    raise self._failure(error) from error
+            self._database.close()
+            self._database = self._open()
+            try:
+                return work()
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return self._connected()
+            except sqlite3.Error as error:
+                if not _is_damaged(error):
+                    raise
+                self._drop(f"damaged ({error})")
+                return self._connected()
+        except (OSError, sqlite3.Error) as error:
             raise HeadstartError(
-                f"cannot write to the store {self._lmdb.path()}: {error}; make room on its disk, or set "
-                "HEADSTART_CACHE to a folder on another one"
+                f"cannot use the store of computed rows in {self._path.parent}: {error}; set HEADSTART_CACHE "
+                "to a writable folder, or delete this one (it is only a cache)"
             ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        database = self._connect()
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found == FORMAT:
+            return database
+        if found:
+            database.close()
+            self._drop("of another format")
+            database = self._connect()
+        database.execute("BEGIN IMMEDIATE")
+        with database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, checksum INTEGER, row BLOB) STRICT"
+            )
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+        return database
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self._path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # Nothing is mapped into memory: a damaged file ends no process, and an address space may be limited.
+        for setting in (
+            f"page_size = {PAGE_BYTES}",
+            "journal_mode = TRUNCATE",
+            "synchronous = NORMAL",
+            "cell_size_check = ON",
+            "mmap_size = 0",
+        ):
+            database.execute(f"PRAGMA {setting}").fetchall()
+        return database
+
+    def _drop(self, reason: str) -> None:
+        self._remove((FILE, f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm"), reason)
+
+    def _remove(self, names: Sequence[str], reason: str) -> None:
+        found = [path for name in names if (path := self._path.with_name(name)).exists()]
+        if found:
+            log.warning(
+                "the store %s is %s: it is removed, and its rows are computed again", found[0], reason
+            )
+        for path in found:
+            path.unlink(missing_ok=True)
+
+    def _failure(self, error: sqlite3.Error) -> HeadstartError:
+        return HeadstartError(
+            f"cannot use the store {self._path}: {error}; make room on its disk, or set HEADSTART_CACHE to a "
+            "folder on another one"
+        )
+
+
+def _is_damaged(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
 
 
 def _key(recipe: str, key: str) -> bytes:
     return bytes.fromhex(recipe)[:16] + bytes.fromhex(key)
+
+
+def _checksum(key: bytes, row: bytes) -> int:
+    return zlib.crc32(row, zlib.crc32(key))

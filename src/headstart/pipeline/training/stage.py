@@ -9,6 +9,7 @@ import torch
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
+from headstart.ground.reading import load_table
 from headstart.pipeline.features.examples import class_weights, rows_of
 from headstart.pipeline.features.feature_file import features_metadata, resident
 from headstart.pipeline.features.rows_source import open_rows
@@ -42,7 +43,7 @@ def run(train: Train) -> str:
     """
     runtime.dtype_of(train.precision, "train.precision")
     metadata = features_metadata(paths.FEATURES)
-    table = pd.read_parquet(paths.IMAGE_TABLE, columns=["label", "split", "pixels"])
+    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels"])
     data = _data(train, metadata, table)
     start = _Start(data, metadata, train)
     tried = planned_trials(train, data.network)
@@ -73,11 +74,11 @@ class _Start:
         self()
 
     def __call__(self) -> Chain:
-        head = starting_head(self._network, paths.BACKBONE, self._seed)
+        backbone = self._metadata["backbone"]
+        head = starting_head(self._network, paths.BACKBONE, self._seed, backbone)
         if self._initial is not None:
-            digest = self._metadata["backbone"]["digest"]
             spec = spec_of(self._metadata)
-            found = initial.start_from(head, self._network, spec, digest, *self._initial)
+            found = initial.start_from(head, self._network, spec, backbone["digest"], *self._initial)
             self.fit = found.fits_standardize
             self.sentence = f"; {found.sentence()}"
         return head

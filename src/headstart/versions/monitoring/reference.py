@@ -1,8 +1,8 @@
 """A version's own images as observed by its model, computed once and kept in the cache."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,16 +33,17 @@ def kept(key: str, make: Callable[[], Observed]) -> Observed:
 def _save(path: Path, observed: Observed) -> None:
     numbers = observed.table[list(NUMBERS)].to_numpy(dtype=np.float64, copy=True)
     features = torch.from_numpy(observed.features)
-    digest = checkpoint.digest({"features": features, "numbers": torch.from_numpy(numbers)})
-    names = {name: observed.table[name].tolist() for name in NAMES}
-    described: dict[str, Any] = {"names": names, "digest": digest}
-    checkpoint.save(path, {"features": features, "numbers": torch.from_numpy(numbers)}, described)
+    names = json.dumps({name: observed.table[name].tolist() for name in NAMES}).encode()
+    tensors = {
+        "features": features,
+        "names": torch.frombuffer(bytearray(names), dtype=torch.uint8),
+        "numbers": torch.from_numpy(numbers),
+    }
+    checkpoint.save(path, tensors, {"digest": checkpoint.digest(tensors)})
 
 
 def _load(path: Path) -> Observed:
-    tensors, described = checkpoint.load(path), checkpoint.metadata(path)
-    if checkpoint.digest(tensors) != described["digest"]:
-        raise ModelError(f"{path} is not what was written")
-    table = pd.DataFrame(described["names"])
+    tensors = checkpoint.load_checked(path, ["names"])
+    table = pd.DataFrame(json.loads(tensors["names"].numpy().tobytes()))
     table[list(NUMBERS)] = tensors["numbers"].numpy()
     return Observed(table[list(COLUMNS)], tensors["features"].numpy(), ())

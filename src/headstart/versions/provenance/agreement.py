@@ -1,16 +1,15 @@
 """Compare reproduced results with the recorded ones and find where they first differ."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from headstart.ground import paths
+from headstart.ground.reading import load_json, load_table
 
 Verdict = Literal["identical", "within tolerance", "different"]
 PROBABILITY = "probability:"
@@ -150,8 +149,8 @@ def compare_metrics(logged: Mapping[str, float], recorded: Path, again: Path) ->
 
 def compare_predictions(recorded: Path, again: Path) -> Predictions:
     """Compare the two predictions.parquet, image by image."""
-    before = pd.read_parquet(recorded).set_index("path")
-    after = pd.read_parquet(again).set_index("path")
+    before = load_table(recorded).set_index("path")
+    after = load_table(again).set_index("path")
     common = before.index.intersection(after.index)
     left, right = before.loc[common], after.loc[common]
     columns = [name for name in before if name.startswith(PROBABILITY)]
@@ -200,7 +199,7 @@ def _md5(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, Any] = load_json(path)
     return document
 
 

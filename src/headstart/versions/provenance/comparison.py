@@ -12,13 +12,14 @@ import pandas as pd
 
 from headstart.errors import LineageError
 from headstart.ground import paths
+from headstart.ground.reading import load_table
 from headstart.ground.wording import named
 from headstart.repository import fresh_clone
 from headstart.repository.environments import pinned
 from headstart.repository.programs import git_line
 from headstart.versions.provenance.source_changes import source_changes
 from headstart.versions.registry import tracking
-from headstart.versions.registry.record import MANIFEST, Record
+from headstart.versions.registry.record import AGAIN, MANIFEST, Record
 
 SHOWN = 200  # pictures on a page
 NAMED = 20  # images in a terminal
@@ -193,7 +194,7 @@ def keep_page(before: Record, after: Record) -> None:
 
 def _images(record: Record) -> pd.DataFrame:
     """The manifest rows that the version used: path, label, split, pixels, sha256."""
-    manifest = pd.read_parquet(record.file(MANIFEST))
+    manifest = load_table(record.file(MANIFEST), advice=AGAIN)
     return manifest[manifest["excluded"] == ""]
 
 
@@ -288,7 +289,7 @@ def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | No
 def _flips(before: Record, after: Record, images: pd.DataFrame) -> tuple[int, tuple[Flip, ...]]:
     """Number of pictures that both tested, and those whose predicted class changed, most confident first."""
     left, right = (
-        pd.read_parquet(record.predictions).drop_duplicates("pixels").set_index("pixels")
+        load_table(record.predictions, advice=AGAIN).drop_duplicates("pixels").set_index("pixels")
         for record in (before, after)
     )
     both = right.join(left[["predicted", "confidence"]], how="inner", rsuffix=" before")

@@ -10,6 +10,7 @@ from headstart import repository
 from headstart.errors import HeadstartError, ModelError
 from headstart.ground import paths
 from headstart.ground.files import replacing
+from headstart.ground.reading import reading
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.weight_files import check_finite, is_weight_file
 
@@ -28,7 +29,7 @@ def init_from(source: str) -> str:
     """
     name, head = _resolve(source)
     metadata = _metadata(source, head)
-    tensors = checkpoint.load(head)
+    tensors = checkpoint.load_checked(head)
     check_finite(tensors, source)
     digest = checkpoint.digest(tensors)
     paths.INIT.parent.mkdir(exist_ok=True)
@@ -55,13 +56,9 @@ def _metadata(source: str, head: Path) -> dict[str, Any]:
             "in backbone.weights, with their backbone.sha256"
         )
     try:
-        metadata = checkpoint.metadata(head)
+        return checkpoint.metadata(head, checkpoint.HEAD)
     except ModelError as error:
-        raise HeadstartError(f"{source} is not a head: {error}; {expected}") from error
-    if "epoch" not in metadata or "classes" not in metadata:
-        kind = "a features file" if "cut" in metadata else "a backbone"
-        raise HeadstartError(f"{source} is {kind}, not a head; {expected}")
-    return metadata
+        raise HeadstartError(f"{error}; {expected}") from error
 
 
 def set_init(digest: str | None) -> None:
@@ -69,9 +66,10 @@ def set_init(digest: str | None) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10**6
-    document = yaml.load(paths.PARAMS)
-    if document["train"].get("init") == digest:
-        return
+    with reading(paths.PARAMS, "correct it, or restore it with `git checkout`"):
+        document = yaml.load(paths.PARAMS)
+        if document["train"].get("init") == digest:
+            return
     document["train"]["init"] = digest
     yaml.representer.add_representer(type(None), _null)
     with replacing(paths.PARAMS) as new:

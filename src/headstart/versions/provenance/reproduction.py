@@ -1,6 +1,5 @@
 """`headstart reproduce`: reproduce a registered version from its record alone, and compare."""
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from headstart import repository
 from headstart.errors import LineageError
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
+from headstart.ground.reading import load_json
 from headstart.host.plain_environment import without_credentials
 from headstart.pipeline.network import checkpoint
 from headstart.repository import environments, fresh_clone
@@ -148,7 +148,7 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
         found = agreement.Agreement(
             outs=agreement.compare_outs(record.lock, clone, stages),
             head_recorded=record.tags["headstart.head"],
-            head_again=str(checkpoint.metadata(clone / paths.HEAD)["digest"]),
+            head_again=str(checkpoint.metadata(clone / paths.HEAD, checkpoint.HEAD)["digest"]),
             metrics=agreement.compare_metrics(
                 record.run.data.metrics, record.folder / "reports" / paths.METRICS.name, clone / paths.METRICS
             ),
@@ -231,7 +231,7 @@ def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> No
 
 def _environments(clone: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
     files = [clone / paths.ENVIRONMENTS / f"{stage}.json" for stage in stages]
-    return {path.stem: json.loads(path.read_text()) for path in files if path.exists()}
+    return {path.stem: load_json(path) for path in files if path.exists()}
 
 
 def default_report(made: Reproduction) -> Path:

@@ -1,18 +1,21 @@
 """The frozen layers of registered versions: a backbone's layers are stored once per tracking server."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import mlflow
 from mlflow.tracking import MlflowClient
+from pydantic import BaseModel, Field, ValidationError
 
 from headstart.errors import ModelError, TrackingError
 from headstart.ground.paths import cache_folder
+from headstart.ground.settings import Digest
 from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.versions.registry import shared, tracking
 
+LayerName = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]
 ADVICE = (
     "register any version with this backbone again to store it, or register with "
     "register.package: full for a package that holds its own"
@@ -31,8 +34,10 @@ def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], referenc
         Whether anything was uploaded.
     """
     metadata = checkpoint.metadata(backbone)
-    layers = _by_layer(names)
-    digests = {layer: checkpoint.digest(checkpoint.load(backbone, own)) for layer, own in layers.items()}
+    layers: dict[str, list[str]] = {}
+    for name in names:
+        layers.setdefault(checkpoint.layer_of(name), []).append(name)
+    digests = {layer: checkpoint.digest(frozen_tensors(backbone, own)) for layer, own in layers.items()}
     reference.write_text(json.dumps({"backbone": metadata, "layers": digests}, indent=1), encoding="utf-8")
     if not layers:
         return False
@@ -43,7 +48,7 @@ def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], referenc
 
     files = {_file(layer): lambda path, layer=layer: write(layer, path) for layer in layers}
     title = f"backbone {metadata['arch']} {metadata['digest'][:12]}"
-    return bool(shared.keep(client, _key(metadata), title, files).sent)
+    return bool(shared.keep(client, _key(metadata["digest"]), title, files).sent)
 
 
 def fetch_frozen(reference: Path, cache: Path | None = None) -> Path:
@@ -57,33 +62,51 @@ def fetch_frozen(reference: Path, cache: Path | None = None) -> Path:
     Raises:
         TrackingError: the server has no such backbone, or its layers differ from those the version names.
     """
-    record = json.loads(reference.read_text(encoding="utf-8"))
-    backbone, layers = record["backbone"], record["layers"]
-    folder: Path = (cache or cache_folder()) / "backbones" / backbone["digest"]
+    try:
+        named = _Reference.model_validate_json(reference.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise TrackingError(
+            f"{reference.name} of this version does not name a backbone and digests of its layers: it was "
+            f"damaged or changed after it was registered ({error}); {ADVICE}"
+        ) from error
+    backbone, layers = named.backbone, named.layers
+    folder: Path = (cache or cache_folder()) / "backbones" / backbone.digest
     if missing := [layer for layer in layers if not _holds(folder, layer, layers[layer])]:
         _download(backbone, missing, folder)
     for layer in missing:
         if not _holds(folder, layer, layers[layer]):
             raise TrackingError(
-                f"{layer} of backbone {backbone['digest']} is not what the version was registered with: "
+                f"{layer} of backbone {backbone.digest} is not what the version was registered with: "
                 f"{tracking.server_name()} holds different values; {ADVICE}"
             )
     return folder
 
 
-def _download(backbone: Mapping[str, Any], layers: list[str], folder: Path) -> None:
-    digest = backbone["digest"]
+class _Backbone(BaseModel):
+    digest: Digest
+    source: str
+
+
+class _Reference(BaseModel):
+    """The file that a version stores in place of a backbone; its names become names of files."""
+
+    backbone: _Backbone
+    layers: dict[LayerName, Digest]
+
+
+def _download(backbone: _Backbone, layers: list[str], folder: Path) -> None:
+    digest = backbone.digest
     if not mlflow.tracking.is_tracking_uri_set():
         raise TrackingError(
             f"this version needs backbone {digest} from its tracking server; set "
             "MLFLOW_TRACKING_URI, or register with register.package: full"
         )
     with tracking.translated(f"fetch backbone {digest}"):
-        run = shared.find(MlflowClient(), _key(backbone))
+        run = shared.find(MlflowClient(), _key(digest))
         lacking = [layer for layer in layers if run is None or f"kept.{_file(layer)}" not in run.data.tags]
         if run is None or lacking:
             raise TrackingError(
-                f"backbone {digest} ({backbone['source']}) is not on {tracking.server_name()}: "
+                f"backbone {digest} ({backbone.source}) is not on {tracking.server_name()}: "
                 f"{', '.join(lacking[:3])} missing in experiment {shared.EXPERIMENT}; {ADVICE}"
             )
         shared.fetch(run, [_file(layer) for layer in layers], folder)
@@ -99,16 +122,9 @@ def _holds(folder: Path, layer: str, digest: str) -> bool:
         return False
 
 
-def _by_layer(names: list[str]) -> dict[str, list[str]]:
-    layers: dict[str, list[str]] = {}
-    for name in names:
-        layers.setdefault(checkpoint.layer_of(name), []).append(name)
-    return layers
-
-
 def _file(layer: str) -> str:
     return f"{layer}.safetensors"
 
 
-def _key(backbone: Mapping[str, Any]) -> str:
-    return f"backbone {backbone['digest']}"
+def _key(digest: str) -> str:
+    return f"backbone {digest}"

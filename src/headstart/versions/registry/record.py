@@ -1,7 +1,6 @@
 """A run's record in MLflow: everything needed to reproduce its results."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from headstart import repository
 from headstart.errors import TrackingError
 from headstart.ground import paths
+from headstart.ground.reading import load_json
 from headstart.repository.results import read_yaml
 from headstart.versions.registry import shared, tracking, versions
 from headstart.versions.registry.uri import ModelUri
@@ -22,6 +22,7 @@ from headstart.versions.registry.uri import ModelUri
 RECORD, RESULTS, REPORTS = "record", "results", "reports"
 MANIFEST = "manifest.parquet"
 DIFF = "uncommitted.diff"
+AGAIN = "this file of the version's record was damaged on the tracking server: register the results again"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 REF_TAG = "headstart.ref"
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
@@ -71,19 +72,19 @@ class Record:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = json.loads((self.folder / REPORTS / paths.METRICS.name).read_text())
+        metrics: dict[str, Any] = load_json(self.folder / REPORTS / paths.METRICS.name, AGAIN)
         return metrics
 
     @property
     def validation(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / REPORTS / paths.VALIDATION.name).read_text())
+        found: dict[str, Any] = load_json(self.folder / REPORTS / paths.VALIDATION.name, AGAIN)
         return found
 
     @property
     def data_figures(self) -> dict[str, Any]:
         """The numbers of stage inspect; empty for a version from before that stage."""
         path = self.folder / REPORTS / paths.DATA_FIGURES.name
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        found: dict[str, Any] = load_json(path, AGAIN) if path.exists() else {}
         return found
 
     @property
@@ -99,7 +100,7 @@ class Record:
     def environments(self) -> dict[str, dict[str, Any]]:
         """The environment that each stage ran in, by stage."""
         files = sorted(self.file("environment").glob("*.json"))
-        return {path.stem: json.loads(path.read_text()) for path in files}
+        return {path.stem: load_json(path, AGAIN) for path in files}
 
     def file(self, name: str) -> Path:
         """Path of a file of the record."""
@@ -118,7 +119,7 @@ class Record:
         Raises:
             TrackingError: the server has lost it, or holds a different file than the one recorded.
         """
-        kept = json.loads(self.file("shared.json").read_text()).get(name)
+        kept = load_json(self.file("shared.json"), AGAIN).get(name)
         if kept is None:
             return False
         with tracking.translated(f"fetch {name} ({kept['key']})"):
@@ -225,7 +226,7 @@ def all_versions(client: MlflowClient) -> Iterator[ModelVersion]:
 def head_of_version(digest: str) -> ModelVersion | None:
     """The first version whose head has this digest: the parent of a version trained further from it."""
     for version in sorted(all_versions(tracking.connect()), key=lambda found: int(found.creation_timestamp)):
-        if version.tags.get("head") == digest:
+        if version.tags.get(versions.HEAD_TAG) == digest:
             return version
     return None
 

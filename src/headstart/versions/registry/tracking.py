@@ -177,7 +177,7 @@ def _make_database(path: Path) -> None:
     with FileLock(path.with_suffix(".lock")), translated("open the database"):
         if path.exists():
             return
-        with replacing(path) as new:
+        with replacing(path, 0o600) as new:  # it holds addresses and secrets of webhooks
             command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{new}"]
             made = subprocess.run(command, capture_output=True, text=True)
             if made.returncode:

@@ -11,6 +11,7 @@ from headstart.versions.registry import tracking
 from headstart.versions.registry.uri import ModelUri
 
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
+HEAD_TAG = "head"  # digest of the head; a run has it under `headstart.head`
 COMPLETE = "complete"
 CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
 

@@ -1,12 +1,11 @@
 """The model card: a version's description, Markdown that MLflow's pages show."""
 
-import pandas as pd
-
 from headstart.ground.markdown import cell
+from headstart.ground.reading import load_table
 from headstart.versions.provenance import comparison
 from headstart.versions.provenance.origin import LINEAGE_PAGE
 from headstart.versions.registry import tracking
-from headstart.versions.registry.record import Record
+from headstart.versions.registry.record import AGAIN, Record
 from headstart.versions.release.decision import Decision, share
 
 LIMIT = 5000  # characters that MLflow's database takes
@@ -93,7 +92,7 @@ def _weak(record: Record) -> str:
         for recall, images in [(classes[name]["recall"], classes[name]["support"])]
     ]
     lines = [f"### Where it is weak\n\nLowest recall: {'; '.join(recalls)}."]
-    predictions = pd.read_parquet(record.predictions, columns=["label", "predicted"])
+    predictions = load_table(record.predictions, ["label", "predicted"], AGAIN)
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")[:SHOWN]
     confused = [

@@ -1,6 +1,5 @@
 """Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -25,7 +24,9 @@ from headstart.errors import LineageError, TrackingError
 from headstart.ground import paths
 from headstart.ground.import_closure import import_closure
 from headstart.ground.paths import PACKAGE
+from headstart.ground.reading import load_json, load_table
 from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.modules import head_of, prefix_of
 from headstart.pipeline.network.network import plan, spec_of
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
@@ -126,8 +127,8 @@ def _record(
     params: Mapping[str, Any],
     package: str,
 ) -> ModelVersion:
-    metrics = json.loads(paths.METRICS.read_text())
-    head = checkpoint.metadata(paths.HEAD)
+    metrics = load_json(paths.METRICS)
+    head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     _log_params(client, run_id, params)
     _log_metrics(client, run_id, metrics)
     _log_tags(client, run_id, commit, digest, head)
@@ -139,7 +140,7 @@ def _record(
     _probe(model.model_uri, is_stored_now)
     tags = {
         versions.LOCK_TAG: digest,
-        "head": head["digest"],
+        versions.HEAD_TAG: head["digest"],
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         "gate": "pending",
     }
@@ -166,11 +167,9 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> 
     for name, bounds in metrics["intervals"].items():
         test |= {f"test/{name}_{end}": value for end, value in bounds.items()}
     client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in test.items()])
-    with paths.HISTORY.open(newline="") as file:
-        rows = list(csv.DictReader(file))
     points = [
         Metric(key, float(value), 0, int(row["epoch"]))
-        for row in rows
+        for row in load_table(paths.HISTORY).to_dict(orient="records")
         for key, value in row.items()
         if key != "epoch"
     ]
@@ -187,7 +186,7 @@ def _log_trials(client: MlflowClient, run_id: str) -> None:
 
     Their metrics are those of validation alone: the page colours by the first one.
     """
-    table = pd.read_csv(paths.TRIALS)
+    table = load_table(paths.TRIALS)
     if len(table) < 2:
         return
     experiment = client.get_run(run_id).info.experiment_id
@@ -230,7 +229,7 @@ def _log_tags(
         "headstart.commit_on_remote": str(commit.on_remote).lower(),
         "headstart.data": repository.data_version(),
         versions.LOCK_TAG: digest,
-        "headstart.head": head["digest"],
+        f"headstart.{versions.HEAD_TAG}": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
         record.INIT_TAG: head["init"] or "none",
         "headstart.backbone_source": head["backbone"]["source"],
@@ -267,7 +266,7 @@ def _check_record(client: MlflowClient, run_id: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = record.open_record(f"runs:/{run_id}", Path(folder))
         found.check()
-        for name in json.loads(found.file("shared.json").read_text()):
+        for name in load_json(found.file("shared.json"), record.AGAIN):
             found.shared_file(name, Path(folder) / name)
 
 
@@ -286,7 +285,7 @@ def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, 
 
 
 def _log_dataset(client: MlflowClient, run_id: str, commit: repository.Commit) -> None:
-    validation = json.loads(paths.VALIDATION.read_text())
+    validation = load_json(paths.VALIDATION)
     source = DvcSource(path="data", md5=repository.data_version(), commit=commit.commit)
     with mlflow.start_run(run_id=run_id):
         mlflow.log_input(ImageFolder(source, validation["classes"]), context="training")
@@ -303,7 +302,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
         artifacts = {"head": str(paths.HEAD)}
         if package == FULL:
             artifacts["backbone"] = f"{folder}/backbone.safetensors"
-            tensors = checkpoint.load(paths.BACKBONE, _frozen_names())
+            tensors = frozen_tensors(paths.BACKBONE, _frozen_names())
             checkpoint.save(Path(artifacts["backbone"]), tensors, checkpoint.metadata(paths.BACKBONE))
         else:
             artifacts["frozen"] = f"{folder}/frozen.json"
@@ -338,7 +337,7 @@ def _copy_served_code(folder: Path) -> None:
 
 def _frozen_names() -> list[str]:
     """Names of the tensors that the network runs and did not train."""
-    network = plan(spec_of(checkpoint.metadata(paths.HEAD)))
+    network = plan(spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)))
     own = set(network.head_names())
     return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
 
@@ -351,7 +350,7 @@ def _probe(uri: str, is_stored_now: bool) -> None:
     Raises:
         TrackingError: it does not load, runs other code, or answers otherwise.
     """
-    expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
+    expected = load_table(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
     files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
     stored = stored_model.fetch(uri)
     with (

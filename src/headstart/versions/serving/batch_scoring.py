@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from headstart.errors import DataError, without_password
 from headstart.ground.files import replacing
+from headstart.ground.reading import reading
 from headstart.pipeline.network import checkpoint
 from headstart.sources.scoring_inputs import Input, find_inputs, mark_of
 from headstart.versions.registry import stored_model
@@ -98,6 +99,10 @@ class _Part:
     def is_done(self) -> bool:
         return _metadata(self.path).get("part") == self.key
 
+    def table(self) -> pa.Table:
+        with reading(self.path, "delete it, and run the same command again"):
+            return pq.read_table(self.path, page_checksum_verification=True)
+
 
 def score_to_file(
     source: str,
@@ -154,7 +159,7 @@ def score_to_file(
 
 def _version(stored: stored_model.StoredModel) -> tuple[Version, list[str]]:
     """The version as described by its own files, and its classes."""
-    head = checkpoint.metadata(stored.head)
+    head = checkpoint.metadata(stored.head, checkpoint.HEAD)
     uri = ModelUri.parse(stored.name)
     backbone = head["backbone"]
     version = Version(
@@ -202,7 +207,7 @@ def _score_parts(
                 report(done, len(inputs))
             table = _table(rows, answers, _schema(classes, {"part": part.key}), version.uri)
             with replacing(part.path) as new:
-                pq.write_table(table, new)
+                pq.write_table(table, new, write_page_checksum=True)
 
 
 def _table(rows: Sequence[Input], answers: Sequence[Answer], schema: pa.Schema, version: str) -> pa.Table:
@@ -235,7 +240,7 @@ def _join(parts: Sequence[_Part], out: Path, schema: pa.Schema, classes: Sequenc
     at_once = max(1, GROUP_VALUES // (PART_ROWS * len(classes)))
     with replacing(out) as new, pq.ParquetWriter(new, schema) as writer:
         for start in range(0, len(parts), at_once):
-            tables = [pq.read_table(part.path) for part in parts[start : start + at_once]]
+            tables = [part.table() for part in parts[start : start + at_once]]
             joined = pa.concat_tables(tables).replace_schema_metadata(schema.metadata)
             writer.write_table(joined, row_group_size=joined.num_rows)
 
@@ -256,9 +261,9 @@ def _known(out: Path) -> dict[str, Any]:
 def _metadata(path: Path) -> dict[str, Any]:
     try:
         text = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
-    except (OSError, pa.ArrowException):
+        about: dict[str, Any] = json.loads(text) if text else {}
+    except (OSError, ValueError, pa.ArrowException):
         return {}
-    about: dict[str, Any] = json.loads(text) if text else {}
     return about
 
 

@@ -38,13 +38,13 @@ class Predictor:
         """Load from the files of the train and backbone stages, or their copies in a package.
 
         Raises:
-            ModelError: a file is missing, or the two do not belong together.
+            ModelError: a file is missing or was changed, or the two do not belong together.
         """
-        metadata = checkpoint.metadata(head)
+        metadata = checkpoint.metadata(head, checkpoint.HEAD)
         spec = spec_of(metadata)
         network = plan(spec)
         dtype = runtime.dtype_of(metadata["precision"])
-        prefix = frozen_prefix(network, backbone)
+        prefix = frozen_prefix(network, backbone, metadata["backbone"])
         return cls(
             prefix=prefix.to(runtime.device(), dtype).to(memory_format=torch.channels_last),
             head=trained_head(network, head, backbone).to(runtime.device()),
