@@ -125,6 +125,14 @@ def test_a_large_request_is_not_overtaken_by_small_ones() -> None:
     assert order == ["large", "small"]
 
 
+def test_more_than_the_whole_budget_is_refused_at_once() -> None:
+    with (
+        pytest.raises(ValueError, match="11 pixels are more than the budget of 10"),
+        PixelBudget(10).held(11),
+    ):
+        pass
+
+
 def test_pixels_are_given_back_with_the_block_and_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Watched(1600)
     monkeypatch.setattr(decoding, "IN_FLIGHT", budget)

@@ -24,7 +24,8 @@ class Listing:
     """The contents of a folder, as sorted POSIX paths relative to it.
 
     Attributes:
-        images: files that should be images, by name or content; they may be damaged.
+        images: files that should be images, by name or content; they may be damaged. Links that lead to
+            themselves or to a folder above count too, so that their error is named.
         others: files that are not images, by name and content.
         bare: folders that hold nothing at all, apart from hidden files.
     """
@@ -54,8 +55,8 @@ def list_folder(folder: Path, *, is_versioned: bool = True) -> Listing:
         is_versioned: DVC versions the folder, so that links to folders are an error: it does not follow them.
 
     Raises:
-        DataError: a folder cannot be listed or leads to a folder above it; or, if DVC versions it, a name is
-            not UTF-8 or a folder is a link.
+        DataError: a folder cannot be listed; or, if DVC versions it, a name is not UTF-8 or a folder is a
+            link.
     """
     listing = Listing()
     for path, is_file in _walk(folder, (), is_versioned):
@@ -72,10 +73,11 @@ def list_folder(folder: Path, *, is_versioned: bool = True) -> Listing:
 
 
 def _walk(folder: Path, above: tuple[str, ...], is_versioned: bool) -> Iterator[tuple[Path, bool]]:
-    """Files, and folders that hold nothing: (path, whether it is a file)."""
+    """Files, and folders that hold nothing: (path, whether it is a file). A link upwards counts as a file."""
     real = os.path.realpath(folder)
-    if real in above:
-        raise DataError(f"{folder} links to a folder that contains it ({real}); remove the link")
+    if real in above:  # a link to a folder that contains it
+        yield folder, True
+        return
     try:
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not is_ignored(entry.name)]
@@ -117,11 +119,14 @@ def _check_name(entry: os.DirEntry[str]) -> None:
 
 
 def _has_an_image(path: Path) -> bool:
-    """Whether Pillow knows the format by the first bytes; a file that cannot be opened counts as an image.
+    """Whether Pillow knows the format by the first bytes.
 
-    Pipes, sockets and devices do not count.
+    A file that cannot be opened counts as an image, as does a link to a folder above; pipes, sockets and
+    devices do not.
     """
     try:
+        if path.is_dir():
+            return True
         with open_file(path) as file, Image.open(file, formats=readable_formats()):
             return True
     except (UnidentifiedImageError, DataError):

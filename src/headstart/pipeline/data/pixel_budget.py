@@ -13,13 +13,19 @@ class PixelBudget:
     """
 
     def __init__(self, pixels: int) -> None:
-        self._free = pixels
+        self._all = self._free = pixels
         self._changed = threading.Condition()
         self._turn = threading.Lock()
 
     @contextmanager
     def held(self, pixels: int) -> Iterator[None]:
-        """Wait until so many pixels are free, and hold them until the block ends."""
+        """Wait until so many pixels are free, and hold them until the block ends.
+
+        Raises:
+            ValueError: the budget never has so many.
+        """
+        if pixels > self._all:
+            raise ValueError(f"{pixels} pixels are more than the budget of {self._all}")
         with self._turn, self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
