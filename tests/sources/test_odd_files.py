@@ -12,7 +12,7 @@ import pytest
 from odd_files import NOT_UTF8, REASONS, make_odd_files
 
 from headstart.cli.prediction_output import print_predictions, print_top
-from headstart.errors import DataError, HeadstartError, ModelError
+from headstart.errors import DataError, HeadstartError, LineageError, ModelError
 from headstart.pipeline.data import reading
 from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.data.labels import read_table
@@ -22,6 +22,7 @@ from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.shown import jpeg_of
 from headstart.pipeline.network.checkpoint import metadata
 from headstart.pipeline.pixels.transforms import pack, transform_of
+from headstart.repository import results
 from headstart.sources.finding import find_images
 from headstart.sources.scoring_inputs import find_inputs
 from headstart.versions.monitoring.observing import Observer
@@ -147,6 +148,12 @@ def test_pages_and_later_stages_wait_for_no_pipe(folder: Path) -> None:
     os.mkfifo(folder / "labels.csv")
     with pytest.raises(DataError, match="labels.csv, which data.labels names, is no file"):
         read_table(folder / "labels.csv")
+
+
+def test_dvc_is_not_given_what_it_would_wait_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "dvc", lambda *_: pytest.fail("DVC would hang"))
+    with pytest.raises(LineageError, match=r"odd/\S+ is a (pipe|socket|device), and DVC would wait for it"):
+        results.add(folder)
 
 
 def test_a_head_is_no_pipe(folder: Path) -> None:

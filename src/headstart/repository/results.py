@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 from headstart.errors import DamagedFile, LineageError
 from headstart.ground.reading import reading
 from headstart.ground.wording import shown
+from headstart.pipeline.data.reading import kind_of
 from headstart.repository.programs import dvc
 
 PIPELINE = Path("dvc.yaml")
@@ -70,8 +72,24 @@ def cache_data() -> None:
 
 
 def add(path: Path) -> None:
-    """Version a file with DVC: `path.dvc` names it, DVC's cache holds it."""
+    """Version a file or folder with DVC: `path.dvc` names it, DVC's cache holds it.
+
+    Raises:
+        LineageError: it holds a pipe, socket or device, or DVC refuses it.
+    """
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _check_kind(Path(folder, name))
     dvc("add", "--quiet", str(path))
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        kind = kind_of(path.stat().st_mode)
+    except OSError:  # DVC names the reason
+        return
+    if kind:
+        raise LineageError(f"{path} is {kind}, and DVC would wait for it forever; take it away")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
