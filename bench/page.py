@@ -196,8 +196,8 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("Answers of a registered version", "bench/serving.py", result)
     yield (
         f"`classifier.6` on a VGG16 of width {result['width']}, {result['precision']}, random weights; requests "
-        f"one after the other, each with its images ({result['image']}) as bytes. Over HTTP is `mlflow models "
-        "serve` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is per "
+        f"one after the other, each with its images ({result['image']}) as bytes. Over HTTP is "
+        f"`{result.get('server', 'mlflow models serve')}` with images in base64; in process is `mlflow.pyfunc.load_model`. Latency is per "
         "request; the ratio compares the medians, HTTP to in process."
     )
     load, threads = result["load_at_start"], result["machine"]["threads"]
@@ -228,6 +228,19 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
         f"{score['of_one_image_s']:.1f} s for one, which is mostly start-up: **{further:.1f}** further images per second, "
         f"{further / best:.2f} times the best rate in process, where the images are in memory already."
     )
+
+
+def serving_memory(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Memory of the model server", "bench/serving_memory.py", result)
+    yield (
+        f"Resident set in MB by number of requests, {result['clients']} clients at once with {result['images']} image "
+        f"per request, a network of width {result['width']}. Target: flat after the first thousand."
+    )
+    yield ""
+    resident = result["resident_mb"]
+    yield "| " + " | ".join(f"{int(count):,}" for count in resident) + " |"
+    yield "|---" * len(resident) + "|"
+    yield "| " + " | ".join(f"{value:,.0f}" for value in resident.values()) + " |"
 
 
 def _speed(row: dict[str, Any]) -> list[str]:
@@ -352,6 +365,7 @@ SECTIONS = {
     "orchestration": orchestration,
     "serving": serving,
     "intervals": intervals,
+    "serving_memory": serving_memory,
     "paired": paired,
     "drift": drift,
     "inspection": inspection,

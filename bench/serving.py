@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from machine import keep
@@ -38,16 +39,41 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     load = os.getloadavg()[0]  # what others do at the start: a benchmark's own load is not counted
+    with registered(chosen.images, chosen.width, chosen.precision) as version:
+        images = [path.read_bytes() for path in version.files]
+        rows = measure({"over HTTP": over_http, "in process": in_process}, images, chosen.seconds)
+        scored = [time_scoring(version, count) for count in (1, SCORED)]
+    result = {
+        "precision": chosen.precision,
+        "width": chosen.width,
+        "server": "make serve",
+        "image": "500 x 375 JPEG",
+        "load_at_start": load,
+        "rows": rows,
+        "score": {"images": SCORED, "wall_s": scored[1], "of_one_image_s": scored[0]},
+    }
+    keep("serving", result, chosen.out)
+
+
+class Registered(NamedTuple):
+    """A project whose version 1 is registered, the address of its MLflow server, and its photographs."""
+
+    project: Workspace
+    tracking: str
+    files: list[Path]
+
+
+@contextmanager
+def registered(images: int, width: int, precision: str) -> Iterator[Registered]:
+    """Train and register `classifier.6`; this process is set to that server and store meanwhile."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photographs = folder / "photographs"
-        draw_photographs(photographs, chosen.images)
-        files = sorted(photographs.rglob("*.jpg"))
-        images = [path.read_bytes() for path in files]
+        draw_photographs(photographs, images)
         params = {
             "model.head": "linear",
-            "features.precision": chosen.precision,
-            "backbone.width": chosen.width,
+            "features.precision": precision,
+            "backbone.width": width,
             "validate.min_images_per_class": 1,
             "register.thresholds": {"accuracy": 0.0, "balanced_accuracy": 0.0},
             "gate.behaviour_images": 1,  # the gate's figures are not of interest here
@@ -58,17 +84,7 @@ def main() -> None:
             project.dvc("repro")
             project.commit()
             project.run(str(project.root / "bin" / "headstart"), "register", MLFLOW_TRACKING_URI=tracking)
-            rows = measure({"over HTTP": over_http, "in process": in_process}, images, chosen.seconds)
-            scored = [time_scoring(project, files, tracking, count) for count in (1, SCORED)]
-    result = {
-        "precision": chosen.precision,
-        "width": chosen.width,
-        "image": "500 x 375 JPEG",
-        "load_at_start": load,
-        "rows": rows,
-        "score": {"images": SCORED, "wall_s": scored[1], "of_one_image_s": scored[0]},
-    }
-    keep("serving", result, chosen.out)
+            yield Registered(project, tracking, sorted(photographs.rglob("*.jpg")))
 
 
 Ask = Callable[[list[bytes]], int]
@@ -119,12 +135,13 @@ def take(images: list[bytes], start: int, count: int) -> list[bytes]:
     return [images[(start + number) % len(images)] for number in range(count)]
 
 
-def time_scoring(project: Workspace, files: list[Path], tracking: str, count: int) -> float:
+def time_scoring(version: Registered, count: int) -> float:
     """Seconds of `headstart score` with a list of `count` files, from its start to its end."""
+    project, files = version.project, version.files
     source, out = project.root.parent / f"{count}.txt", project.root.parent / f"{count}.parquet"
     source.write_text("\n".join(str(files[number % len(files)]) for number in range(count)))
     command = [str(project.root / "bin" / "headstart"), "score", str(source), str(out), "--model", MODEL]
-    return project.run(*command, MLFLOW_TRACKING_URI=tracking)
+    return project.run(*command, MLFLOW_TRACKING_URI=version.tracking)
 
 
 @contextmanager
@@ -142,22 +159,26 @@ def in_process() -> Iterator[Ask]:
 
 @contextmanager
 def over_http() -> Iterator[Ask]:
+    with served() as (_, address):
+        yield lambda images: post(address, images)
+
+
+@contextmanager
+def served() -> Iterator[tuple[int, str]]:
+    """Serve the version as `make serve` does; the process's id, and the address to post to."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", MODEL]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn by its name
-    environment = {**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "headstart.versions.serving.server", MODEL, "--port", str(port)]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/ping")
-            yield lambda images: _post(f"http://127.0.0.1:{port}/invocations", images)
+            yield process.pid, f"http://127.0.0.1:{port}/invocations"
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
 
 
-def _post(address: str, images: list[bytes]) -> int:
+def post(address: str, images: list[bytes]) -> int:
     rows = [[base64.b64encode(image).decode()] for image in images]
     body = json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode()
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})

@@ -1,6 +1,7 @@
 """An HTTP server with bounds on connections, time and bytes, so that no client can exhaust it."""
 
 import asyncio
+import io
 import resource
 from contextlib import suppress
 from typing import NamedTuple
@@ -104,22 +105,27 @@ class WholeRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
+        body = io.BytesIO()
+        try:
+            answer = await self._arrival(scope, receive, body)
+            await answer(scope, _replayed(body.getvalue(), receive), send)
+        finally:
+            self._held -= body.tell()
+
+    async def _arrival(self, scope: Scope, receive: Receive, body: io.BytesIO) -> ASGIApp:
+        """Read the body; return what answers: the app, or a refusal."""
         try:
             async with asyncio.timeout(SECONDS):
                 has_arrived = await self._read(scope, receive, body)
-            if has_arrived:
-                await self._app(scope, _replayed(bytes(body), receive), send)
         except TimeoutError:
-            await _refusal(408, TOO_SLOW.format(seconds=SECONDS))(scope, receive, send)
+            return _refusal(408, TOO_SLOW.format(seconds=SECONDS))
         except _Refused as error:
             if not error.is_complete:
                 await _discard(receive)
-            await _refusal(error.status, str(error))(scope, receive, send)
-        finally:
-            self._held -= len(body)
+            return _refusal(error.status, str(error))
+        return self._app if has_arrived else _silence
 
-    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+    async def _read(self, scope: Scope, receive: Receive, body: io.BytesIO) -> bool:
         """Fill `body`; return False if the client went away.
 
         Raises:
@@ -131,11 +137,9 @@ class WholeRequests:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return False
-            piece = message.get("body", b"")
-            body += piece
-            self._held += len(piece)
+            self._held += body.write(message.get("body", b""))
             is_complete = not message.get("more_body", False)
-            self._check(len(body), is_complete)
+            self._check(body.tell(), is_complete)
         return True
 
     def _check(self, size: int, is_complete: bool) -> None:
@@ -162,6 +166,10 @@ async def _discard(receive: Receive) -> None:
 
 def _refusal(status: int, text: str) -> ASGIApp:
     return PlainTextResponse(text, status, {"connection": "close"})  # the rest of the body is not read
+
+
+async def _silence(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing: the client is gone."""
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

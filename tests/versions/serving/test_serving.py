@@ -171,3 +171,16 @@ def _check_bad_requests(root: Path, address: str, image: bytes, path: str) -> No
     one = {"columns": ["image"], "data": [[encoded]]}
     said = refused(address, {"dataframe_split": one, "params": {"batch": 100_000}})
     assert "batch is 100000; expected 1 to 256" in said
+    some = {"columns": ["image"], "data": [[encoded], [None], [encoded[:-1]]]}
+    good, none, cut = post(address, {"dataframe_split": some})
+    assert good["error"] is None
+    assert "no image" in str(none["error"])
+    assert "not Base64" in str(cut["error"])
+    _check_that_the_server_is_ours(address)
+
+
+def _check_that_the_server_is_ours(address: str) -> None:
+    deep = urllib.request.Request(address, b"[" * 200_000, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(deep, timeout=60)
+    assert "nested too deeply" in error.value.read().decode()

@@ -132,7 +132,7 @@ def load(model: StoredModel) -> PyFuncModel:
     """Load a version with the code packed with it; what was imported from this tree makes room for it.
 
     Raises:
-        TrackingError: it does not load, or this tree's code would answer.
+        TrackingError: it does not load, or brings no code of its own.
     """
     for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE.name]:
         del sys.modules[name]
@@ -140,8 +140,11 @@ def load(model: StoredModel) -> PyFuncModel:
         loaded: PyFuncModel = mlflow.pyfunc.load_model(str(model.folder))
     except Exception as error:  # its own code raises its own errors
         raise TrackingError(f"{model.name} does not load: {type(error).__name__}: {error}") from error
-    if Path(sys.modules[PACKAGE.name].__file__ or "").resolve().parent == PACKAGE:
-        raise TrackingError(f"{model.name} ran the code of this tree, not the code packed with it")
+    code = sys.modules.get(PACKAGE.name)
+    if code is None or Path(code.__file__ or "").resolve().parent == PACKAGE:
+        raise TrackingError(
+            f"{model.name} holds no code of its own: only versions that Headstart made are served"
+        )
     return loaded
 
 
