@@ -41,7 +41,7 @@ def test_a_stage_ends_with_the_command_that_started_it(
     process.send_signal(sign)
     _, said = process.communicate(timeout=60)
     assert process.returncode == status
-    assert said == f"\nheadstart run: ended by {name}; finished work is kept\n"
+    assert said == f"\nheadstart run: ended by {name}\n"
     assert not Path(f"/proc/{told.read_text().strip()}").exists()
 
 
@@ -53,7 +53,7 @@ def test_a_flow_ends_in_one_line(
     with pytest.raises(SystemExit) as ended:
         run_as_command(lambda: signal.raise_signal(sign))
     assert ended.value.code == status
-    assert capsys.readouterr().err == f"\nheadstart run: ended by {name}; finished work is kept\n"
+    assert capsys.readouterr().err == f"\nheadstart run: ended by {name}\n"
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -41,5 +41,5 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _end(command: str, sign: signal.Signals) -> None:
-    print(f"\nheadstart {command}: ended by {sign.name}; finished work is kept", file=sys.stderr, flush=True)
+    print(f"\nheadstart {command}: ended by {sign.name}", file=sys.stderr, flush=True)
     sys.exit(STATUS[sign])
