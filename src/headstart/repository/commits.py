@@ -28,12 +28,16 @@ class Commit:
         branch: the current branch; "" if HEAD is detached.
         on_remote: whether a remote-tracking branch contains the commit.
         diff: binary patch from the commit to the tree, without dvc.lock; empty if the tree is clean.
+        folder: the project's place in the repository; "." if it is the root.
+        is_shallow: the clone lacks a part of the commit's history.
     """
 
     commit: str
     branch: str
     on_remote: bool
     diff: bytes
+    folder: str
+    is_shallow: bool
 
     @property
     def dirty(self) -> bool:
@@ -54,22 +58,50 @@ def current_commit() -> Commit:
             "(`git add -A && git commit`)"
         ) from error
     with _index_of_tree() as index:
-        diff = git("diff", "--cached", "--binary", "HEAD", "--", ".", f":(exclude){LOCK}", env=index)
+        changed = (
+            "diff-index",
+            "--cached",
+            "--binary",
+            "--patch",
+            "HEAD",
+        )  # no setting of the user changes it
+        diff = git(*changed, "--", ".", f":(exclude){LOCK}", env=index)
     return Commit(
         commit=commit,
         branch=git_line("branch", "--show-current"),
         on_remote=bool(git_line("branch", "--remotes", "--contains", commit)),
         diff=diff,
+        folder=project_folder(),
+        is_shallow=git_line("rev-parse", "--is-shallow-repository") == "true",
     )
+
+
+def project_folder() -> str:
+    """The project's place in the git repository; "." if it is the root."""
+    return git_line("rev-parse", "--show-prefix").rstrip("/") or "."
 
 
 def changed_paths() -> list[str]:
     """Files that differ from HEAD, apart from dvc.lock."""
+    exclude = f":(exclude){LOCK}"
     with _index_of_tree() as index:
         listed = git(
-            "diff", "--cached", "--name-only", "-z", "HEAD", "--", ".", f":(exclude){LOCK}", env=index
+            "diff", "--cached", "--name-only", "--relative", "-z", "HEAD", "--", ".", exclude, env=index
         )
     return [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+
+
+def check_recordable(here: Commit) -> None:
+    """Refuse a commit that neither a git remote nor a bundle could give back.
+
+    Raises:
+        LineageError: the clone is shallow, and no remote has the commit.
+    """
+    if here.is_shallow and not here.on_remote:
+        raise LineageError(
+            f"no git remote has commit {here.commit[:12]}, and this clone is shallow, so a bundle of the "
+            "commit would lack its history: push it, or get the history by `git fetch --unshallow`"
+        )
 
 
 def bundle(path: Path) -> None:

@@ -56,7 +56,7 @@ def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "commit.bundle"
         if bundle(path):
-            git("fetch", "--quiet", str(path), "HEAD", folder=folder)
+            git("bundle", "unbundle", str(path), folder=folder)  # that of a shallow clone cannot be fetched
             if _has(folder, commit):
                 return "the bundle of the record"
     said = "".join(f"\n{failure}" for failure in failures)

@@ -24,6 +24,7 @@ MANIFEST = "manifest.parquet"
 DIFF = "uncommitted.diff"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 REF_TAG = "headstart.ref"
+FOLDER_TAG = "headstart.folder"
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
 
 
@@ -55,6 +56,11 @@ class Record:
     @property
     def commit(self) -> str:
         return self.tags["mlflow.source.git.commit"]
+
+    @property
+    def place(self) -> str:
+        """The project's folder in the commit; "." for the root, as it was before this was recorded."""
+        return self.tags.get(FOLDER_TAG, ".")
 
     @property
     def lock(self) -> dict[str, Any]:

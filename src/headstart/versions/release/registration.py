@@ -71,7 +71,7 @@ def register(
 
     Raises:
         LineageError: the results are not those of the tree's code, data and params; or there are uncommitted
-            changes and `dirty` refuses them.
+            changes and `dirty` refuses them; or nothing could give the commit back.
         TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
     """
     commit = repository.current_commit()
@@ -85,6 +85,7 @@ def register(
             f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
             "what is registered is what this code, data and params make"
         )
+    repository.check_recordable(commit)
     client = tracking.connect()
     digest = repository.lock_digest()
     with tracking.translated("register"):
@@ -233,6 +234,7 @@ def _log_tags(
         "headstart.head": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
         record.INIT_TAG: head["init"] or "none",
+        record.FOLDER_TAG: commit.folder,
         "headstart.backbone_source": head["backbone"]["source"],
     }
     for key, value in tags.items():
