@@ -1,4 +1,4 @@
-"""A commit is recorded so that it can be given back: in a subfolder, a shallow clone, beside other versions."""
+"""A commit is recorded so that it can be given back, from a subfolder and from a shallow clone too."""
 
 from pathlib import Path
 

@@ -165,6 +165,18 @@ def test_nothing_is_removed_if_a_needed_folder_has_lost_its_list(project: Path) 
     assert collect(delete=True, without_lists=True).cache == (file,)
 
 
+def test_source_folders_that_a_stage_depends_on_have_no_list(project: Path) -> None:
+    data = use(project, "an image")
+    file = store(project, "an out")
+    deps = f"    deps:\n    - path: src\n      md5: {'0' * 32}.dir\n    - path: data\n      md5: {data[0]}\n"
+    (project / "dvc.lock").write_text(
+        f"stages:\n  train:\n{deps}    outs:\n    - path: a\n      md5: {file}\n"
+    )
+    (project / "data.dvc").unlink()
+    found = collect(delete=True)
+    assert (found.cache, found.lost) == ((), {})
+
+
 def test_a_list_that_the_remote_alone_has_is_found(project: Path) -> None:
     listed, _ = use(project, "far away")
     places(project, listed)[0].unlink()

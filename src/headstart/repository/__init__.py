@@ -11,6 +11,7 @@ from headstart.repository.commits import (
     name_version,
     project_folder,
     push_refs,
+    run_of_version,
     send_data,
 )
 from headstart.repository.remote import Remote, pull_data, push_data
@@ -54,6 +55,7 @@ __all__ = [
     "pull_data",
     "push_data",
     "push_refs",
+    "run_of_version",
     "run_stage",
     "send_data",
     "stage_names",

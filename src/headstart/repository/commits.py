@@ -118,7 +118,7 @@ def keep_run(name: str) -> str:
         The ref.
     """
     ref = f"{RUNS}/{name}"
-    _keep_tree(ref, f"Run {name}")
+    _keep_tree(ref, f"Run {name}")  # `run_of_version` reads it
     return ref
 
 
@@ -146,11 +146,27 @@ def _keep_tree(ref: str, message: str) -> None:
     git("update-ref", ref, commit)
 
 
-def name_version(ref: str, model: str, version: str) -> str:
-    """Give a kept run a second name: `refs/versions/MODEL/VERSION`."""
+def name_version(run: str, model: str, version: str) -> str:
+    """Give a kept run a second name, `refs/versions/MODEL/VERSION`, and return it.
+
+    Raises:
+        LineageError: the name belongs to another run, as after a change of the tracking database.
+    """
     named = f"{VERSIONS}/{model}/{version}"
-    git("update-ref", named, ref)
+    other = run_of_version(model, version)
+    if other not in (None, run):
+        raise LineageError(
+            f"{named} names run {other}, which another tracking database has registered, not run {run}: it "
+            f"was left as it is. Delete version {version} of {model} in MLflow and register again, which takes "
+            f"a free number; or give up the other version by `git update-ref -d {named}`"
+        )
+    git("update-ref", named, f"{RUNS}/{run}")
     return named
+
+
+def run_of_version(model: str, version: str) -> str | None:
+    """The run that `refs/versions/MODEL/VERSION` names; None if there is no such ref."""
+    return git_line("for-each-ref", "--format=%(subject)", f"{VERSIONS}/{model}/{version}")[4:] or None
 
 
 def push_refs(refs: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,14 +75,15 @@ def collect(
         collector.add_texts(name, (path.read_bytes() for path in files.values()))
     needs = collector.needs()
     cache = stores.cache(Path.cwd())
-    needed, lost = _with_files(needs, _Lists(cache, projects))
     there, left = _remote_to_clean(remote)
     with ExitStack() as stack:
         if delete:
             stack.enter_context(stores.locked(Path.cwd()))
-            if lost and not without_lists:
-                raise LineageError(_about_lost(lost))
-        found = {store: store.digests() - needed for store in (cache, there) if store is not None}
+        held = {store: store.digests() for store in (cache, there) if store is not None}
+        needed, lost = _with_files(needs, _Lists(held, projects))
+        if delete and lost and not without_lists:
+            raise LineageError(_about_lost(lost))
+        found = {store: digests - needed for store, digests in held.items()}
         sizes = {digest: cache.size(digest) for digest in found[cache]}
         stamp = stores.stamp_of_now()
         forgotten = 0
@@ -124,8 +125,8 @@ def _remote_to_clean(name: str | None) -> tuple[Store | None, str]:
 class _Lists:
     """Lists of the files of folders, from the caches and remotes of this project and of others."""
 
-    def __init__(self, cache: Store, projects: Sequence[str]) -> None:
-        self._cache = cache
+    def __init__(self, held: Mapping[Store, set[str]], projects: Sequence[str]) -> None:
+        self._held = held
         self._projects = projects
 
     @cached_property
@@ -134,13 +135,14 @@ class _Lists:
         caches = [stores.cache(Path(project)) for project in self._projects]
         return [*caches, *(store for store in remotes if store is not None)]
 
-    def of(self, digest: str) -> list[str] | None:
-        lists = (store.read_list(digest) for store in self._stores())
-        return next((found for found in lists if found is not None), None)
+    def held(self, digest: str) -> list[str] | None:
+        """A list that is in its place in a store that is cleaned."""
+        return next((store.read_list(digest) for store in self._held if digest in self._held[store]), None)
 
-    def _stores(self) -> Iterator[Store]:
-        yield self._cache
-        yield from self._others
+    def anywhere(self, digest: str) -> list[str] | None:
+        """A list that may be aside too, or in another store."""
+        lists = (store.read_list(digest) for store in (*self._held, *self._others))
+        return next((found for found in lists if found is not None), None)
 
 
 def _with_files(needs: Needs, lists: _Lists) -> tuple[set[str], dict[str, str]]:
@@ -148,11 +150,12 @@ def _with_files(needs: Needs, lists: _Lists) -> tuple[set[str], dict[str, str]]:
     needed, lost = set(needs.digests), {}
     for digest, name in needs.digests.items():
         if digest.endswith(".dir"):
-            files = lists.of(digest)
-            if files is None:
-                lost[digest] = name
-            else:
-                needed.update(files)
+            files = lists.held(digest)
+            if files is None and digest not in needs.deps:
+                files = lists.anywhere(digest)
+                if files is None:
+                    lost[digest] = name
+            needed.update(files or ())
     return needed, lost
 
 

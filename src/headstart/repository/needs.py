@@ -10,8 +10,8 @@ from headstart.errors import LineageError
 from headstart.repository.commits import DATA_VERSIONS, RUNS, VERSIONS
 from headstart.repository.programs import git, git_line
 
-# Wherever it stands: a dvc.lock with conflict markers needs its files too.
-DIGEST = re.compile(rb"\b[0-9a-f]{32}(?:\.dir\b|\b)")
+# Not read as YAML: a dvc.lock with conflict markers needs its files too, and there may be thousands.
+DIGEST = re.compile(rb"^\s*-?\s*(deps|outs|params):|\b([0-9a-f]{32}(?:\.dir\b|\b))", re.MULTILINE)
 ON_REMOTES = ("refs/heads", "refs/tags", "refs/exps", DATA_VERSIONS, RUNS, VERSIONS)
 NAMES = (":(top,glob)**/dvc.lock", ":(top,glob)**/*.dvc")
 LISTS = ("/stash", "/failed")  # refs whose earlier entries count too: `git stash`, the queue of `dvc exp`
@@ -19,9 +19,16 @@ LISTS = ("/stash", "/failed")  # refs whose earlier entries count too: `git stas
 
 @dataclass(frozen=True)
 class Needs:
-    """Needed digests, each with the name of something that needs it; and all that has needs."""
+    """What is needed.
+
+    Attributes:
+        digests: each with the name of something that needs it.
+        deps: folders that are only deps of stages, such as source code, and so may never have been stored.
+        names: all that needs something.
+    """
 
     digests: dict[str, str]
+    deps: frozenset[str]
     names: tuple[str, ...]
 
 
@@ -30,17 +37,24 @@ class Collector:
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
+        self._outs: set[str] = set()
         self._names: dict[str, None] = {}
 
     def needs(self) -> Needs:
-        return Needs(self._digests, tuple(self._names))
+        folders = {digest for digest in self._digests if digest.endswith(".dir")}
+        return Needs(self._digests, frozenset(folders - self._outs), tuple(self._names))
 
     def add_texts(self, name: str, texts: Iterable[bytes]) -> None:
         """All digests in the texts of dvc.lock and .dvc files are needed by `name`."""
         self._names.setdefault(name)
         for text in texts:
-            for digest in DIGEST.findall(text):
-                self._digests.setdefault(digest.decode(), name)
+            part = b"outs"
+            for section, found in DIGEST.findall(text):
+                part = section or part
+                if found:
+                    self._digests.setdefault(found.decode(), name)
+                if found and part == b"outs":
+                    self._outs.add(found.decode())
 
     def add_folder(self, folder: Path, days: float, label: str = "") -> None:
         """All that the git repository of a project needs, with its worktrees and git remotes.

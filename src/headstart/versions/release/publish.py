@@ -75,7 +75,7 @@ def register_model(register: Register, params: Mapping[str, Any], run_id: str | 
     """Register the results; the same results are registered once."""
     say(f"registering the results as {register.model}")
     return registration.register(
-        register.model, register.experiment, params, register.package, register.dirty, run_id=run_id
+        register.model, register.experiment, params, register.package, register.dirty, run_id=run_id, say=say
     )
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -56,6 +56,7 @@ def register(
     package: str = "shared",
     dirty: str = "record",
     run_id: str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Registered:
     """Record the results that stand in the tree and register the model; the same results once.
 
@@ -68,6 +69,7 @@ def register(
         dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
         run_id: the run that the flow opened; without it one is opened here, and ends as FAILED with its
             reason if no version comes of it.
+        say: called with each number that is left out, because it belongs to another version.
 
     Raises:
         LineageError: the results are not those of the tree's code, data and params; or there are uncommitted
@@ -93,7 +95,8 @@ def register(
         is_new = found is None
         if found is None:
             with _run(client, experiment, run_id) as opened:
-                found = _record(client, name, opened, digest, commit, params, package)
+                model, tags = _record(client, opened, digest, commit, params, package)
+                found = _number(client, name, opened, model, tags, say)
         elif run_id is not None:
             client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
         versions.mark_champion(client, name)
@@ -120,13 +123,13 @@ def _run(client: MlflowClient, experiment: str, given: str | None) -> Iterator[s
 
 def _record(
     client: MlflowClient,
-    name: str,
     run_id: str,
     digest: str,
     commit: repository.Commit,
     params: Mapping[str, Any],
     package: str,
-) -> ModelVersion:
+) -> tuple[ModelInfo, dict[str, str]]:
+    """Log the record and the model in the run; return the model, and the tags of its version."""
     metrics = json.loads(paths.METRICS.read_text())
     head = checkpoint.metadata(paths.HEAD)
     _log_params(client, run_id, params)
@@ -144,16 +147,51 @@ def _record(
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         "gate": "pending",
     }
+    return model, tags
+
+
+def _number(
+    client: MlflowClient,
+    name: str,
+    run_id: str,
+    model: ModelInfo,
+    tags: dict[str, str],
+    say: Callable[[str], object],
+) -> ModelVersion:
+    """Make the version, with a number that is free in git too.
+
+    Another worktree or an earlier database may have given the number to another version, which
+    `refs/versions/NAME/NUMBER` still names; then the next one is taken.
+
+    Raises:
+        LineageError: the server gives the same number again.
+    """
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=_model_description())
-    return client.create_model_version(
-        name,
-        model.model_uri,
-        run_id=run_id,
-        model_id=model.model_id,  # a server refuses a source without it
-        tags=tags,
-        description=f"NOT JUDGED yet: `headstart register` or `headstart gate models:/{name}/...` does it",
-    )
+    last = 0
+    while True:
+        made = client.create_model_version(
+            name,
+            model.model_uri,
+            run_id=run_id,
+            model_id=model.model_id,  # a server refuses a source without it
+            tags=tags,
+            description="NOT JUDGED yet: `headstart register` or "
+            f"`headstart gate models:/{name}/...` does it",
+        )
+        number = int(made.version)
+        other = repository.run_of_version(name, str(number))
+        if other in (None, run_id):
+            return made
+        client.delete_model_version(name, str(number))
+        taken = f"refs/versions/{name}/{number} names run {other}, of another tracking database"
+        if number <= last:
+            raise LineageError(
+                f"{taken}, and {tracking.server_name()} has no other number for run {run_id}; use the "
+                f"database that made it, or give it up by `git update-ref -d refs/versions/{name}/{number}`"
+            )
+        say(f"{taken}: number {number} is left out")
+        last = number
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
