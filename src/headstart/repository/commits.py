@@ -157,8 +157,8 @@ def name_version(run: str, model: str, version: str) -> str:
     if other not in (None, run):
         raise LineageError(
             f"{named} names run {other}, which another tracking database has registered, not run {run}: it "
-            f"was left as it is. Delete version {version} of {model} in MLflow and register again, which takes "
-            f"a free number; or give up the other version by `git update-ref -d {named}`"
+            f"was left as it is. Delete version {version} of {model} in MLflow and register again, which "
+            f"takes a free number; or give up the other version by `git update-ref -d {named}`"
         )
     git("update-ref", named, f"{RUNS}/{run}")
     return named

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError
@@ -52,6 +54,21 @@ def test_the_run_of_a_flow_is_left_to_the_flow(client: MlflowClient) -> None:
     with registration._run(client, "own", opened) as given:
         assert given == opened
     assert only_run(client)[1] == "RUNNING"
+
+
+def test_a_head_that_dvc_linked_to_its_cache_is_stored_as_a_file(tmp_path: Path) -> None:
+    cached, place = tmp_path / "cache" / "3a4b", tmp_path / "folder"
+    head = tmp_path / "artifacts" / "head.safetensors"
+    for folder in (cached.parent, head.parent, place, tmp_path / "stored"):
+        folder.mkdir()
+    cached.write_bytes(b"tensors")
+    head.symlink_to(cached)
+    with pytest.raises(MlflowException, match="outside the artifact directory"):  # as MLflow stores a model
+        mlflow.artifacts.download_artifacts(str(head), dst_path=str(tmp_path / "stored"))
+    found = registration._materialized(head, place)
+    mlflow.artifacts.download_artifacts(str(found), dst_path=str(tmp_path / "stored"))
+    assert (tmp_path / "stored" / head.name).read_bytes() == b"tensors"
+    assert registration._materialized(cached, place) == cached
 
 
 def test_each_step_is_wrapped_once_and_in_order(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

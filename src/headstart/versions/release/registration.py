@@ -340,7 +340,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
     """
     sent = False
     with tempfile.TemporaryDirectory() as folder:
-        artifacts = {"head": str(paths.HEAD)}
+        artifacts = {"head": str(_materialized(paths.HEAD, Path(folder)))}
         if package == FULL:
             artifacts["backbone"] = f"{folder}/backbone.safetensors"
             tensors = checkpoint.load(paths.BACKBONE, _frozen_names())
@@ -362,6 +362,11 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
                 signature=signature(),
             )
     return logged, sent
+
+
+def _materialized(path: Path, folder: Path) -> Path:
+    """The file, or a copy in the folder if DVC made it a link to its cache: MLflow stores no links."""
+    return Path(shutil.copyfile(path, folder / path.name)) if path.is_symlink() else path
 
 
 def _copy_served_code(folder: Path) -> None:
@@ -392,7 +397,7 @@ def _probe(uri: str, is_stored_now: bool) -> None:
         TrackingError: it does not load, runs other code, or answers otherwise.
     """
     expected = pd.read_parquet(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
-    files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
+    files = [str((paths.DATA / path).absolute()) for path in expected["path"]]
     stored = stored_model.fetch(uri)
     with (
         tempfile.TemporaryDirectory() as empty,
