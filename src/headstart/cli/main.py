@@ -19,8 +19,7 @@ from headstart.cli import (
 )
 from headstart.cli.commands import Commands, Parser
 from headstart.errors import HeadstartError
-
-DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
+from headstart.ground.refusals import explained
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,12 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not any(text in str(error) for text in DISK_FULL):
+        if (said := explained(error)) is None:
             raise
-        sys.exit(
-            f"headstart {chosen.command}: error: the disk is full: {error}; make room and run it again: "
-            "finished work is kept"
-        )
+        sys.exit(f"headstart {chosen.command}: error: {said}")
 
 
 def make_parser() -> Parser:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from headstart.errors import LineageError
 from headstart.repository.programs import dvc
@@ -68,12 +70,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read one of DVC's YAML files.
 
     Raises:
-        LineageError: the file does not exist.
+        LineageError: the file does not exist, or is damaged.
     """
     try:
-        document: dict[str, Any] = YAML(typ="safe", pure=True).load(path)
+        document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError as error:
         raise LineageError(f"there is no {path}; run `dvc repro` (or `dvc add data`) first") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if re.search(r"^(<<<<<<<|>>>>>>>) ", text, flags=re.MULTILINE):
+            raise LineageError(
+                f"{path} has conflict markers of a merge: keep one side (`git checkout --ours {path}` or "
+                "`--theirs`), then run `dvc repro`"
+            ) from error
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" in line {line + 1}"
+        raise LineageError(
+            f"{path} is not valid YAML{where}: correct it, or take it from git (`git checkout {path}`)"
+        ) from error
+    if not isinstance(document, dict):
+        raise LineageError(f"{path} is empty or damaged: take it from git (`git checkout {path}`)")
     return document
 
 

@@ -188,6 +188,8 @@ def _check_reachable(uri: str) -> None:
 
 def _make_database(path: Path) -> None:
     """Create the SQLite database under a lock: two processes doing so at once would break it."""
+    if path.exists():  # whole, and perhaps on a read-only mount
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")), translated("open the database"):
         if path.exists():
