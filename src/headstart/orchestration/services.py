@@ -134,6 +134,7 @@ def _start_all(
         "Logs": str(FOLDER.resolve() / "logs"),
         "Guard": f"http://{HOST}:{guard_port}",
         "Workers": ", ".join(["cpu", *cards, "guard"]),
+        "To use them": f"export PREFECT_API_URL={prefect}/api MLFLOW_TRACKING_URI={tracking}",
         "Notifications": urlsplit(told).netloc if told else "off (set HEADSTART_NOTIFY to a webhook URL)",
     }
 

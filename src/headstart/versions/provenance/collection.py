@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headstart import repository
 from headstart.errors import LineageError
+from headstart.ground.wording import named
 from headstart.repository import Remote, garbage
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import download_tree_files, mark_champions, runs_to_keep
@@ -34,7 +36,7 @@ class Collected:
         remote: None if the remote was not touched.
         alone: no other clone was named, so it is unknown what other projects keep on the remote.
         left: why the remote was left as it is; "" if it was not.
-        lost: lists of folders that are nowhere, so that it is unknown which files these folders need.
+        lost: versions without a record, and folders without a list: it is unknown which files they need.
         aside: the folders that the files were moved to.
         forgotten: number of files moved aside more than a week ago and removed for good now.
         environments: number of old environments and states of killed trainings in HEADSTART_CACHE.
@@ -63,7 +65,7 @@ class Collected:
         lines = [f"kept for: {', '.join(self.kept[:SHOWN])}{_more(len(self.kept))}"]
         if self.lost:
             lines.append(
-                f"unknown, since the list of the folder is nowhere: {', '.join(self.lost[:SHOWN])}"
+                f"unknown, since their record or list is nowhere: {', '.join(self.lost[:SHOWN])}"
                 f"{_more(len(self.lost))}"
             )
         if self.left:
@@ -131,6 +133,13 @@ def collect_garbage(
             records = {
                 name: download_tree_files(run_id, Path(folder) / run_id) for run_id, name in runs.items()
             }
+        unknown = _without_record(runs, records)
+        if delete and unknown and not without_lists:
+            raise LineageError(
+                f"the runs of {named(unknown, most=SHOWN)} were removed for good, so it is unknown which "
+                "files they need, and nothing was removed. Delete these versions in MLflow, or give up their "
+                "files with --without-lists"
+            )
         name = Remote.default().name if remote == "" else remote
         found = garbage.collect(
             records,
@@ -148,12 +157,26 @@ def collect_garbage(
         remote_name=name,
         alone=not projects,
         left=found.left,
-        lost=tuple(f"{digest} ({needed_by})" for digest, needed_by in found.lost.items()),
+        lost=(*unknown, *(f"{digest} ({needed_by})" for digest, needed_by in found.lost.items())),
         aside=found.aside,
         forgotten=found.forgotten,
         environments=len(old),
         deleted=delete,
     )
+
+
+def _without_record(runs: Mapping[str, str], records: Mapping[str, Mapping[str, Path]]) -> list[str]:
+    """Names of versions whose record is gone, unless `refs/versions/` of this clone has it too."""
+    return [
+        name
+        for run_id, name in runs.items()
+        if not records[name] and repository.run_of_version(*_model_and_number(name)) != run_id
+    ]
+
+
+def _model_and_number(name: str) -> tuple[str, str]:
+    model, _, number = name.partition(":/")[2].partition("/")
+    return model, number
 
 
 def bring_back(remote: str | None) -> str:

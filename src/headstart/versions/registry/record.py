@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from headstart import repository
@@ -237,8 +238,20 @@ def head_of_version(digest: str) -> ModelVersion | None:
 
 
 def download_tree_files(run_id: str, folder: Path) -> dict[str, Path]:
-    """Download the record of a run; return the files that belong in a working tree, by their path there."""
+    """Download the record of a run; return the files that belong in a working tree, by their path there.
+
+    Returns:
+        Nothing if the run was removed for good (`mlflow gc`), or its record was.
+    """
     folder.mkdir()
+    client = tracking.connect()
+    try:
+        if not client.list_artifacts(run_id, RECORD):
+            return {}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
     mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=RECORD, dst_path=str(folder))
     return tree_files(folder / RECORD)
 
