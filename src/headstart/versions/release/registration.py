@@ -2,10 +2,10 @@
 
 import csv
 import hashlib
+import io
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -17,8 +17,10 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from headstart import repository
 from headstart.errors import LineageError, TrackingError
@@ -350,18 +352,45 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
             sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
         _copy_served_code(code)
-        # MLflow's own check of an input example would load the model here, with this tree's code.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
-        with mlflow.start_run(run_id=run_id):
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=served_model.__file__,
-                artifacts=artifacts,
-                code_paths=[str(code)],
-                pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
-                signature=signature(),
-            )
+        logged = _log_python_model(
+            run_id, python_model=served_model.__file__, artifacts=artifacts, code_paths=[str(code)]
+        )
     return logged, sent
+
+
+def _log_python_model(run_id: str, **parts: Any) -> ModelInfo:
+    """Log a model with the signature, and with an image as its example of an input."""
+    with mlflow.start_run(run_id=run_id):
+        logged: ModelInfo = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=_Unchecked,
+            flavor_name="pyfunc.ModelFromCode",
+            validate_serving_input=False,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+            signature=signature(),
+            input_example=_example(),
+            **parts,
+        )
+    return logged
+
+
+class _Unchecked:
+    """MLflow's flavor of Python models, without its check of the example.
+
+    That would load the model in this process, with this tree's code; `_probe` loads it in a fresh one.
+    """
+
+    @staticmethod
+    def save_model(validate_serving_input: bool, **settings: Any) -> None:
+        mlflow.pyfunc.save_model(**settings)
+
+
+def _example() -> pd.DataFrame:
+    """A request with one grey image."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(file, "PNG")
+    return pd.DataFrame({"image": [file.getvalue()]})
 
 
 def _materialized(path: Path, folder: Path) -> Path:
