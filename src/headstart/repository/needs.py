@@ -19,7 +19,7 @@ LISTS = ("/stash", "/failed")  # refs whose earlier entries count too: `git stas
 
 @dataclass(frozen=True)
 class Needs:
-    """What is needed.
+    """Needed digests and their origin.
 
     Attributes:
         digests: each with the name of something that needs it.
