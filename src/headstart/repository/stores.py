@@ -18,7 +18,7 @@ from dvc_data.hashfile.db import get_index
 from headstart.errors import LineageError, RemoteUnreachable
 
 OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
-STAMP = "%Y%m%dT%H%M%SZ"
+STAMP, STAMPED = "%Y%m%dT%H%M%SZ", re.compile(r"\d{8}T\d{6}Z")
 KEPT_DAYS = 7
 COPIED = ("core", "cache", "remote")  # sections of DVC's configuration
 UNMOVABLE = ("http", "https")  # their files can be neither listed nor moved
@@ -66,7 +66,8 @@ class Store:
         with self._reported():
             if not self._fs.exists(self.aside):
                 return []
-            return sorted(self._fs.name(path.rstrip("/")) for path in self._fs.ls(self.aside, detail=False))
+            names = (self._fs.name(path.rstrip("/")) for path in self._fs.ls(self.aside, detail=False))
+            return sorted(name for name in names if STAMPED.fullmatch(name))
 
     def put_aside(self, digests: Collection[str], stamp: str) -> None:
         """Move files aside, lists of folders first: DVC takes a folder as complete if its list is there."""
