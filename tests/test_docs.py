@@ -2,7 +2,9 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -87,6 +89,96 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             [command] if parser is None else [f"{command} {name}" for name in options if name not in known]
         )
     assert wrong == []
+
+
+def sections_of(page: Path) -> Iterator[list[str]]:
+    """Lines of the code blocks of each section of a page, without prompts, comments and continued lines."""
+    for section in re.split(r"^## ", text_of(page), flags=re.MULTILINE):
+        blocks = re.findall(r"^```\w*\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+        yield [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+
+
+def typed(page: Path, *programs: str) -> list[list[str]]:
+    """Every command line in a code block that calls one of these programs, in words."""
+    found = []
+    for lines in sections_of(page):
+        for line in lines:
+            if not re.match(rf"(as_user )?(\S*\.venv/bin/)?({'|'.join(programs)}) ", line):
+                continue
+            words = shlex.split(re.split(r"[|;]|&&", line)[0], comments=True)
+            words = [Path(word).name for word in words[:1]] + words[1:]
+            found.append([Path(words[1]).name, *words[2:]] if words[0] == "as_user" else words)
+    return found
+
+
+def parses(parse: Callable[[list[str]], object], words: list[str]) -> bool:
+    try:
+        parse(words)
+    except (SystemExit, Exception):
+        return False
+    return True
+
+
+def prefect_parser() -> Callable[[list[str]], object]:
+    from prefect.cli._app import _app
+
+    def parse(words: list[str]) -> object:
+        own = [word for word in words if word != "--no-prompt"]  # an option of prefect itself
+        return _app.parse_args(own, exit_on_error=False, print_error=False)
+
+    return parse
+
+
+def dvc_parser() -> Callable[[list[str]], object]:
+    from dvc.cli.parser import get_main_parser
+
+    return get_main_parser().parse_args
+
+
+PARSERS: dict[str, tuple[Callable[[], Callable[[list[str]], object]], list[str], list[str]]] = {
+    "headstart": (lambda: make_parser().parse_args, ["show"], ["show", "--nothing"]),
+    "dvc": (dvc_parser, ["repro"], ["repro", "--nothing"]),
+    "prefect": (prefect_parser, ["deploy", "--all"], ["deploy", "--nothing"]),
+}
+
+
+@pytest.mark.parametrize("program", PARSERS)
+def test_what_is_typed_is_understood(program: str) -> None:
+    make, right, wrong = PARSERS[program]
+    parse = make()
+    assert parses(parse, right)
+    assert not parses(parse, wrong)
+    lines = [words for page in PAGES for words in typed(page, program)]
+    assert lines
+    assert [words for words in lines if not parses(parse, words[1:])] == []
+
+
+def test_variables_given_to_make_are_its_own() -> None:
+    makefile = text_of(ROOT / "Makefile")
+    given = {
+        word.partition("=")[0]
+        for page in PAGES
+        for words in typed(page, "make")
+        for word in words[1:]
+        if re.match(r"[A-Z]+=", word)
+    }
+    assert given
+    assert [
+        name for name in given if not re.search(rf"^{name} \?=|\$\({name}\)", makefile, re.MULTILINE)
+    ] == []
+
+
+def test_a_command_for_a_prefect_server_says_which() -> None:
+    """`prefect` asks the server at PREFECT_API_URL; without it, one that has no deployment."""
+    asks = re.compile(r"bin/prefect (--no-prompt )?(deploy|deployment|work-pool|automation)\b")
+    silent = [
+        (page.name, line)
+        for page in PAGES
+        for lines in sections_of(page)
+        for number, line in enumerate(lines)
+        if asks.search(line) and not any("PREFECT_API_URL=" in before for before in lines[: number + 1])
+    ]
+    assert silent == []
 
 
 def test_every_command_is_in_the_documents() -> None:
@@ -188,3 +280,17 @@ def test_messages_refer_to_pages_that_exist() -> None:
     named = {name for file in files for name in re.findall(r"\bdocs/[\w-]+\.md", text_of(file))}
     assert {name for name in named if not (ROOT / name).exists()} == set()
     assert [file.name for file in files if re.search(r"README (?:shows|says)|\(README,", text_of(file))] == []
+
+
+def test_git_ignores_what_documented_commands_write() -> None:
+    made = (
+        "dvc_plots/index.html",
+        "reports/x",
+        "artifacts/x",
+        "data/x",
+        "mlflow/mlflow.db",
+        ".services/x",
+        ".venv/x",
+    )
+    done = subprocess.run(["git", "check-ignore", *made], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == list(made)

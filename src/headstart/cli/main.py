@@ -18,11 +18,10 @@ from headstart.cli import (
     stages,
 )
 from headstart.cli.commands import Commands, Parser
-from headstart.errors import HeadstartError, without_password
+from headstart.errors import HeadstartError
 from headstart.ground.logs import hide_passwords
+from headstart.ground.refusals import explained
 from headstart.host.ending import ended_by_signals
-
-DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,12 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     except HeadstartError as error:
         sys.exit(f"headstart {chosen.command}: error: {error}")
     except Exception as error:
-        if not any(text in str(error) for text in DISK_FULL):
+        if (said := explained(error)) is None:
             raise
-        sys.exit(
-            f"headstart {chosen.command}: error: the disk is full: {without_password(str(error))}; make room "
-            "and run it again: finished work is kept"
-        )
+        sys.exit(f"headstart {chosen.command}: error: {said}")
 
 
 def make_parser() -> Parser:

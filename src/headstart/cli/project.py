@@ -11,6 +11,7 @@ from headstart.errors import HeadstartError, without_password
 from headstart.ground import paths
 from headstart.ground.reading import load_json
 from headstart.host.project import enter_tree
+from headstart.orchestration.prefect_server import check_server
 
 
 def add_to(commands: Commands) -> None:
@@ -70,6 +71,7 @@ def _data(chosen: argparse.Namespace) -> None:
 
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
+    check_server()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
     flow = [sys.executable, str(root / "flows" / "training.py")]
     os.execve(sys.executable, flow, environment)  # this process becomes the flow: a signal ends it

@@ -72,11 +72,12 @@ def _add_gc(commands: Commands) -> None:
         "gc",
         "remove what nothing needs from DVC's cache and remote",
         _gc,
-        about="Keeps what a branch, tag, recent run or registered version needs. Without --delete it only "
-        "reports what it would remove.",
+        about="Keeps what a branch, tag, experiment, stash, worktree, recent run or registered version "
+        "needs. Without --delete it only reports; with it, files are moved aside and removed a week later.",
         example="headstart gc --days 30",
     )
-    gc.add_argument("--delete", action="store_true", help="remove the files; default: a dry run")
+    gc.add_argument("--delete", action="store_true", help="move the files aside; default: a dry run")
+    gc.add_argument("--restore", action="store_true", help="bring back what was moved aside")
     gc.add_argument("--cache-only", action="store_true", help="leave the remote as it is")
     gc.add_argument("--remote", metavar="NAME", help="a DVC remote; default: DVC's default remote")
     gc.add_argument(
@@ -90,6 +91,9 @@ def _add_gc(commands: Commands) -> None:
         help="another clone with this cache or remote",
     )
     gc.add_argument("--no-versions", action="store_true", help="delete even if MLflow has no version")
+    gc.add_argument(
+        "--without-lists", action="store_true", help="delete even if the list of a needed folder is nowhere"
+    )
     add_json(gc)
 
 
@@ -160,11 +164,15 @@ def _gc(chosen: argparse.Namespace) -> None:
     from headstart.versions.provenance import collection
 
     remote = None if chosen.cache_only else chosen.remote or ""
+    if chosen.restore:
+        print(collection.bring_back(remote))
+        return
     found = collection.collect_garbage(
         days=chosen.days,
         remote=remote,
         projects=[str(Path(project).resolve()) for project in projects],
         delete=chosen.delete,
         without_versions=chosen.no_versions,
+        without_lists=chosen.without_lists,
     )
     print(json.dumps(found.as_dict(), indent=2) if chosen.json else found.as_text())

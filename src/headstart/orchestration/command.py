@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from headstart.errors import HeadstartError, UnreachableError
 from headstart.ground.logs import hide_passwords
+from headstart.ground.refusals import explained
 from headstart.host.ending import ended_by_signals
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -23,6 +24,10 @@ def run_as_command(run: Callable[[], object]) -> None:
     except HeadstartError as error:
         print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
         sys.exit(1)
+    except OSError as error:
+        if (said := explained(error)) is None:
+            raise
+        sys.exit(f"\nheadstart run: error: {said}")
 
 
 def advice(error: Exception) -> str:

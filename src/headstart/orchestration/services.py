@@ -142,6 +142,7 @@ def _start_all(
         "Logs": str(FOLDER.resolve() / "logs"),
         "Guard": f"http://{HOST}:{guard_port}",
         "Workers": ", ".join(["cpu", *cards, "guard"]),
+        "To use them": f"export PREFECT_API_URL={prefect}/api MLFLOW_TRACKING_URI={tracking}",
         "Notifications": urlsplit(told).hostname or "on"
         if told
         else "off (set HEADSTART_NOTIFY to a webhook URL)",
@@ -244,14 +245,16 @@ def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:
 
 
 def _clone(name: str) -> Path:
-    """A clone of this project for one worker, sharing the DVC cache; it is kept for the next start."""
-    clone = FOLDER.resolve() / "clones" / name
-    if not clone.exists():
-        _git("clone", "--quiet", ".", str(clone))
+    """The project in a clone for one worker, sharing the DVC cache; it is kept for the next start."""
+    from headstart.repository import project_folder
     from headstart.repository.fresh_clone import share_dvc
 
-    share_dvc(clone)
-    return clone
+    clone = FOLDER.resolve() / "clones" / name
+    if not clone.exists():
+        _git("clone", "--quiet", _git("rev-parse", "--show-toplevel"), str(clone))
+    project = clone / project_folder()
+    share_dvc(project)
+    return project
 
 
 def _cards(gpus: str) -> dict[str, str]:

@@ -29,12 +29,16 @@ class Commit:
         branch: the current branch; "" if HEAD is detached.
         on_remote: whether a remote-tracking branch contains the commit.
         diff: binary patch from the commit to the tree, without dvc.lock; empty if the tree is clean.
+        folder: the project's place in the repository; "." if it is the root.
+        is_shallow: the clone lacks a part of the commit's history.
     """
 
     commit: str
     branch: str
     on_remote: bool
     diff: bytes
+    folder: str
+    is_shallow: bool
 
     @property
     def dirty(self) -> bool:
@@ -57,22 +61,50 @@ def current_commit() -> Commit:
         ) from error
     check_stages_are_recorded(new_files())
     with _index_of_tree() as index:
-        diff = git("diff", "--cached", "--binary", "HEAD", "--", ".", f":(exclude){LOCK}", env=index)
+        changed = (
+            "diff-index",
+            "--cached",
+            "--binary",
+            "--patch",
+            "HEAD",
+        )  # no setting of the user changes it
+        diff = git(*changed, "--", ".", f":(exclude){LOCK}", env=index)
     return Commit(
         commit=commit,
         branch=git_line("branch", "--show-current"),
         on_remote=bool(git_line("branch", "--remotes", "--contains", commit)),
         diff=diff,
+        folder=project_folder(),
+        is_shallow=git_line("rev-parse", "--is-shallow-repository") == "true",
     )
+
+
+def project_folder() -> str:
+    """The project's place in the git repository; "." if it is the root."""
+    return git_line("rev-parse", "--show-prefix").rstrip("/") or "."
 
 
 def changed_paths() -> list[str]:
     """Files that differ from HEAD, apart from dvc.lock."""
+    exclude = f":(exclude){LOCK}"
     with _index_of_tree() as index:
         listed = git(
-            "diff", "--cached", "--name-only", "-z", "HEAD", "--", ".", f":(exclude){LOCK}", env=index
+            "diff", "--cached", "--name-only", "--relative", "-z", "HEAD", "--", ".", exclude, env=index
         )
     return [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+
+
+def check_recordable(here: Commit) -> None:
+    """Refuse a commit that neither a git remote nor a bundle could give back.
+
+    Raises:
+        LineageError: the clone is shallow, and no remote has the commit.
+    """
+    if here.is_shallow and not here.on_remote:
+        raise LineageError(
+            f"no git remote has commit {here.commit[:12]}, and this clone is shallow, so a bundle of the "
+            "commit would lack its history: push it, or get the history by `git fetch --unshallow`"
+        )
 
 
 def bundle(path: Path) -> None:
@@ -89,7 +121,7 @@ def keep_run(name: str) -> str:
         The ref.
     """
     ref = f"{RUNS}/{name}"
-    _keep_tree(ref, f"Run {name}")
+    _keep_tree(ref, f"Run {name}")  # `run_of_version` reads it
     return ref
 
 
@@ -117,11 +149,27 @@ def _keep_tree(ref: str, message: str) -> None:
     git("update-ref", ref, commit)
 
 
-def name_version(ref: str, model: str, version: str) -> str:
-    """Give a kept run a second name: `refs/versions/MODEL/VERSION`."""
+def name_version(run: str, model: str, version: str) -> str:
+    """Give a kept run a second name, `refs/versions/MODEL/VERSION`, and return it.
+
+    Raises:
+        LineageError: the name belongs to another run, as after a change of the tracking database.
+    """
     named = f"{VERSIONS}/{model}/{version}"
-    git("update-ref", named, ref)
+    other = run_of_version(model, version)
+    if other not in (None, run):
+        raise LineageError(
+            f"{named} names run {other}, which another tracking database has registered, not run {run}: it "
+            f"was left as it is. Delete version {version} of {model} in MLflow and register again, which "
+            f"takes a free number; or give up the other version by `git update-ref -d {named}`"
+        )
+    git("update-ref", named, f"{RUNS}/{run}")
     return named
+
+
+def run_of_version(model: str, version: str) -> str | None:
+    """The run that `refs/versions/MODEL/VERSION` names; None if there is no such ref."""
+    return git_line("for-each-ref", "--format=%(subject)", f"{VERSIONS}/{model}/{version}")[4:] or None
 
 
 def push_refs(refs: Sequence[str]) -> str | None:

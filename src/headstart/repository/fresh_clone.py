@@ -1,7 +1,5 @@
 """A separate clone at a recorded commit, with the same DVC cache and remotes as the user's."""
 
-import configparser
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from headstart.errors import LineageError
 from headstart.repository.programs import dvc, git, git_line
 from headstart.repository.results import read_yaml
 
-COPIED = ("core.", "cache.", "remote.")  # of DVC's configuration
 AT_ONCE = 1000  # names per command: the system limits its length
 
 
@@ -59,7 +56,7 @@ def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -
     with TemporaryDirectory() as temporary:
         path = Path(temporary) / "commit.bundle"
         if bundle(path):
-            git("fetch", "--quiet", str(path), "HEAD", folder=folder)
+            git("bundle", "unbundle", str(path), folder=folder)  # that of a shallow clone cannot be fetched
             if _has(folder, commit):
                 return "the bundle of the record"
     said = "".join(f"\n{failure}" for failure in failures)
@@ -92,21 +89,9 @@ def apply_diff(folder: Path, diff: bytes) -> None:
 
 def share_dvc(folder: Path) -> None:
     """Give another DVC project the cache and remotes of this one, through its `.dvc/config.local`."""
-    values = dict(line.split("=", 1) for line in dvc("config", "--list").splitlines() if "=" in line)
-    values["cache.dir"] = str(Path(dvc("cache", "dir").strip()).resolve())
-    config = configparser.RawConfigParser()
-    for key, value in values.items():
-        if key.startswith(COPIED):
-            section, option = key.rsplit(".", 1)
-            kind, _, name = section.partition(".")
-            title = f"'{kind} \"{name}\"'" if name else kind
-            if not config.has_section(title):
-                config.add_section(title)
-            config.set(title, option, value)
-    path = folder / ".dvc" / "config.local"
-    path.parent.mkdir(exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        config.write(file)  # a remote's section may hold a password
+    from headstart.repository import stores
+
+    stores.share_settings(Path.cwd(), folder)
 
 
 def restore(folder: Path, targets: Sequence[str]) -> None:

@@ -1,37 +1,43 @@
-"""Remove files from DVC's cache and remote that no branch, tag, recent run or registered version needs."""
+"""Move aside what no ref, stash, worktree, recent run or version needs of DVC's cache and remote."""
 
-import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from headstart.repository.commits import AUTHOR, DATA_VERSIONS, RUNS
-from headstart.repository.fresh_clone import share_dvc, write_files
-from headstart.repository.programs import dvc, git, git_line
-from headstart.repository.results import LOCK, PIPELINE, versioned_files
-
-REMOVED = re.compile(r"^Removing (.+)$", re.MULTILINE)
-KEPT = (DATA_VERSIONS, RUNS)
-CACHE = re.compile(r"files/md5/([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
+from headstart.errors import LineageError
+from headstart.ground.wording import named
+from headstart.repository import stores
+from headstart.repository.needs import Collector, Needs
+from headstart.repository.stores import Store
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Files that were, or would be, removed.
+    """Files that were, or would be, moved aside.
 
     Attributes:
         cache, remote: digests of files; a folder's list of files ends in `.dir`.
         sizes: bytes by digest, for the files that the cache held.
         kept: names of the refs, versions and folders whose files are kept.
+        lost: lists of folders that are nowhere, each with what needs it: their files may be among those
+            found.
+        aside: the folders that the files were moved to.
+        left: why the remote was left as it is; "" if it was not.
+        forgotten: number of files that were moved aside more than a week ago and are removed for good now.
     """
 
     cache: tuple[str, ...]
     remote: tuple[str, ...]
     sizes: Mapping[str, int]
     kept: tuple[str, ...]
+    lost: Mapping[str, str]
+    aside: tuple[str, ...] = ()
+    left: str = ""
+    forgotten: int = 0
 
 
 def collect(
@@ -41,126 +47,125 @@ def collect(
     remote: str | None,
     projects: Sequence[str],
     delete: bool,
+    without_lists: bool = False,
 ) -> Garbage:
-    """Find files that nothing needs, and remove them if asked to.
+    """Find files that nothing needs, and move them aside if asked to.
+
+    Whatever git knows, here or on its remotes, needs its files, in whatever folder of the repository: every
+    ref, experiments of `dvc exp` and stashes among them, and every worktree with its uncommitted files.
 
     Args:
         records: per registered version, its recorded files by their place in the project.
         days: younger runs under refs/runs are kept too: a flow may be about to register one.
         remote: name of the DVC remote to clean as well.
-        projects: other clones that share the cache or the remote; what they use is kept.
-        delete: remove the files; otherwise nothing changes, not even refs.
+        projects: other clones that share the cache or the remote; what they need is kept.
+        delete: move the files aside, and remove for good what was moved a week ago; otherwise nothing
+            changes, not even refs.
+        without_lists: do so even if the list of a needed folder is nowhere.
 
     Raises:
-        LineageError: a git remote cannot be reached, so that its branches are unknown.
+        LineageError: a git remote cannot be reached, so that its branches are unknown; or it is unknown which
+            files a folder needs.
     """
-    cache = Path(dvc("cache", "dir").strip()).resolve()
-    with TemporaryDirectory() as temporary:
-        clone = Path(temporary) / "clone"
-        refs = [*_refs(days), *(_remote_refs(days) if remote is not None else [])]
-        kept = _clone_with_tags(clone, refs, records)
-        share_dvc(clone)
-        arguments = ["gc", "--all-tags", "--force"]
-        if remote is not None:
-            arguments += ["--cloud", "--remote", remote]
-        if projects:
-            arguments += ["--projects", *projects]
-        sizes = {digest: path.stat().st_size for digest, path in _objects(cache)}
-        said = dvc(*arguments, "--dry", folder=clone)  # only a dry run lists the files
+    collector = Collector()
+    collector.add_folder(Path.cwd(), days)
+    for project in projects:
+        collector.add_folder(Path(project), days, f"{project}: ")
+    for name, files in records.items():
+        collector.add_texts(name, (path.read_bytes() for path in files.values()))
+    needs = collector.needs()
+    cache = stores.cache(Path.cwd())
+    there, left = _remote_to_clean(remote)
+    with ExitStack() as stack:
         if delete:
-            dvc(*arguments, folder=clone)
-    here: list[str] = []
-    there: list[str] = []
-    for path in REMOVED.findall(said):
-        found = CACHE.search(path)
-        digest = "".join(found.groups()) if found else Path(path).name
-        (here if Path(path).is_relative_to(cache) else there).append(digest)
-    return Garbage(tuple(sorted(here)), tuple(sorted(there)), sizes, tuple(kept))
+            stack.enter_context(stores.locked(Path.cwd()))
+        held = {store: store.digests() for store in (cache, there) if store is not None}
+        needed, lost = _with_files(needs, _Lists(held, projects))
+        if delete and lost and not without_lists:
+            raise LineageError(_about_lost(lost))
+        found = {store: digests - needed for store, digests in held.items()}
+        sizes = {digest: cache.size(digest) for digest in found[cache]}
+        stamp = stores.stamp_of_now()
+        forgotten = 0
+        for store, digests in found.items() if delete else ():
+            store.bring_back(needed)
+            store.put_aside(digests, stamp)
+            forgotten += store.forget()
+    return Garbage(
+        cache=tuple(sorted(found[cache])),
+        remote=tuple(sorted(found[there])) if there is not None else (),
+        sizes=sizes,
+        kept=needs.names,
+        lost=lost,
+        aside=tuple(f"{store.aside}/{stamp}" for store, digests in found.items() if digests and delete),
+        left=left,
+        forgotten=forgotten,
+    )
 
 
-def _objects(cache: Path) -> Iterable[tuple[str, Path]]:
-    for path in cache.glob("files/md5/??/*"):
-        yield path.parent.name + path.name, path
+def restore(remote: str | None) -> int:
+    """Bring back everything that was moved aside and is still there; return the number of files."""
+    there, _ = _remote_to_clean(remote)
+    with stores.locked(Path.cwd()):
+        return sum(store.bring_back() for store in (stores.cache(Path.cwd()), there) if store is not None)
 
 
-def _clone_with_tags(
-    clone: Path, refs: Sequence[tuple[str, str]], records: Mapping[str, Mapping[str, Path]]
-) -> list[str]:
-    """Make a repository with a tag for everything whose files must stay: DVC can keep what tags need.
-
-    Returns:
-        The names of what was tagged.
-    """
-    git("init", "--quiet", str(clone))
-    objects = Path(git_line("rev-parse", "--git-path", "objects")).resolve()
-    (clone / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
-    kept = []
-    for number, (name, commit) in enumerate(refs):
-        git("update-ref", f"refs/tags/ref-{number}", commit, folder=clone)
-        kept.append(name)
-    here = {str(path): path for path in (PIPELINE, LOCK, *versioned_files()) if path.exists()}
-    for number, (name, files) in enumerate({"this folder": here, **records}.items()):
-        commit = _commit(clone, files)
-        git("update-ref", f"refs/tags/record-{number}", commit, folder=clone)
-        kept.append(name)
-    if not (clone / ".dvc").exists():
-        dvc("init", "--quiet", folder=clone)
-    return kept
+def _remote_to_clean(name: str | None) -> tuple[Store | None, str]:
+    """The store of a DVC remote, or None and the reason for which it is left alone."""
+    if name is None:
+        return None, ""
+    store = stores.remote(Path.cwd(), name)
+    if store is None:
+        return None, "it keeps versions of files itself"
+    if not store.is_movable:
+        return None, "files on a server of its kind cannot be listed and moved"
+    return store, ""
 
 
-def _refs(days: float) -> list[tuple[str, str]]:
-    """Name and commit of HEAD, branches, tags, data versions, and recent runs."""
-    found = [("HEAD", git_line("rev-parse", "HEAD"))]
-    pattern = ("refs/heads", "refs/remotes", "refs/tags", *KEPT)
-    listed = git_line("for-each-ref", "--format=%(objectname) %(creatordate:unix) %(refname)", *pattern)
-    for line in listed.splitlines():
-        commit, seconds, name = line.split(" ", 2)
-        if not name.startswith(f"{RUNS}/") or _is_young(float(seconds or 0), days):
-            found.append((name, commit))
-    return found
+class _Lists:
+    """Lists of the files of folders, from the caches and remotes of this project and of others."""
+
+    def __init__(self, held: Mapping[Store, set[str]], projects: Sequence[str]) -> None:
+        self._held = held
+        self._projects = projects
+
+    @cached_property
+    def _others(self) -> list[Store]:
+        remotes = [stores.remote(Path.cwd(), name) for name in stores.remotes(Path.cwd())]
+        caches = [stores.cache(Path(project)) for project in self._projects]
+        return [*caches, *(store for store in remotes if store is not None)]
+
+    def held(self, digest: str) -> list[str] | None:
+        """A list that is in its place in a store that is cleaned."""
+        return next((store.read_list(digest) for store in self._held if digest in self._held[store]), None)
+
+    def anywhere(self, digest: str) -> list[str] | None:
+        """A list that may be aside too, or in another store."""
+        lists = (store.read_list(digest) for store in (*self._held, *self._others))
+        return next((found for found in lists if found is not None), None)
 
 
-def _remote_refs(days: float) -> list[tuple[str, str]]:
-    """The same for git's remotes as they are now. Their commits are fetched; no ref of this clone changes."""
-    found = []
-    for remote in git_line("remote").splitlines():
-        listed = git_line("ls-remote", remote, *(f"{refs}/*" for refs in ("refs/heads", "refs/tags", *KEPT)))
-        refs = {name: commit for commit, name in (line.split("\t") for line in listed.splitlines())}
-        names = [name for name in refs if not name.endswith("^{}")]  # commits of annotated tags
-        if not names:
-            continue
-        quietly = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
-        git("fetch", *quietly, "--stdin", remote, stdin="\n".join(names).encode())
-        runs = [name for name in names if name.startswith(f"{RUNS}/")]
-        seconds = _commit_times([refs[name] for name in runs])
-        old = {name for name in runs if not _is_young(seconds[refs[name]], days)}
-        found += [(f"{remote}: {name}", refs[name]) for name in names if name not in old]
-    return found
+def _with_files(needs: Needs, lists: _Lists) -> tuple[set[str], dict[str, str]]:
+    """Needed digests, with those of all files of needed folders; and the folders whose lists are nowhere."""
+    needed, lost = set(needs.digests), {}
+    for digest, name in needs.digests.items():
+        if digest.endswith(".dir"):
+            files = lists.held(digest)
+            if files is None and digest not in needs.deps:
+                files = lists.anywhere(digest)
+                if files is None:
+                    lost[digest] = name
+            needed.update(files or ())
+    return needed, lost
 
 
-def _commit_times(commits: Sequence[str]) -> dict[str, float]:
-    """Seconds since 1970 of each commit."""
-    if not commits:
-        return {}
-    listed = git("rev-list", "--no-walk", "--timestamp", "--stdin", stdin="\n".join(commits).encode())
-    pairs = (line.split() for line in listed.decode().splitlines())
-    return {commit: float(seconds) for seconds, commit in pairs}
-
-
-def _is_young(seconds: float, days: float) -> bool:
-    return time.time() - seconds < days * 86400
-
-
-def _commit(clone: Path, files: Mapping[str, Path]) -> str:
-    """Create a commit that holds only these files."""
-    with TemporaryDirectory(dir=clone.parent) as folder:
-        tree = Path(folder) / "tree"
-        tree.mkdir()
-        write_files(tree, files)
-        env = {"GIT_INDEX_FILE": f"{folder}/index", "GIT_WORK_TREE": str(tree), "GIT_DIR": f"{clone}/.git"}
-        git("add", "--all", "--force", ".", folder=tree, env=env)
-        written = git_line("write-tree", folder=tree, env=env)
-    return git_line("commit-tree", written, "-m", "kept", folder=clone, env=AUTHOR)
+def _about_lost(lost: Mapping[str, str]) -> str:
+    folders = named((f"{digest} ({name})" for digest, name in lost.items()), most=5)
+    return (
+        f"which files are needed is unknown: the lists of folders {folders} are neither in DVC's cache nor "
+        "on a remote, so nothing was removed. Fetch them (`dvc pull`, `dvc add`), name the clone that has "
+        "them with --project, delete what names them, or give up these folders with --without-lists"
+    )
 
 
 def prune_environments(days: float, delete: bool) -> list[Path]:

@@ -1,12 +1,16 @@
 """A run's refs: the line that reports them only names a remote for refs that were sent there."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from projects import run
 
+from headstart.errors import LineageError
+from headstart.repository import commits
 from headstart.versions.provenance import keeping
 from headstart.versions.registry import tracking
+from headstart.versions.release import registration
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +78,36 @@ def test_a_clone_without_a_remote_keeps_both(repository: Path, run_id: str) -> N
     said = keeping.keep_run(run_id)
     assert said.endswith("kept in this clone; there is no git remote")
     assert "sent" not in said
+
+
+def test_a_ref_of_another_version_is_never_overwritten(repository: Path, run_id: str) -> None:
+    keeping.keep_run(run_id)
+    ref = "refs/versions/headstart/1"
+    assert ref in keeping.keep_run(run_id)  # of the same run: renewed
+    commits.keep_run("another")
+    with pytest.raises(LineageError, match=f"{ref} names run {run_id}.*not run another.*git update-ref -d"):
+        commits.name_version("another", "headstart", "1")
+    assert commits.run_of_version("headstart", "1") == run_id
+
+
+def test_a_number_that_git_has_for_another_version_is_left_out(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("1", "2"):
+        commits.keep_run(f"old-{number}")
+        commits.name_version(f"old-{number}", "headstart", number)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    client = tracking.connect()
+    made = str(client.create_run("0").info.run_id)
+    model = SimpleNamespace(model_uri=f"runs:/{made}/model", model_id=None)
+    said: list[str] = []
+    version = registration._number(client, "headstart", made, model, {}, said.append)  # type: ignore[arg-type]
+    assert str(version.version) == "3"
+    assert [str(found.version) for found in client.search_model_versions("name = 'headstart'")] == ["3"]
+    assert [line.partition(" names ")[::2] for line in said] == [
+        (f"refs/versions/headstart/{n}", f"run old-{n}, of another tracking database: number {n} is left out")
+        for n in (1, 2)
+    ]
+    keeping.keep_run(made)
+    assert commits.run_of_version("headstart", "1") == "old-1"
+    assert commits.run_of_version("headstart", "3") == made

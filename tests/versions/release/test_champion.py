@@ -221,6 +221,21 @@ def test_entries_that_were_changed_or_removed_are_seen(tree: Path) -> None:
     assert journal.read(client, "other").faults == ("entries 4 to 4 were removed",)
 
 
+def test_a_renamed_model_takes_its_journal_along(registry: Registry) -> None:
+    for number in ("1", "2"):
+        registry.promote(number)
+    before = journal.read(registry.client, NAME)
+    registry.client.rename_registered_model(NAME, "metal")
+    assert journal.read(registry.client, "metal") == before
+    assert before.faults == ()
+    registry.client.create_registered_model(NAME)  # another one, which has no history
+    assert journal.read(registry.client, NAME).entries == ()
+    journal.append(registry.client, "metal", journal.Change("promotion", "2", "1", "ann"))
+    after = journal.read(registry.client, "metal")
+    assert [entry.number for entry in after.entries] == [1, 2, 3]
+    assert after.faults == ()
+
+
 def test_two_that_write_at_once_make_one_chain(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = tracking.connect()
     client.create_registered_model("other")

@@ -1,9 +1,14 @@
 """One sequence publishes, and a run without a version ends as FAILED, no matter who started it."""
 
+import io
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from headstart.errors import TrackingError
 from headstart.ground import paths
@@ -14,6 +19,7 @@ from headstart.versions.registry.versions import Registered
 from headstart.versions.release import publish as publishing
 from headstart.versions.release import registration
 from headstart.versions.release.decision import Decision
+from headstart.versions.serving.signature import signature
 
 NEW = Registered("headstart", "1", (), "run", is_new=True, is_settled=False)
 
@@ -62,6 +68,44 @@ def test_registration_names_what_it_does_not_record(tree: Path, monkeypatch: pyt
     publishing.register_model(load_params(tree / paths.PARAMS).register_, {}, None, said.append)
     assert said[0].startswith("not recorded")
     assert said[0].endswith(": flows/.env")
+
+
+def test_a_head_that_dvc_linked_to_its_cache_is_stored_as_a_file(tmp_path: Path) -> None:
+    cached, place = tmp_path / "cache" / "3a4b", tmp_path / "folder"
+    head = tmp_path / "artifacts" / "head.safetensors"
+    for folder in (cached.parent, head.parent, place, tmp_path / "stored"):
+        folder.mkdir()
+    cached.write_bytes(b"tensors")
+    head.symlink_to(cached)
+    with pytest.raises(MlflowException, match="outside the artifact directory"):  # as MLflow stores a model
+        mlflow.artifacts.download_artifacts(str(head), dst_path=str(tmp_path / "stored"))
+    found = registration._materialized(head, place)
+    mlflow.artifacts.download_artifacts(str(found), dst_path=str(tmp_path / "stored"))
+    assert (tmp_path / "stored" / head.name).read_bytes() == b"tensors"
+    assert registration._materialized(cached, place) == cached
+
+
+def test_a_version_has_an_example_and_is_not_loaded_for_it(client: MlflowClient, tmp_path: Path) -> None:
+    code = tmp_path / "model.py"
+    code.write_text(f"""
+from pathlib import Path
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+class Own(PythonModel):
+    def load_context(self, context):
+        Path({str(tmp_path / "loaded")!r}).touch()
+    def predict(self, context, model_input, params=None):
+        return model_input
+set_model(Own())
+""")
+    logged = registration._log_python_model(tracking.open_run("own", {}), python_model=str(code))
+    assert not (tmp_path / "loaded").exists()
+    folder = mlflow.artifacts.download_artifacts(logged.model_uri)
+    stored = Model.load(folder)
+    [image] = stored.load_input_example(folder)["image"]
+    with Image.open(io.BytesIO(image)) as found:
+        assert found.size == (64, 64)
+    assert stored.signature == signature()
 
 
 def test_each_step_is_wrapped_once_and_in_order(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

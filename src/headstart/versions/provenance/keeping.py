@@ -14,12 +14,15 @@ def keep_run(run_id: str) -> str:
     pushed only if a server numbers the versions: a number from this clone's own database means nothing to
     others.
 
+    Raises:
+        LineageError: `refs/versions/MODEL/VERSION` names another run.
+
     Returns:
         A line that reports where each ref is. An unreachable git remote is only reported there, since MLflow
         has dvc.lock too.
     """
     ref = repository.keep_run(run_id)
-    named = [repository.name_version(ref, name, number) for name, number in versions.of_run(run_id)]
+    named = [repository.name_version(run_id, name, number) for name, number in versions.of_run(run_id)]
     tracking.set_tags(run_id, {REF_TAG: ref})
     sent, here = ([ref, *named], []) if tracking.is_shared() else ([ref], named)
     try:

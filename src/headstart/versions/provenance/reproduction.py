@@ -136,28 +136,31 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
         found_at = fresh_clone.clone_at(clone, record.commit, record.tags.get(REF_TAG, ""), fetch_bundle)
         say(f"commit {record.commit[:12]} from {found_at}")
         fresh_clone.apply_diff(clone, record.diff)
-        fresh_clone.write_files(clone, record.tree_files())
-        fresh_clone.share_dvc(clone)
+        project = clone / record.place
+        fresh_clone.write_files(project, record.tree_files())
+        fresh_clone.share_dvc(project)
         python, environment = _environment(record, folder, options.environment, say)
         wanted = [name for name in record.tree_files() if name.endswith(".dvc")]
         say(f"restoring {', '.join([*wanted, *before])} from DVC")
-        fresh_clone.restore(clone, [*wanted, *before])
+        fresh_clone.restore(project, [*wanted, *before])
         apart = {"HEADSTART_CACHE": str(folder / "store"), "DVC_SITE_CACHE_DIR": str(folder / "dvc")}
         for name in stages:
-            _run(clone, name, apart, python)
+            _run(project, name, apart, python)
         found = agreement.Agreement(
-            outs=agreement.compare_outs(record.lock, clone, stages),
+            outs=agreement.compare_outs(record.lock, project, stages),
             head_recorded=record.tags["headstart.head"],
-            head_again=str(checkpoint.metadata(clone / paths.HEAD, checkpoint.HEAD)["digest"]),
+            head_again=str(checkpoint.metadata(project / paths.HEAD, checkpoint.HEAD)["digest"]),
             metrics=agreement.compare_metrics(
-                record.run.data.metrics, record.folder / "reports" / paths.METRICS.name, clone / paths.METRICS
+                record.run.data.metrics,
+                record.folder / "reports" / paths.METRICS.name,
+                project / paths.METRICS,
             ),
-            predictions=agreement.compare_predictions(record.predictions, clone / paths.PREDICTIONS),
-            machine=agreement.compare_machines(record.environments, _environments(clone, stages)),
+            predictions=agreement.compare_predictions(record.predictions, project / paths.PREDICTIONS),
+            machine=agreement.compare_machines(record.environments, _environments(project, stages)),
             tolerance=options.tolerance,
         )
         took = time.monotonic() - started
-        kept = clone if options.keep else None
+        kept = project if options.keep else None
         return Reproduction(
             name=record.name,
             run_id=record.run_id,
@@ -201,7 +204,7 @@ def _environment(record: Record, folder: Path, wanted: str, say: Callable[[str],
     return environments.python_of(lock, python), f"built from the recorded lock; {shown}"
 
 
-def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> None:
+def _run(project: Path, name: str, environment: dict[str, str], python: str) -> None:
     is_open = False
 
     def on_progress(text: str) -> None:
@@ -220,7 +223,7 @@ def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> No
         on_line,
         on_progress,
         arguments=AGAIN,
-        folder=clone,
+        folder=project,
         environment=environment,
         inherited=without_credentials(os.environ),  # the record brings its own code
         python=python,
@@ -229,8 +232,8 @@ def _run(clone: Path, name: str, environment: dict[str, str], python: str) -> No
         print(file=sys.stderr)
 
 
-def _environments(clone: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
-    files = [clone / paths.ENVIRONMENTS / f"{stage}.json" for stage in stages]
+def _environments(project: Path, stages: list[str]) -> dict[str, dict[str, Any]]:
+    files = [project / paths.ENVIRONMENTS / f"{stage}.json" for stage in stages]
     return {path.stem: load_json(path) for path in files if path.exists()}
 
 

@@ -60,10 +60,11 @@ def _files(record: Record, deps: Digests) -> Digests:
             clone, record.commit, ref, lambda path: record.shared_file("commit.bundle", path)
         )
         fresh_clone.apply_diff(clone, record.diff)
+        project = clone / record.place
         return {
-            path.relative_to(clone).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            path.relative_to(project).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for dep in deps
-            for path in _within(clone / dep)
+            for path in _within(project / dep)
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from headstart import repository
@@ -25,6 +26,7 @@ DIFF = "uncommitted.diff"
 AGAIN = "this file of the version's record was damaged on the tracking server: register the results again"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 REF_TAG = "headstart.ref"
+FOLDER_TAG = "headstart.folder"
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
 
 
@@ -56,6 +58,11 @@ class Record:
     @property
     def commit(self) -> str:
         return self.tags["mlflow.source.git.commit"]
+
+    @property
+    def place(self) -> str:
+        """The project's folder in the commit; "." for the root, as it was before this was recorded."""
+        return self.tags.get(FOLDER_TAG, ".")
 
     @property
     def lock(self) -> dict[str, Any]:
@@ -232,8 +239,20 @@ def head_of_version(digest: str) -> ModelVersion | None:
 
 
 def download_tree_files(run_id: str, folder: Path) -> dict[str, Path]:
-    """Download the record of a run; return the files that belong in a working tree, by their path there."""
+    """Download the record of a run; return the files that belong in a working tree, by their path there.
+
+    Returns:
+        Nothing if the run was removed for good (`mlflow gc`), or its record was.
+    """
     folder.mkdir()
+    client = tracking.connect()
+    try:
+        if not client.list_artifacts(run_id, RECORD):
+            return {}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
     mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=RECORD, dst_path=str(folder))
     return tree_files(folder / RECORD)
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError, TrackingUnreachable, without_password
 from headstart.ground.files import replacing
+from headstart.versions.registry.relocation import follow_project
 
 FOLDER = Path("mlflow")
 CONNECT_SECONDS = 5
@@ -25,8 +27,11 @@ FAILURE_TAG = "headstart.failure"
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or else the SQLite database in this tree's folder `mlflow/`."""
-    local = (FOLDER / "mlflow.db").resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{local}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_own_database()}"
+
+
+def _own_database() -> Path:
+    return (FOLDER / "mlflow.db").resolve()
 
 
 def connect() -> MlflowClient:
@@ -39,7 +44,11 @@ def connect() -> MlflowClient:
     if uri.startswith("http"):
         _check_reachable(uri)
     elif uri.startswith("sqlite:///"):
-        _make_database(Path(uri.removeprefix("sqlite:///")))
+        database = Path(uri.removeprefix("sqlite:///"))
+        _make_database(database)
+        if database.resolve() == _own_database():
+            with translated("open the database"):
+                follow_project(database, _own_artifacts())
     elif uri.startswith("postgresql"):
         _make_tables(uri)
     mlflow.set_tracking_uri(uri)
@@ -142,7 +151,7 @@ class translated:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | OSError):
+        if isinstance(error, MlflowException | sqlalchemy.exc.SQLAlchemyError | sqlite3.Error | OSError):
             kind = TrackingUnreachable if _is_unreachable(error) else TrackingError
             said = f"cannot {self._what} at {tracking_uri()}: {error}"
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
@@ -173,6 +182,8 @@ def _check_reachable(uri: str) -> None:
 
 def _make_database(path: Path) -> None:
     """Create the SQLite database under a lock: two processes doing so at once would break it."""
+    if path.exists():  # whole, and perhaps on a read-only mount
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")), translated("open the database"):
         if path.exists():
@@ -205,7 +216,9 @@ def _make_tables(uri: str) -> None:
 
 
 def _artifact_location() -> str | None:
-    """Store artifacts next to the database; a server decides for itself."""
-    if tracking_uri().startswith("sqlite:"):
-        return (FOLDER / "artifacts").resolve().as_uri()
-    return None
+    """Store artifacts in the project if there is no server; a server decides for itself."""
+    return _own_artifacts().as_uri() if tracking_uri().startswith("sqlite:") else None
+
+
+def _own_artifacts() -> Path:
+    return (FOLDER / "artifacts").resolve()

@@ -40,7 +40,7 @@ def score(uri: str, files: Sequence[Path], *, is_timed: bool = False) -> Scores:
         TrackingError: it does not load or answer, cannot read one of them, or code of this tree answered.
     """
     stored = stored_model.fetch(uri)
-    paths = [str(path.resolve()) for path in files]
+    paths = [str(path.absolute()) for path in files]
     with ModelProcess(stored, BATCH) as process, bar(len(paths), f"answers of {stored.name}") as progress:
         answers: list[Answer] = []
         for start in range(0, len(paths), AT_ONCE):

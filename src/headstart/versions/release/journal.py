@@ -82,6 +82,7 @@ class Journal:
 
 def read(client: MlflowClient, name: str) -> Journal:
     """All entries of a model; those that were changed or removed are reported as faults."""
+    _take_along(client, name)
     entries = [entry for entry, _ in _stored(client, name)]
     return Journal(tuple(entries), tuple(_faults(entries, _last(client, name))))
 
@@ -93,6 +94,7 @@ def append(client: MlflowClient, name: str, change: Change) -> Entry:
     alone, it finishes; if another is finished or has the lower run id, it withdraws; else it waits for the
     other to withdraw.
     """
+    _take_along(client, name)
     while True:
         entries = [entry for entry, _ in _stored(client, name)]
         entry = _next(entries, change, _last(client, name))
@@ -104,6 +106,26 @@ def append(client: MlflowClient, name: str, change: Change) -> Entry:
         time.sleep(WAIT_SECONDS)
     _show_last(client, name)
     return entry
+
+
+def _take_along(client: MlflowClient, name: str) -> None:
+    """After a model was renamed, give its entries the new name.
+
+    The model keeps the digest of its last entry as a tag, and each entry that of the one before it, so its
+    entries are known, whatever model is named in their runs.
+    """
+    number, digest = _last(client, name)
+    if not number or any(entry.digest() == digest for entry, _ in _stored(client, name)):
+        return
+    finished = "attributes.status = 'FINISHED'"
+    found = _parsed_runs(_runs(client, f"tags.`{NUMBER_TAG}` = '{number}' and {finished}"))
+    before = next((run.data.tags[MODEL_TAG] for entry, run in found if entry.digest() == digest), None)
+    if before is None:
+        return  # it was removed, which `_faults` reports
+    for entry, run in reversed(_stored(client, before)):
+        if entry.digest() == digest:
+            client.set_tag(run.info.run_id, MODEL_TAG, name)
+            digest = entry.previous
 
 
 def _show_last(client: MlflowClient, name: str) -> None:
@@ -184,8 +206,11 @@ def _is_alone(client: MlflowClient, name: str, number: int, run_id: str) -> bool
 
 def _stored(client: MlflowClient, name: str) -> list[tuple[Entry, Run]]:
     runs = _runs(client, f"tags.`{MODEL_TAG}` = '{name}' and attributes.status = 'FINISHED'")
-    entries = [(_parsed(run.data.params[PARAM]), run) for run in runs if PARAM in run.data.params]
-    return sorted(entries, key=lambda pair: (pair[0].number, pair[1].info.run_id))
+    return sorted(_parsed_runs(runs), key=lambda pair: (pair[0].number, pair[1].info.run_id))
+
+
+def _parsed_runs(runs: list[Run]) -> list[tuple[Entry, Run]]:
+    return [(_parsed(run.data.params[PARAM]), run) for run in runs if PARAM in run.data.params]
 
 
 def _runs(client: MlflowClient, wanted: str) -> list[Run]:

@@ -79,7 +79,7 @@ def register_model(register: Register, params: Mapping[str, Any], run_id: str | 
         say(f"not recorded, as neither committed nor source files without a secret's name: {named(left_out)}")
     say(f"registering the results as {register.model}")
     return registration.register(
-        register.model, register.experiment, params, register.package, register.dirty, run_id=run_id
+        register.model, register.experiment, params, register.package, register.dirty, run_id=run_id, say=say
     )
 
 

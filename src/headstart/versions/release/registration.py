@@ -1,11 +1,11 @@
 """Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
 
 import hashlib
+import io
 import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +16,10 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model
 from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from headstart import repository
 from headstart.errors import LineageError, TrackingError
@@ -57,6 +59,7 @@ def register(
     package: str = "shared",
     dirty: str = "record",
     run_id: str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Registered:
     """Record the results that stand in the tree and register the model; the same results once.
 
@@ -69,10 +72,11 @@ def register(
         dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
         run_id: the run that the flow opened; without it one is opened here, and ends as FAILED with its
             reason if no version comes of it.
+        say: called with each number that is left out, because it belongs to another version.
 
     Raises:
         LineageError: the results are not those of the tree's code, data and params; or there are uncommitted
-            changes and `dirty` refuses them.
+            changes and `dirty` refuses them; or nothing could give the commit back.
         TrackingError: MLflow is out of reach, refuses, or what it stored does not answer as evaluated.
     """
     commit = repository.current_commit()
@@ -86,6 +90,7 @@ def register(
             f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
             "what is registered is what this code, data and params make"
         )
+    repository.check_recordable(commit)
     client = tracking.connect()
     digest = repository.lock_digest()
     with tracking.translated("register"):
@@ -93,7 +98,8 @@ def register(
         is_new = found is None
         if found is None:
             with _run(client, experiment, run_id) as opened:
-                found = _record(client, name, opened, digest, commit, params, package)
+                model, tags = _record(client, opened, digest, commit, params, package)
+                found = _number(client, name, opened, model, tags, say)
         elif run_id is not None:
             client.set_tag(run_id, "headstart.same_as", f"models:/{name}/{found.version}")
         versions.mark_champion(client, name)
@@ -120,13 +126,13 @@ def _run(client: MlflowClient, experiment: str, given: str | None) -> Iterator[s
 
 def _record(
     client: MlflowClient,
-    name: str,
     run_id: str,
     digest: str,
     commit: repository.Commit,
     params: Mapping[str, Any],
     package: str,
-) -> ModelVersion:
+) -> tuple[ModelInfo, dict[str, str]]:
+    """Log the record and the model in the run; return the model, and the tags of its version."""
     metrics = load_json(paths.METRICS)
     head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     _log_params(client, run_id, params)
@@ -144,16 +150,51 @@ def _record(
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         "gate": "pending",
     }
+    return model, tags
+
+
+def _number(
+    client: MlflowClient,
+    name: str,
+    run_id: str,
+    model: ModelInfo,
+    tags: dict[str, str],
+    say: Callable[[str], object],
+) -> ModelVersion:
+    """Make the version, with a number that is free in git too.
+
+    Another worktree or an earlier database may have given the number to another version, which
+    `refs/versions/NAME/NUMBER` still names; then the next one is taken.
+
+    Raises:
+        LineageError: the server gives the same number again.
+    """
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=_model_description())
-    return client.create_model_version(
-        name,
-        model.model_uri,
-        run_id=run_id,
-        model_id=model.model_id,  # a server refuses a source without it
-        tags=tags,
-        description=f"NOT JUDGED yet: `headstart register` or `headstart gate models:/{name}/...` does it",
-    )
+    last = 0
+    while True:
+        made = client.create_model_version(
+            name,
+            model.model_uri,
+            run_id=run_id,
+            model_id=model.model_id,  # a server refuses a source without it
+            tags=tags,
+            description="NOT JUDGED yet: `headstart register` or "
+            f"`headstart gate models:/{name}/...` does it",
+        )
+        number = int(made.version)
+        other = repository.run_of_version(name, str(number))
+        if other in (None, run_id):
+            return made
+        client.delete_model_version(name, str(number))
+        taken = f"refs/versions/{name}/{number} names run {other}, of another tracking database"
+        if number <= last:
+            raise LineageError(
+                f"{taken}, and {tracking.server_name()} has no other number for run {run_id}; use the "
+                f"database that made it, or give it up by `git update-ref -d refs/versions/{name}/{number}`"
+            )
+        say(f"{taken}: number {number} is left out")
+        last = number
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
@@ -232,6 +273,7 @@ def _log_tags(
         f"headstart.{versions.HEAD_TAG}": head["digest"],
         "headstart.backbone": head["backbone"]["digest"],
         record.INIT_TAG: head["init"] or "none",
+        record.FOLDER_TAG: commit.folder,
         "headstart.backbone_source": head["backbone"]["source"],
     }
     for key, value in tags.items():
@@ -299,7 +341,7 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
     """
     sent = False
     with tempfile.TemporaryDirectory() as folder:
-        artifacts = {"head": str(paths.HEAD)}
+        artifacts = {"head": str(_materialized(paths.HEAD, Path(folder)))}
         if package == FULL:
             artifacts["backbone"] = f"{folder}/backbone.safetensors"
             tensors = frozen_tensors(paths.BACKBONE, _frozen_names())
@@ -309,18 +351,50 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
             sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
         _copy_served_code(code)
-        # MLflow's own check of an input example would load the model here, with this tree's code.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided.*")
-        with mlflow.start_run(run_id=run_id):
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=served_model.__file__,
-                artifacts=artifacts,
-                code_paths=[str(code)],
-                pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
-                signature=signature(),
-            )
+        logged = _log_python_model(
+            run_id, python_model=served_model.__file__, artifacts=artifacts, code_paths=[str(code)]
+        )
     return logged, sent
+
+
+def _log_python_model(run_id: str, **parts: Any) -> ModelInfo:
+    """Log a model with the signature, and with an image as its example of an input."""
+    with mlflow.start_run(run_id=run_id):
+        logged: ModelInfo = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=_Unchecked,
+            flavor_name="pyfunc.ModelFromCode",
+            validate_serving_input=False,
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PINNED],
+            signature=signature(),
+            input_example=_example(),
+            **parts,
+        )
+    return logged
+
+
+class _Unchecked:
+    """MLflow's flavor of Python models, without its check of the example.
+
+    That would load the model in this process, with this tree's code; `_probe` loads it in a fresh one.
+    """
+
+    @staticmethod
+    def save_model(validate_serving_input: bool, **settings: Any) -> None:
+        mlflow.pyfunc.save_model(**settings)
+
+
+def _example() -> pd.DataFrame:
+    """A request with one grey image."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(file, "PNG")
+    return pd.DataFrame({"image": [file.getvalue()]})
+
+
+def _materialized(path: Path, folder: Path) -> Path:
+    """The file, or a copy in the folder if DVC made it a link to its cache: MLflow stores no links."""
+    return Path(shutil.copyfile(path, folder / path.name)) if path.is_symlink() else path
 
 
 def _copy_served_code(folder: Path) -> None:
@@ -351,7 +425,7 @@ def _probe(uri: str, is_stored_now: bool) -> None:
         TrackingError: it does not load, runs other code, or answers otherwise.
     """
     expected = load_table(paths.PREDICTIONS).groupby("label").head(PROBED // 2).head(PROBED)
-    files = [str((paths.DATA / path).resolve()) for path in expected["path"]]
+    files = [str((paths.DATA / path).absolute()) for path in expected["path"]]
     stored = stored_model.fetch(uri)
     with (
         tempfile.TemporaryDirectory() as empty,

@@ -1,0 +1,83 @@
+"""A commit is recorded so that it can be given back, from a subfolder and from a shallow clone too."""
+
+from pathlib import Path
+
+import pytest
+from projects import GIT, run
+
+from headstart import repository
+from headstart.errors import LineageError
+from headstart.repository import commits, fresh_clone
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a folder of a git repository, with two commits and an uncommitted change."""
+    top = tmp_path / "git"
+    root = top / "parts" / "product"
+    root.mkdir(parents=True)
+    run(top, "git", "init", "--quiet", "--initial-branch=main")
+    for text in ("one\n", "two\n"):
+        (root / "params.yaml").write_text(text)
+        commit(root)
+    (root / "params.yaml").write_text("three\n")
+    monkeypatch.chdir(root)
+    return root
+
+
+def commit(root: Path) -> None:
+    run(root, "git", "add", "--all", ".")
+    run(root, *GIT, "commit", "--quiet", "--message", "a test's state")
+
+
+def shallow_clone(project: Path, tmp_path: Path) -> Path:
+    """A clone without history, with a commit that nothing else has."""
+    source = f"file://{project.parent.parent}"
+    run(tmp_path, "git", "clone", "--quiet", "--depth", "1", source, "shallow")
+    clone = tmp_path / "shallow" / "parts" / "product"
+    (clone / "params.yaml").write_text("local\n")
+    commit(clone)
+    return clone
+
+
+@pytest.mark.parametrize("setting", ["diff.relative=true", "diff.noprefix=true", "color.ui=always"])
+def test_changes_in_a_subfolder_are_applied_to_a_fresh_clone(
+    project: Path, tmp_path: Path, setting: str
+) -> None:
+    run(project, "git", "config", *setting.split("="))
+    here = repository.current_commit()
+    assert (here.folder, here.dirty, here.is_shallow) == ("parts/product", True, False)
+    fresh_clone.clone_at(tmp_path / "fresh", here.commit, "", lambda path: False)
+    fresh_clone.apply_diff(tmp_path / "fresh", here.diff)
+    assert (tmp_path / "fresh" / here.folder / "params.yaml").read_text() == "three\n"
+    assert commits.changed_paths() == ["params.yaml"]
+
+
+def test_a_commit_that_a_bundle_could_not_give_back_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.check_recordable(repository.current_commit())
+    monkeypatch.chdir(shallow_clone(project, tmp_path))
+    with pytest.raises(LineageError, match="git fetch --unshallow"):
+        repository.check_recordable(repository.current_commit())
+    run(Path.cwd(), "git", "fetch", "--quiet", "--unshallow")
+    repository.check_recordable(here := repository.current_commit())
+    repository.bundle(tmp_path / "bundle")
+    run(tmp_path, "git", "clone", "--quiet", "bundle", "from-bundle")
+    assert run(tmp_path / "from-bundle", "git", "rev-parse", "HEAD").stdout.strip() == here.commit
+
+
+def test_a_bundle_without_history_still_gives_its_commit(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shallow_clone(project, tmp_path))
+    here = repository.current_commit()
+    repository.bundle(tmp_path / "bundle")
+    monkeypatch.chdir(project)
+
+    def fetch(path: Path) -> bool:
+        path.write_bytes((tmp_path / "bundle").read_bytes())
+        return True
+
+    assert fresh_clone.clone_at(tmp_path / "fresh", here.commit, "", fetch) == "the bundle of the record"
+    assert (tmp_path / "fresh" / here.folder / "params.yaml").read_text() == "local\n"
