@@ -23,7 +23,7 @@ with replacing(Path(sys.argv[1])) as new:
 
 
 def start(path: Path) -> "subprocess.Popen[str]":
-    """A process that has begun to write `path`, and goes on when it is told."""
+    """A process that has begun to write `path`, and continues at a line of its input."""
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -175,6 +175,6 @@ def test_a_journal_moves_nothing_out_of_the_project(
     monkeypatch.chdir(root)
     (root / "quarantine/1" / fixing.JOURNAL).write_text(json.dumps(journal))
     (root / "quarantine/1/a.png").write_bytes(b"")
-    with pytest.raises(HeadstartError, match="is no path inside"):
+    with pytest.raises(HeadstartError, match="does not lead into"):
         fixing.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["project"]

@@ -86,6 +86,7 @@ def make_repository(root: Path) -> None:
     )
     run(root, "git", "init", "--quiet", "--initial-branch=main")
     dvc(root, "init", "--quiet")
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     dvc(root, "config", "core.analytics", "false")
     remote = str(root.parent / f"{root.name}-remote")
     dvc(root, "remote", "add", "--quiet", "--default", "local", remote)

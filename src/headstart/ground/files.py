@@ -18,8 +18,8 @@ def inside(folder: Path, name: str) -> Path:
     """
     if not name or name.startswith("/") or ".." in name.split("/"):
         raise HeadstartError(
-            f"{name!r} is no path inside {folder}: the file that names it was damaged or changed, and is not "
-            "followed; make or fetch it again"
+            f"{name!r} does not lead into {folder}: the file that names it was damaged or changed, and is "
+            "not followed; make or fetch it again"
         )
     return folder / name
 

@@ -214,11 +214,12 @@ def _remote() -> str | None:
 def _index_of_tree() -> Iterator[dict[str, str]]:
     """A temporary index with changes to tracked files, new source files, and new .dvc files."""
     with TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index"), "GIT_LITERAL_PATHSPECS": "1"}
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", env=index)
         git("add", "--update", env=index)
         names = [*new_files().recorded, *(str(path) for path in versioned_files())]
         given = "\0".join(names).encode(errors="surrogateescape")
         if names:
-            git("add", "--pathspec-from-file=-", "--pathspec-file-nul", env=index, stdin=given)
+            literal = {**index, "GIT_LITERAL_PATHSPECS": "1"}
+            git("add", "--pathspec-from-file=-", "--pathspec-file-nul", env=literal, stdin=given)
         yield index

@@ -97,7 +97,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         LineageError: the file does not exist.
-        DamagedFile: it is no YAML document of DVC, or holds the marks of a git conflict.
+        DamagedFile: it is not a YAML document of DVC, or holds the marks of a git conflict.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -132,5 +132,5 @@ def test_a_file_that_changed_after_validation_is_an_error(tmp_path: Path) -> Non
 def test_a_path_that_leads_out_of_the_data_is_not_followed(tmp_path: Path, path: str) -> None:
     table = pd.DataFrame({"path": ["a/1.png", path], "excluded": "", "split": "train", "pixels": "0"})
     table.to_parquet(tmp_path / "manifest.parquet")
-    with pytest.raises(HeadstartError, match="is no path inside data"):
+    with pytest.raises(HeadstartError, match="does not lead into data"):
         read_manifest(tmp_path / "manifest.parquet")

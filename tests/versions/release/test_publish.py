@@ -1,5 +1,6 @@
 """One sequence publishes, and a run without a version ends as FAILED, no matter who started it."""
 
+import base64
 import io
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_the_run_of_a_flow_is_left_to_the_flow(client: MlflowClient) -> None:
 def test_registration_names_what_it_does_not_record(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(publishing, "new_files", lambda: NewFiles((), ("flows/.env",)))
-    monkeypatch.setattr(registration, "register", lambda *given, run_id: NEW)
+    monkeypatch.setattr(registration, "register", lambda *given, **named: NEW)
     publishing.register_model(load_params(tree / paths.PARAMS).register_, {}, None, said.append)
     assert said[0].startswith("not recorded")
     assert said[0].endswith(": flows/.env")
@@ -103,7 +104,7 @@ set_model(Own())
     folder = mlflow.artifacts.download_artifacts(logged.model_uri)
     stored = Model.load(folder)
     [image] = stored.load_input_example(folder)["image"]
-    with Image.open(io.BytesIO(image)) as found:
+    with Image.open(io.BytesIO(base64.b64decode(image))) as found:
         assert found.size == (64, 64)
     assert stored.signature == signature()
 

@@ -25,7 +25,7 @@ DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file, told by the keys that its metadata has."""
+    """A kind of file, recognised by the keys that its metadata has."""
 
     name: str
     keys: frozenset[str]

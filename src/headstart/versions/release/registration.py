@@ -1,5 +1,6 @@
 """Register what the stages made: a run with its record, and a model version without alias. Idempotent."""
 
+import base64
 import hashlib
 import io
 import json
@@ -389,7 +390,7 @@ def _example() -> pd.DataFrame:
     """A request with one grey image."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (128, 128, 128)).save(file, "PNG")
-    return pd.DataFrame({"image": [file.getvalue()]})
+    return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})
 
 
 def _materialized(path: Path, folder: Path) -> Path:
