@@ -162,3 +162,17 @@ def test_a_request_that_waits_in_vain_is_never_begun(served: ServedModel) -> Non
         assert [answer.result()[0] for answer in answers] == [504] * 6
         gate.opened.set()
     assert gate.network.passes == server.AT_ONCE
+
+
+def test_a_served_version_sees_no_credentials_but_those_of_its_images() -> None:
+    whole = {
+        "PATH": "/bin",
+        "MLFLOW_TRACKING_PASSWORD": "1",
+        "PREFECT_API_KEY": "2",
+        "AWS_SECRET_ACCESS_KEY": "3",
+    }
+    assert server._environment(whole) == {"PATH": "/bin"}
+    folders = whole | {"HEADSTART_PATHS": "/srv/images"}
+    assert server._environment(folders) == {"PATH": "/bin", "HEADSTART_PATHS": "/srv/images"}
+    bucket = whole | {"HEADSTART_PATHS": "s3://bucket/images"}
+    assert set(server._environment(bucket)) == {"PATH", "HEADSTART_PATHS", "AWS_SECRET_ACCESS_KEY"}

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from starlette.types import Receive
 from headstart.errors import HeadstartError, TrackingError
 from headstart.ground.paths import PACKAGE
 from headstart.host import bounded_server
+from headstart.host.plain_environment import without_credentials
 from headstart.versions.registry.stored_model import StoredModel, fetch
 from headstart.versions.serving.packaged_code import check_code
+from headstart.versions.serving.path_access import EVERYTHING, SETTING
 
 SIZES = bounded_server.Sizes(body=64 << 20, bodies=256 << 20)
 AT_ONCE = 2  # requests: one is decoded while the network runs another
@@ -148,6 +152,16 @@ def load(model: StoredModel) -> PyFuncModel:
     return loaded
 
 
+def _environment(whole: Mapping[str, str]) -> dict[str, str]:
+    """What the version's code may see: no credentials, except those that images behind URLs may need."""
+    places = whole.get(SETTING, "")
+    own = {name: value for name, value in whole.items() if name.startswith("HEADSTART_")}
+    if "://" in places or places.strip() == EVERYTHING:
+        others = ("MLFLOW_", "PREFECT_")
+        own |= {name: value for name, value in whole.items() if not name.startswith(others)}
+    return without_credentials(whole) | own
+
+
 def main() -> None:
     """Load the version that the command line names, and serve it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,8 +171,13 @@ def main() -> None:
     chosen = parser.parse_args()
     model = fetch(chosen.model)
     check_code(model)
+    model.backbone()  # into the cache, since the version's code gets no access to the server
     print(f"{model.name}: POST images to http://{chosen.host}:{chosen.port}/invocations", flush=True)
-    app = make_app(load(model), MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+    seconds = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
+    kept = _environment(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+    app = make_app(load(model), seconds)
     uvicorn.Server(bounded_server.config(app, chosen.host, chosen.port, SIZES)).run()
 
 
