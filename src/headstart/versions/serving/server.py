@@ -153,7 +153,7 @@ def load(model: StoredModel) -> PyFuncModel:
 
 
 def _environment(whole: Mapping[str, str]) -> dict[str, str]:
-    """What the version's code may see: no credentials, except those that images behind URLs may need."""
+    """The variables for a version's code: no credentials, except those that images behind URLs may need."""
     places = whole.get(SETTING, "")
     own = {name: value for name, value in whole.items() if name.startswith("HEADSTART_")}
     if "://" in places or places.strip() == EVERYTHING:
