@@ -42,6 +42,7 @@ def history(best: int = 2) -> bytes:
         epochs=[1, 2, 3],
         train_loss=[0.9, 0.5, 0.2],
         val_loss=[0.9, 0.6, 0.7],
+        train_accuracy=[0.5, 0.9, 1.0],
         val_accuracy=[0.5, 0.8, 0.7],
         best=best,
     )

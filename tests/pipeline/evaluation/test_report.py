@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.report import Figure, Mistake, Report, render_report
+from headstart.pipeline.evaluation.metrics import Interval, classification_metrics
+from headstart.pipeline.evaluation.report import (
+    Figure,
+    Mistake,
+    Report,
+    in_turn,
+    majority_note,
+    render_report,
+    title_of,
+    training_note,
+)
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
 VOID = {"meta", "link", "img", "br"}
@@ -69,6 +78,7 @@ def report() -> Report:
             resamples=50,
             seed=0,
         ),
+        notes=["Always answering “ok” is right for 50.0% of these images."],
         images=[
             Figure("Counts", "images", png, "data"),
             Figure("History", "by epoch", png, "training"),
@@ -134,6 +144,25 @@ def test_mistakes_are_the_most_confident_ones(report: Report) -> None:
     shown = re.findall(r"data/ok/(\d+)\.jpg", text)
     assert shown == [str(number) for number in range(39, 15, -1)]
     assert "24 of the 4 test images" in text  # the 4 comes from the metrics
+
+
+def test_every_kind_of_mistake_has_its_turn() -> None:
+    kinds = [(0, 1)] * 30 + [(1, 0)] * 2 + [(2, 0)]
+    chosen = in_turn(kinds, 5)
+    assert chosen == [0, 1, 30, 31, 32]
+    assert in_turn(kinds, 100) == list(range(33))
+
+
+def test_the_title_names_the_number_of_other_classes() -> None:
+    assert title_of(["a", "b", "c", "d"]) == "Headstart: a / b / c / d"
+    assert title_of(list("abcdefgh")) == "Headstart: a / b / c / d and 4 more classes"
+
+
+def test_notes_say_what_to_compare_the_figures_with(report: Report) -> None:
+    assert "Always answering “ok” is right for 50.0% of these images." in Page(render_report(report)).text
+    assert majority_note("ants", 0.603).startswith("Always answering “ants” is right for 60.3%")
+    assert "the head knows them better" in training_note(0.92, Interval(0.55, 0.74))
+    assert training_note(0.7, Interval(0.55, 0.74)).endswith("70.0% of the training images were right.")
 
 
 def test_counts_have_totals_and_zeros(report: Report) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.pipeline.evaluation.canvas import BLACK, BLUE, GREY, PALETTE, VERMILION, names_shown, png_of
+from headstart.pipeline.evaluation.intervals import wilson
 from headstart.pipeline.evaluation.metrics import RocCurve
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def history_png(
     epochs: Sequence[int],
     train_loss: Sequence[float],
     val_loss: Sequence[float],
+    train_accuracy: Sequence[float],
     val_accuracy: Sequence[float],
     best: int,
 ) -> bytes:
@@ -75,6 +77,7 @@ def history_png(
         losses.plot(epochs, train_loss, color=BLUE, marker=".", label="train")
         losses.plot(epochs, val_loss, color=VERMILION, marker=".", linestyle="--", label="val")
         losses.set(ylabel="loss in nats per image")
+        accuracy.plot(epochs, train_accuracy, color=BLUE, marker=".")
         accuracy.plot(epochs, val_accuracy, color=VERMILION, marker=".", linestyle="--")
         accuracy.set(ylabel="accuracy")
         for axes in (losses, accuracy):
@@ -91,8 +94,8 @@ def history_png(
 def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> bytes:
     """Plot the share predicted correctly against the predicted probability, in ten equal bins.
 
-    The title shows the expected calibration error: C. Guo et al., On calibration of modern neural
-    networks, 2017.
+    The bars are Wilson's intervals of 95 %: a bin of few images says little. The title shows the expected
+    calibration error: C. Guo et al., On calibration of modern neural networks, 2017.
 
     Args:
         labels: int64 [N].
@@ -112,12 +115,17 @@ def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64
         reliability, histogram = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         reliability.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
         used = count > 0
-        reliability.plot(said[used], done[used], color=BLUE, marker="o")
+        ends = [
+            wilson(share * images, images, 0.95)
+            for share, images in zip(done[used], count[used], strict=True)
+        ]
+        bars = np.abs([[each.low for each in ends], [each.high for each in ends]] - done[used])
+        reliability.errorbar(said[used], done[used], bars, color=BLUE, fmt="o", linewidth=1, capsize=2)
         reliability.set(ylabel="share predicted correctly", xlim=(0, 1), ylim=(-0.02, 1.02))
         reliability.set_title(f"expected calibration error {error:.3f}")
         middles = (np.arange(BINS) + 0.5) / BINS
-        bars = histogram.bar(middles, count, width=0.9 / BINS, color=BLUE)
-        histogram.bar_label(bars, [str(n) if n else "" for n in count], fontsize=7, padding=1)
+        columns = histogram.bar(middles, count, width=0.9 / BINS, color=BLUE)
+        histogram.bar_label(columns, [str(n) if n else "" for n in count], fontsize=7, padding=1)
         histogram.set(xlabel="probability of the predicted class", ylabel="images")
         histogram.margins(y=0.25)
 

@@ -1,5 +1,6 @@
 """The report on a model as one HTML page: no network, no scripts, always the same bytes."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from headstart.pipeline.pages.html import render
 
 PACKAGE = "headstart.pipeline.evaluation"
 TEMPLATE = "report.html.j2"
+NAMED = 4  # classes in the title
 MISTAKES_SHOWN = 24
 EXCLUDED_SHOWN = 200
 WIDE = 900  # pixels; a wider plot gets a row to itself
@@ -40,13 +42,15 @@ class Report:
     """Everything the page shows.
 
     `banner`, if set, is shown above everything else; `excluded` holds pairs of path and reason;
-    `counts` maps split to class to number of images; `links` holds pairs of text and address.
+    `counts` maps split to class to number of images; `links` holds pairs of text and address; `notes` are
+    sentences below the headline figures, which say what to compare them with.
     """
 
     title: str
     banner: str | None
     facts: Sequence[tuple[str, str]]
     metrics: Metrics
+    notes: Sequence[str]
     images: Sequence[Figure]
     mistakes: Sequence[Mistake]
     excluded: Sequence[tuple[str, str]]
@@ -82,6 +86,48 @@ def render_report(report: Report) -> str:
         rows=class_rows(report.counts),
         total=[sum(split.values()) for split in report.counts.values()],
     )
+
+
+def title_of(classes: Sequence[str]) -> str:
+    """The report's title, with the first four classes and the number of the others."""
+    more = len(classes) - NAMED
+    return "Headstart: " + " / ".join(classes[:NAMED]) + (f" and {more} more classes" if more > 0 else "")
+
+
+def majority_note(commonest: str, share: float) -> str:
+    """The sentence on the simplest baseline.
+
+    Args:
+        commonest: the class with most training images.
+        share: of the test images, in [0, 1].
+    """
+    return f"Always answering “{commonest}” is right for {_share(share)} of these images."
+
+
+def training_note(accuracy: float, test: Interval) -> str:
+    """The sentence on the training images.
+
+    Args:
+        accuracy: on them, during the epoch that was kept.
+        test: interval of the accuracy on the test images.
+    """
+    said = f"During the epoch that was kept, {_share(accuracy)} of the training images were right"
+    if accuracy <= test.high:
+        return f"{said}."
+    return (
+        f"{said}, more than chance explains: the head knows them better than new images. More training "
+        "images, train.weight_decay or fewer epochs may help."
+    )
+
+
+def in_turn(kinds: Sequence[tuple[object, ...]], count: int) -> list[int]:
+    """Choose places so that every kind is shown: the first of each kind, then the second of each, in turn."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    turns = []
+    for place, kind in enumerate(kinds):
+        turns.append((seen[kind], place))
+        seen[kind] += 1
+    return sorted(place for _, place in sorted(turns)[:count])
 
 
 def tiles(metrics: Metrics) -> list[Tile]:

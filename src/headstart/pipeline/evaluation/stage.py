@@ -21,8 +21,6 @@ from headstart.pipeline.network.network import INPUT, plan, spec_of
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
 
-MISTAKES_SHOWN = 24
-
 
 @dataclass(frozen=True)
 class _Results:
@@ -136,7 +134,7 @@ def _report(results: _Results) -> report.Report:
     }
     counts = {name: counts[name] for name in SPLITS}
     return report.Report(
-        title="Headstart: " + " / ".join(results.classes[:4]),
+        title=report.title_of(results.classes),
         banner=random_banner() if backbone["random"] else None,
         facts=(
             ("Network", _network(head)),
@@ -148,11 +146,24 @@ def _report(results: _Results) -> report.Report:
             ("Transform", f"{head['arch']} {head['transform']} of torchvision"),
         ),
         metrics=results.metrics,
+        notes=_notes(results, counts),
         images=_figures(results, counts),
         mistakes=_mistakes(results),
         excluded=tuple((row.path, row.excluded) for row in left_out.itertuples()),
         counts=counts,
         links=(("The data", "data.html"), ("Validation pages", "data_docs/index.html")),
+    )
+
+
+def _notes(results: _Results, counts: dict[str, dict[str, int]]) -> tuple[str, str]:
+    commonest = max(counts["train"], key=lambda name: (counts["train"][name], name))
+    share = float((results.labels == results.classes.index(commonest)).mean())
+    history = load_table(paths.HISTORY).set_index("epoch")
+    kept = int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"])
+    accuracy = float(history.loc[kept, "train_accuracy"])
+    return (
+        report.majority_note(commonest, share),
+        report.training_note(accuracy, results.metrics.intervals["accuracy"]),
     )
 
 
@@ -202,6 +213,7 @@ def _history_png() -> bytes:
         epochs=history["epoch"].tolist(),
         train_loss=history["train_loss"].tolist(),
         val_loss=history["val_loss"].tolist(),
+        train_accuracy=history["train_accuracy"].tolist(),
         val_accuracy=history["val_accuracy"].tolist(),
         best=int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"]),
     )
@@ -210,7 +222,9 @@ def _history_png() -> bytes:
 def _mistakes(results: _Results) -> tuple[report.Mistake, ...]:
     wrong = np.flatnonzero(results.predicted != results.labels)
     confidence = results.probabilities.max(1)
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
+    order = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    kinds = list(zip(results.labels[order].tolist(), results.predicted[order].tolist(), strict=True))
+    order = order[report.in_turn(kinds, report.MISTAKES_SHOWN)]
     images = PackedImages(paths.IMAGES)
     shown = []
     for index in order:
