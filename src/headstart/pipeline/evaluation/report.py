@@ -79,7 +79,7 @@ def render_report(report: Report) -> str:
         report=report,
         wide=WIDE,
         tiles=tiles(report.metrics),
-        methods=[(name.replace("_", " "), METHODS[name]) for name in report.metrics.intervals],
+        methods=[(title, METHODS[name]) for name, (title, _) in HEADLINES.items()],
         wrong=round(report.metrics.images * (1 - report.metrics.accuracy)),
         mistakes=sorted(report.mistakes, key=lambda it: (-it.confidence, it.path))[:MISTAKES_SHOWN],
         excluded=report.excluded[:EXCLUDED_SHOWN],
@@ -132,16 +132,9 @@ def in_turn(kinds: Sequence[tuple[object, ...]], count: int) -> list[int]:
 
 def tiles(metrics: Metrics) -> list[Tile]:
     """The headline figures, the most important first."""
-    shown = [
-        ("accuracy", "Accuracy", metrics.accuracy, _share),
-        ("balanced_accuracy", "Balanced accuracy", metrics.balanced_accuracy, _share),
-        ("macro_f1", "Macro F1", metrics.macro_f1, _decimal),
-        ("roc_auc", "ROC AUC", metrics.roc_auc, _decimal),
-        ("log_loss", "Log loss, nats", metrics.log_loss, _decimal),
-    ]
     return [
-        Tile(title, text(value), _between(metrics.intervals.get(name), text))
-        for name, title, value, text in shown
+        Tile(title, text(getattr(metrics, name)), _between(metrics.intervals.get(name), text))
+        for name, (title, text) in HEADLINES.items()
     ]
 
 
@@ -167,3 +160,12 @@ def _share(value: float | None) -> str:
 
 def _decimal(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
+
+
+HEADLINES = {
+    "accuracy": ("Accuracy", _share),
+    "balanced_accuracy": ("Balanced accuracy", _share),
+    "macro_f1": ("Macro F1", _decimal),
+    "roc_auc": ("ROC AUC", _decimal),
+    "log_loss": ("Log loss, nats", _decimal),
+}
