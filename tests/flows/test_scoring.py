@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from mlflow.types.schema import Map
 from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro
 from registries import client_of, uri_of
 
+from headstart.errors import TrackingError
 from headstart.versions.registry import stored_model
 from headstart.versions.release.answers import score
 
@@ -175,11 +177,16 @@ def test_a_file_that_is_no_result_is_not_replaced(registered: Path, tmp_path: Pa
 def test_a_version_older_than_the_column_path_is_asked_with_bytes(
     registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate compares with such a champion by running its own code."""
+    """The gate compares with such a champion by running its own code, here one that git does not have."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri_of(registered))
     number = register_older(tmp_path)
     expected = pd.read_parquet(registered / "artifacts/predictions.parquet")
     files = [registered / "data" / path for path in expected["path"]]
+    with pytest.raises(TrackingError, match="holds code that this project does not have") as refused:
+        score(f"models:/headstart/{number}", files)
+    trusted = re.search(r"(HEADSTART_TRUSTED_CODE)=(\w+)", str(refused.value))
+    assert trusted is not None
+    monkeypatch.setenv(*trusted.groups())
     scores = score(f"models:/headstart/{number}", files, is_timed=True)
     assert scores.labels == expected["predicted"].tolist()
     assert scores.classes == ("dark", "light", "white")
