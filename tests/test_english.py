@@ -49,7 +49,8 @@ OPENINGS = {
 
 def documents() -> Iterator[Path]:
     for pattern in PAGES:
-        yield from sorted(path for path in ROOT.glob(pattern) if path.is_file())
+        found = (path for path in ROOT.glob(pattern) if path.is_file())
+        yield from sorted(path for path in found if not path.name.startswith("mlflow."))  # MLflow's database
 
 
 def modules() -> Iterator[Path]:

@@ -11,6 +11,7 @@ from headstart.pipeline.pages.html import render
 PACKAGE = "headstart.pipeline.evaluation"
 TEMPLATE = "report.html.j2"
 NAMED = 4  # classes in the title
+GAP = 0.05  # between training and test images: less is not worth a remark
 MISTAKES_SHOWN = 24
 EXCLUDED_SHOWN = 200
 WIDE = 900  # pixels; a wider plot gets a row to itself
@@ -104,15 +105,16 @@ def majority_note(commonest: str, share: float) -> str:
     return f"Always answering “{commonest}” is right for {_share(share)} of these images."
 
 
-def training_note(accuracy: float, test: Interval) -> str:
+def training_note(accuracy: float, test: float, interval: Interval) -> str:
     """The sentence on the training images.
 
     Args:
         accuracy: on them, during the epoch that was kept.
-        test: interval of the accuracy on the test images.
+        test: on the test images.
+        interval: of `test`.
     """
     said = f"During the epoch that was kept, {_share(accuracy)} of the training images were right"
-    if accuracy <= test.high:
+    if accuracy <= interval.high or accuracy - test < GAP:
         return f"{said}."
     return (
         f"{said}, more than chance explains: the head knows them better than new images. More training "

@@ -163,7 +163,7 @@ def _notes(results: _Results, counts: dict[str, dict[str, int]]) -> tuple[str, s
     accuracy = float(history.loc[kept, "train_accuracy"])
     return (
         report.majority_note(commonest, share),
-        report.training_note(accuracy, results.metrics.intervals["accuracy"]),
+        report.training_note(accuracy, results.metrics.accuracy, results.metrics.intervals["accuracy"]),
     )
 
 
