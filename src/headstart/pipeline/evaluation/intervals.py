@@ -78,10 +78,10 @@ def of_auc(area: float, positives: float, negatives: float, confidence: float) -
         spread = 1 + more * ((1 - true) / (2 - true) + true / (1 + true))
         return (true - area) ** 2 < z * z * true * (1 - true) * spread / (positives * negatives)
 
-    return Interval(_last(is_within, area, 0.0), _last(is_within, area, 1.0))
+    return Interval(last_within(is_within, area, 0.0), last_within(is_within, area, 1.0))
 
 
-def _last(is_within: Callable[[float], bool], inside: float, end: float) -> float:
+def last_within(is_within: Callable[[float], bool], inside: float, end: float) -> float:
     """The point towards `end` at which a condition that holds next to `inside` ceases to hold."""
     for _ in range(50):
         middle = (inside + end) / 2

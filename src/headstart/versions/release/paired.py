@@ -1,13 +1,13 @@
 """A candidate against the champion on the same images: differences, intervals, verdicts. Arrays only."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.pipeline.evaluation.intervals import Interval, effective_images
+from headstart.pipeline.evaluation.intervals import Interval, effective_images, last_within
 from headstart.versions.release.decision import Check, Verdict, passed_if, share
 from headstart.versions.release.settings import Gate
 
@@ -37,8 +37,8 @@ def difference(
     images = float(len(gains)) if groups is None else effective_images(gains, groups)
     gained, lost = images * float((gains > 0).mean()), images * float((gains < 0).mean())
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    low = _crossing(lambda gap: _score(images, gained, lost, gap) - z, measured, -1.0)
-    high = _crossing(lambda gap: -_score(images, gained, lost, gap) - z, measured, 1.0)
+    low = last_within(lambda gap: _score(images, gained, lost, gap) < z, measured, -1.0)
+    high = last_within(lambda gap: -_score(images, gained, lost, gap) < z, measured, 1.0)
     return measured, Interval(low, high)
 
 
@@ -50,14 +50,6 @@ def _score(images: float, gained: float, lost: float, gap: float) -> float:
     spread = images * (2 * only_champion + gap * (1 - gap))
     distance = gained - lost - images * gap
     return distance / math.sqrt(spread) if spread > 0 else math.copysign(math.inf, distance)
-
-
-def _crossing(function: Callable[[float], float], inside: float, end: float) -> float:
-    """The point at which a function, negative at `inside`, becomes positive towards `end`."""
-    for _ in range(50):
-        middle = (inside + end) / 2
-        inside, end = (middle, end) if function(middle) < 0 else (inside, middle)
-    return (inside + end) / 2
 
 
 def compare(
