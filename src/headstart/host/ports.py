@@ -1,9 +1,26 @@
-"""Check that a port is free before a server starts: `python -m headstart.host.ports HOST PORT SETTING`."""
+"""Check that a port is free before a server starts, or that a server answers.
+
+`python -m headstart.host.ports HOST PORT SETTING` checks that a port is free.
+"""
 
 import socket
 import sys
+from urllib.parse import urlsplit
 
 from headstart.errors import HeadstartError
+
+CONNECT_SECONDS = 5
+
+
+def reach(url: str) -> None:
+    """Connect to the server of a web address and hang up.
+
+    Raises:
+        OSError: nothing answers there.
+    """
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
 
 
 def check_free(host: str, port: int, setting: str) -> None:

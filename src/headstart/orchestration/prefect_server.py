@@ -1,14 +1,11 @@
 """The Prefect server that a command would use, found and asked before Prefect is imported."""
 
 import os
-import socket
 import tomllib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from headstart.errors import HeadstartError
-
-CONNECT_SECONDS = 5
+from headstart.host.ports import reach
 
 
 def check_server() -> None:
@@ -20,10 +17,8 @@ def check_server() -> None:
     address, source = _address()
     if not address:
         return
-    parts = urlsplit(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+        reach(address)
     except OSError as error:
         raise HeadstartError(
             f"Prefect does not answer at {address} ({error}), which {source} names; start it "

@@ -1,13 +1,11 @@
 """The tracking server: its address, whether it answers, and the run that a flow opens there."""
 
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 import sqlalchemy
@@ -18,10 +16,10 @@ from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError, TrackingUnreachable, without_password
 from headstart.ground.files import replacing
+from headstart.host.ports import reach
 from headstart.versions.registry.relocation import follow_project
 
 FOLDER = Path("mlflow")
-CONNECT_SECONDS = 5
 FAILURE_TAG = "headstart.failure"
 
 
@@ -169,10 +167,8 @@ def _is_unreachable(error: BaseException | None) -> bool:
 
 
 def _check_reachable(uri: str) -> None:
-    address = urlsplit(uri)
-    port = address.port or (443 if address.scheme == "https" else 80)
     try:
-        socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
+        reach(uri)
     except OSError as error:
         raise TrackingUnreachable(
             f"MLflow does not answer at {uri} ({error}); start it (`make ui`) or correct "
