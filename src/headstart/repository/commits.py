@@ -61,13 +61,8 @@ def current_commit() -> Commit:
         ) from error
     check_stages_are_recorded(new_files())
     with _index_of_tree() as index:
-        changed = (
-            "diff-index",
-            "--cached",
-            "--binary",
-            "--patch",
-            "HEAD",
-        )  # no setting of the user changes it
+        # no setting of the user changes what it prints
+        changed = ("diff-index", "--cached", "--binary", "--patch", "HEAD")
         diff = git(*changed, "--", ".", f":(exclude){LOCK}", env=index)
     return Commit(
         commit=commit,
