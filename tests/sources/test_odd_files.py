@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from decoder import TRANSFORM, Pixels
 from odd_files import NOT_UTF8, REASONS, make_odd_files
 
 from headstart.cli.prediction_output import print_predictions, print_top
 from headstart.errors import DataError, HeadstartError, LineageError, ModelError
 from headstart.pipeline.data import reading
-from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.data.labels import read_table
 from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.data.manifest import read_checked
 from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.shown import jpeg_of
 from headstart.pipeline.network.checkpoint import metadata
-from headstart.pipeline.pixels.transforms import pack, transform_of
 from headstart.repository import results
 from headstart.sources.finding import find_images
 from headstart.sources.scoring_inputs import find_inputs
@@ -33,18 +32,6 @@ from headstart.versions.serving.scoring import score
 
 ESCAPED = r"name\udcff.png"
 UNNAMEABLE = "its name is not UTF-8; rename it (`convmv` renames many)"
-TRANSFORM = transform_of("vgg16", "IMAGENET1K_V1")
-
-
-class Pixels:
-    """A model that only decodes."""
-
-    def pixels(self, image: bytes) -> np.ndarray:
-        with decode(image, ANY_PICTURE) as picture:
-            return pack(picture, TRANSFORM)
-
-    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        return np.ones((len(pixels), 1))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoder import Pixels
 from PIL import GifImagePlugin, Image
 
 from headstart.errors import DataError
@@ -22,10 +23,8 @@ from headstart.pipeline.data.limits import ANY_PICTURE, Limits
 from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.manifest import inspect
 from headstart.pipeline.data.pixel_budget import PixelBudget
-from headstart.pipeline.pixels.transforms import pack, transform_of
 from headstart.versions.serving.scoring import score
 
-TRANSFORM = transform_of("vgg16", "IMAGENET1K_V1")
 ONLY_PNG = Limits(("PNG",), ("RGB",), 1)
 
 
@@ -45,17 +44,6 @@ def claiming(width: int, height: int) -> bytes:
     data = encoded(noise(4, 4))
     header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
     return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-
-
-class Pixels:
-    """A model that only decodes."""
-
-    def pixels(self, image: bytes) -> np.ndarray:
-        with decode(image, ANY_PICTURE) as picture:
-            return pack(picture, TRANSFORM)
-
-    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        return np.ones((len(pixels), 1))
 
 
 class Watched(PixelBudget):
