@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from servers import free_port
 
 pytestmark = pytest.mark.server
 LOST_SECONDS = 45  # without a heartbeat; one is sent every 30 s
+LOST = "Headstart: a flow run whose process is gone is Crashed"
+WITHIN = "within: 180"  # which a restart of Prefect's server must not exceed
 
 
 class Team:
@@ -37,6 +40,16 @@ class Team:
         listed = json.loads((self.project / ".services/processes.json").read_text())
         [pid] = [entry["pid"] for entry in listed if entry["name"] == name]
         (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+
+    def wait_longer_for_heartbeats(self) -> None:
+        """Create the automations again as the project has them: a run is Crashed after 180 s."""
+        [found] = self.client.read_automations_by_name(LOST)
+        self.client.delete_automation(found.id)
+        automations = self.project / "automations.yaml"
+        automations.write_text(automations.read_text().replace(f"within: {LOST_SECONDS}", WITHIN))
+        self.start()
+        [found] = self.client.read_automations_by_name(LOST)
+        assert found.trigger.within == timedelta(seconds=180)
 
     def train(self) -> "Run":
         """Start a training."""
@@ -72,7 +85,9 @@ def team(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
     """Services with one worker; the project's training takes seconds, and its earlier stages are done."""
     (repository / ".gitignore").write_text((repository / ".gitignore").read_text() + "/.services\n")
     automations = repository / "automations.yaml"
-    automations.write_text(automations.read_text().replace("within: 90", f"within: {LOST_SECONDS}"))
+    text = automations.read_text()
+    assert WITHIN in text
+    automations.write_text(text.replace(WITHIN, f"within: {LOST_SECONDS}"))
     edit_params(
         repository, **{"train.epochs": 300, "train.patience": 300, "register.thresholds.accuracy": 0.0}
     )
@@ -111,6 +126,7 @@ def test_services_that_are_killed(team: Team, tmp_path: Path, monkeypatch: pytes
     assert "Running stage 'features'" not in lost.said
     check(team, 1, tmp_path, monkeypatch)
 
+    team.wait_longer_for_heartbeats()
     edit_params(team.project, **{"train.seed": 1})
     commit(team.project)
     third = team.train()

@@ -84,6 +84,7 @@ def report() -> Report:
             Figure("History", "by epoch", png, "training"),
             Figure("Confusion", "rows are true", png),
         ],
+        sections=[],
         mistakes=[mistake(1, 0.6), mistake(2, 0.61)],
         excluded=[("data/ok/broken.jpg", "cannot be decoded")],
         counts={"train": {"defect": 31, "ok": 29}, "test": {"defect": 10}},

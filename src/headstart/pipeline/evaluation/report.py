@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from markupsafe import Markup
+
 from headstart.pipeline.evaluation.metrics import METHODS, Interval, Metrics
 from headstart.pipeline.pages.html import render
 
@@ -25,6 +27,14 @@ class Figure:
     caption: str
     png: bytes
     section: Literal["results", "training", "data"] = "results"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading, which a module of its own makes by `pages.html.fragment`."""
+
+    title: str
+    html: Markup
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Report:
     metrics: Metrics
     notes: Sequence[str]
     images: Sequence[Figure]
+    sections: Sequence[Section]
     mistakes: Sequence[Mistake]
     excluded: Sequence[tuple[str, str]]
     counts: Mapping[str, Mapping[str, int]]

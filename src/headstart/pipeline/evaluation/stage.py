@@ -1,6 +1,5 @@
 """Stage evaluate: measure the head on the test split, which no earlier stage uses."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.evaluation import metrics, plots, report
+from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
@@ -20,21 +20,6 @@ from headstart.pipeline.network.assembly import trained_head
 from headstart.pipeline.network.network import INPUT, plan, spec_of
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
-
-
-@dataclass(frozen=True)
-class _Results:
-    """The test images with their predictions."""
-
-    table: pd.DataFrame
-    labels: np.ndarray
-    probabilities: np.ndarray
-    classes: tuple[str, ...]
-    metrics: metrics.Metrics
-
-    @property
-    def predicted(self) -> np.ndarray:
-        return np.asarray(self.probabilities.argmax(1))
 
 
 def run(evaluate: Evaluate) -> str:
@@ -59,7 +44,7 @@ def run(evaluate: Evaluate) -> str:
     )
 
 
-def _evaluate(options: Evaluate) -> _Results:
+def _evaluate(options: Evaluate) -> Results:
     runtime.make_deterministic(options.seed)
     spec = spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD))
     network = plan(spec)
@@ -71,7 +56,11 @@ def _evaluate(options: Evaluate) -> _Results:
     labels = test.labels.numpy()
     own = table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices))
     grouped = bool(own["group"].ne("").any())
-    return _Results(
+    return Results(
+        options=options,
+        head=checkpoint.metadata(paths.HEAD, checkpoint.HEAD),
+        images=table,
+        rows=rows,
         table=own,
         labels=labels,
         probabilities=probabilities,
@@ -88,7 +77,7 @@ def _evaluate(options: Evaluate) -> _Results:
     )
 
 
-def _predictions(results: _Results) -> pd.DataFrame:
+def _predictions(results: Results) -> pd.DataFrame:
     names = np.array(results.classes, dtype=object)
     table = results.table[["path", "pixels", "label"]].assign(
         predicted=names[results.predicted], confidence=results.probabilities.max(1)
@@ -98,12 +87,12 @@ def _predictions(results: _Results) -> pd.DataFrame:
     return table
 
 
-def _confusion_rows(results: _Results) -> pd.DataFrame:
+def _confusion_rows(results: Results) -> pd.DataFrame:
     names = np.array(results.classes, dtype=object)
     return pd.DataFrame({"actual": names[results.labels], "predicted": names[results.predicted]})
 
 
-def _roc_curves(results: _Results) -> dict[str, metrics.RocCurve]:
+def _roc_curves(results: Results) -> dict[str, metrics.RocCurve]:
     """One curve per class with test images on both sides; if there are two classes, only the second's."""
     curves = {}
     for index, name in enumerate(results.classes):
@@ -113,7 +102,7 @@ def _roc_curves(results: _Results) -> dict[str, metrics.RocCurve]:
     return curves
 
 
-def _roc_rows(results: _Results) -> pd.DataFrame:
+def _roc_rows(results: Results) -> pd.DataFrame:
     parts = [
         pd.DataFrame(curve._asdict()).drop(columns="thresholds").assign(**{"class": name})
         for name, curve in _roc_curves(results).items()
@@ -122,7 +111,7 @@ def _roc_rows(results: _Results) -> pd.DataFrame:
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _report(results: _Results) -> report.Report:
+def _report(results: Results) -> report.Report:
     head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     backbone = head["backbone"]
     manifest = load_table(paths.MANIFEST, ["path", "label", "split", "excluded"])
@@ -148,6 +137,7 @@ def _report(results: _Results) -> report.Report:
         metrics=results.metrics,
         notes=_notes(results, counts),
         images=_figures(results, counts),
+        sections=_sections(results),
         mistakes=_mistakes(results),
         excluded=tuple((row.path, row.excluded) for row in left_out.itertuples()),
         counts=counts,
@@ -155,7 +145,13 @@ def _report(results: _Results) -> report.Report:
     )
 
 
-def _notes(results: _Results, counts: dict[str, dict[str, int]]) -> tuple[str, str]:
+def _sections(results: Results) -> tuple[report.Section, ...]:
+    """The parts that modules of their own make, in the order of the page."""
+    made: tuple[report.Section | None, ...] = ()
+    return tuple(section for section in made if section is not None)
+
+
+def _notes(results: Results, counts: dict[str, dict[str, int]]) -> tuple[str, str]:
     commonest = max(counts["train"], key=lambda name: (counts["train"][name], name))
     share = float((results.labels == results.classes.index(commonest)).mean())
     history = load_table(paths.HISTORY).set_index("epoch")
@@ -185,7 +181,7 @@ def random_banner() -> str:
     )
 
 
-def _figures(results: _Results, counts: dict[str, dict[str, int]]) -> tuple[report.Figure, ...]:
+def _figures(results: Results, counts: dict[str, dict[str, int]]) -> tuple[report.Figure, ...]:
     matrix = metrics.confusion_matrix(results.labels, results.predicted, len(results.classes))
     figures = [
         report.Figure(
@@ -219,7 +215,7 @@ def _history_png() -> bytes:
     )
 
 
-def _mistakes(results: _Results) -> tuple[report.Mistake, ...]:
+def _mistakes(results: Results) -> tuple[report.Mistake, ...]:
     wrong = np.flatnonzero(results.predicted != results.labels)
     confidence = results.probabilities.max(1)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")]

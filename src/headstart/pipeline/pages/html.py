@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +18,15 @@ def render(
     package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
 ) -> str:
     """Render a template in the common page style: text for a UTF-8 file, no network, no scripts."""
+    page = fragment(package, template, filters, css=page_css(), **values)
+    # File names need not be valid Unicode; a page must be.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def fragment(
+    package: str, template: str, filters: Mapping[str, Callable[..., object]], **values: object
+) -> Markup:
+    """Render a template as a part of a page; values are escaped, other fragments are not."""
     # Imported here, so that the stages before the report do not pay for jinja2.
     from jinja2 import Environment, StrictUndefined
 
@@ -25,9 +35,7 @@ def render(
     )
     environment.filters.update(data_uri=data_uri, png_size=png_size, **filters)
     source = files(package).joinpath(template).read_text("utf-8")
-    page = environment.from_string(source).render(css=page_css(), **values)
-    # File names need not be valid Unicode; a page must be.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return Markup(environment.from_string(source).render(**values))
 
 
 def thumbnail_jpeg(picture: NDArray[np.uint8] | Image.Image, size: int = 96) -> bytes:
