@@ -205,6 +205,8 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         "PREFECT_API_URL": f"http://{HOST}:{prefect_port}/api",
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{prefect_port}/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # In memory, as is the default, a restart of the server would end each running flow that has a limit.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "HEADSTART_RETRIES": given.get("HEADSTART_RETRIES", "3"),
