@@ -27,7 +27,9 @@ from headstart.versions.monitoring.drift import Drift, Reference, compare
 from headstart.versions.monitoring.observing import Observed, Observer
 from headstart.versions.monitoring.settings import Monitor
 
-SETTINGS = Monitor(source=None, alpha=0.01, min_images=20, max_rows=1000, permutations=1000, seed=0)
+SETTINGS = Monitor(
+    source=None, alpha=0.01, min_images=20, max_rows=1000, permutations=1000, seed=0, max_age_days=None
+)
 LEVELS = (0.01, 0.05)
 TRAIN, HELD_OUT = 288, 96  # as many as the sample has of each
 NEW = (30, 60, 100, 200)

@@ -1,4 +1,4 @@
-"""The monitoring flow: compare new images with the champion's own, and emit an event on drift.
+"""The monitoring flow: compare new images with the champion's own; an event reports drift or an old champion.
 
 The event `headstart.drift` names the model, and its payload holds the verdict in words: a trigger in
 prefect.yaml can start a training, or an automation can notify people.
@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from headstart.ground import paths
 from headstart.host.project import enter_tree
+from headstart.orchestration.champion_age import look_at_age, report_age
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.drift import emit_drift, publish_drift
 from headstart.orchestration.pull_step import in_newest
@@ -33,7 +34,8 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
         model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`; the champion by default.
 
     Returns:
-        Completed, named Drift or Inconclusive if that is the verdict, or Skipped if no source is named.
+        Completed, named Drift or Inconclusive if that is the verdict, or Skipped if no source is named. The
+        message also gives the champion's age if `monitor.max_age_days` is set.
     """
     enter_tree()
     quieten()
@@ -47,8 +49,15 @@ def compare(source: str | None, model: str | None) -> State[Any]:
     from headstart.params import load_params
 
     params = load_params(paths.PARAMS)
+    age = look_at_age() if model is None else None
+    if age is not None and age.is_old:
+        report_age(age)
+        get_run_logger().warning(age.sentence())
+    about_age = f"; {age.sentence()}" if age is not None else ""
     if source is None and params.monitor.source is None:
-        return Completed(name="Skipped", message="monitor.source is null: there is nothing to compare")
+        return Completed(
+            name="Skipped", message=f"monitor.source is null: there is nothing to compare{about_age}"
+        )
     compared = look(
         [source or str(params.monitor.source)], model or f"models:/{params.register_.model}@champion"
     )
@@ -57,7 +66,7 @@ def compare(source: str | None, model: str | None) -> State[Any]:
     get_run_logger().info(found.sentence())
     if found.verdict == "drift":
         emit_drift(compared)
-    return Completed(name=STATES[found.verdict], message=found.sentence())
+    return Completed(name=STATES[found.verdict], message=f"{found.sentence()}{about_age}")
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
@@ -74,4 +83,4 @@ def look(sources: list[str], model: str) -> "Monitored":
 
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    run_as_command(watch)
+    run_as_command(lambda: watch(return_state=True))

@@ -81,4 +81,4 @@ def tell(outcome: "Outcome") -> None:
 
 
 if __name__ == "__main__":
-    run_as_command(check_champion)
+    run_as_command(lambda: check_champion(return_state=True))

@@ -61,4 +61,4 @@ def score(source: str, out: str, model: str, batch: int) -> "Scored":
 
 
 if __name__ == "__main__":
-    raise SystemExit("run this flow by `headstart score IN OUT`, or its deployment scoring/on-demand")
+    raise SystemExit("run this flow by `headstart score IN OUT`, or its deployment scoring/score")

@@ -17,9 +17,10 @@ from headstart.host.project import enter_tree
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.mlflow_run import recorded_run
 from headstart.orchestration.new_images import bring_data
-from headstart.orchestration.publishing import publish_version, registered_before
+from headstart.orchestration.outcome import emit_outcome, show_outcome, state_of
+from headstart.orchestration.publishing import publish_version, registered_before, verdict_before
 from headstart.orchestration.pull_step import in_newest
-from headstart.orchestration.reports import failure_shown, publish_report, tell_challenger
+from headstart.orchestration.reports import failure_shown, publish_report
 from headstart.orchestration.stages import mark_cached, run_stages, start_from_earlier_head
 from headstart.orchestration.tasks import alone_in_tree, log
 from headstart.repository import worker_clone
@@ -34,8 +35,8 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
             default, `train.init` in params.yaml decides.
 
     Returns:
-        Completed, named Unchanged if there was nothing to do and Rejected if the version did not pass the
-        gate; the message names the version in the registry.
+        Completed, named Unchanged if there was nothing to do; Cancelled, named Rejected or Inconclusive, if
+        the version did not pass the gate. The message names the version in the registry.
     """
     enter_tree()
     quieten()
@@ -55,6 +56,7 @@ def train_in_tree(init_from: str | None) -> State[Any]:
         is_clean = init_from is None and not repository.stale()
         if is_clean and (found := registered_before()) is not None:
             mark_cached()
+            show_outcome(found.version, verdict_before(found), is_unchanged=True)
             publish_report(found, data, is_unchanged=True)
             log(f"nothing changed: {found.sentence()}")
             return Completed(name="Unchanged", message=found.sentence())
@@ -63,13 +65,16 @@ def train_in_tree(init_from: str | None) -> State[Any]:
                 start_from_earlier_head(init_from)
             mark_cached() if is_clean else run_stages()
             published = publish_version(run.id)
-        publish_report(published.registered, data, is_unchanged=False)
-        tell_challenger(published.registered)
+        registered, decision = published.registered, published.decision
+        verdict = decision.verdict if decision else verdict_before(registered)
+        show_outcome(registered.version, verdict, is_unchanged=False)
+        publish_report(registered, data, is_unchanged=False)
+        if decision is not None:  # judged by this run, so nobody was notified yet
+            emit_outcome(registered, verdict, published.sentence())
         log(published.sentence())
-        rejected = published.decision is not None and not published.decision.passed
-        return Completed(name="Rejected" if rejected else "Completed", message=published.sentence())
+        return state_of(verdict, published.sentence())
 
 
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    run_as_command(train_and_register)
+    run_as_command(lambda: train_and_register(return_state=True))

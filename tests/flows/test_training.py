@@ -74,6 +74,17 @@ def test_versions_predict_are_shown_and_begun_from(swept: Path) -> None:
     assert "of models:/headstart/2 (dark, light)" in said
 
 
+def test_a_version_that_does_not_pass_is_no_success(swept: Path) -> None:
+    edit_params(swept, **{"train.trials": None, "train.lr": 1e-9, "train.epochs": 1})
+    edit_params(swept, **{"register.thresholds.accuracy": 1.0})
+    out = headstart(swept, "run", status=4)
+    assert "version 3 registered (alias: none); FAIL: " in out
+    assert "Rejected('" in out
+    assert "type=CANCELLED" in out
+    assert "Traceback" not in out
+    assert "version 3 was registered before" in headstart(swept, "run")
+
+
 def _check_record(root: Path) -> None:
     [done] = runs(root)
     metrics = json.loads((root / "reports/metrics.json").read_text())

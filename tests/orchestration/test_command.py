@@ -1,16 +1,45 @@
-"""Advice after an error, and the errors that keep their traceback."""
+"""Exit status of a flow as a command, advice after an error, and the errors that keep their traceback."""
 
 import logging
 
 import pytest
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelled, Completed, Failed
 
 from headstart.errors import LineageError, SourceUnreachable
-from headstart.orchestration.command import _without_traceback, advice
+from headstart.orchestration.command import _without_traceback, advice, run_as_command
 
 
 def record(error: Exception, message: str = "Finished in state Failed") -> logging.LogRecord:
     info = (type(error), error, None)
     return logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, message, (), info)
+
+
+def status_of(ended: object) -> int | str | None:
+    """Exit status of a command whose flow ends in this state."""
+    with pytest.raises(SystemExit) as found:
+        run_as_command(lambda: ended)
+    return found.value.code
+
+
+def test_a_version_that_did_not_pass_ends_the_command_as_the_gate_does() -> None:
+    assert status_of(Cancelled(name="Inconclusive", message="too few images")) == 3
+    assert status_of(Cancelled(name="Rejected", message="accuracy 0.3")) == 4
+    run_as_command(lambda: Completed(data="done"))
+    run_as_command(lambda: Completed(name="Inconclusive", data="monitoring found too few images"))
+
+
+def test_a_failed_flow_ends_the_command_with_its_own_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(Failed(data=LineageError("no commit"))) == 1
+    assert "headstart run: error: no commit" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="a bug"):
+        run_as_command(lambda: Failed(data=ValueError("a bug")))
+    with pytest.raises(CancelledRun):
+        run_as_command(lambda: Cancelled(message="by a person"))
+
+
+def test_a_run_that_returned_a_cancelled_state_leaves_no_traceback() -> None:
+    assert not _without_traceback(record(CancelledRun("FAIL"), "Engine execution exited"))
 
 
 def test_the_advice_depends_on_the_error() -> None:

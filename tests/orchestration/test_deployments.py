@@ -1,6 +1,7 @@
 """This project's deployments and automations on a real Prefect server."""
 
 import json
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -11,7 +12,7 @@ from processes import wait_for
 from projects import run
 from servers import prefect_server
 
-from headstart.orchestration import services
+from headstart.orchestration import retired, services
 
 pytestmark = pytest.mark.server
 
@@ -23,17 +24,54 @@ def test_the_nightly_run_is_planned_and_automations_are_made_once(
     with prefect_server(tmp_path / "server") as address:
         monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
         monkeypatch.setenv("HEADSTART_CLONE", str(repository))
+        settings = {**os.environ, "PREFECT_API_URL": f"{address}/api"}
         for pool in ("cpu", "gpu", "guard"):
-            run(repository, *prefect, "work-pool", "create", pool, "--type", "process")
+            services._create_pool(pool, settings, is_paused=pool == "gpu")
         run(repository, *prefect, "--no-prompt", "deploy", "--all")
         names = {each["id"]: each["name"] for each in ask(address, "deployments/filter")}
-        wait_for(lambda: {names[run] for run in planned(address)} >= {"nightly", "reconcile", "daily"}, 90)
+        wait_for(lambda: {names[run] for run in planned(address)} >= {"nightly", "daily"}, 90)
         assert set(planned(address).values()) == {"SCHEDULED"}
 
         for _ in range(2):
             services._create_automations(address, {"PREFECT_API_URL": f"{address}/api"})
         found = [each["name"] for each in ask(address, "automations/filter")]
         assert found.count("Headstart: a flow run whose process is gone is Crashed") == 1
+
+        assert states(address) == {"cpu": "NOT_READY", "gpu": "PAUSED", "guard": "NOT_READY"}
+        services._create_pool("gpu", settings, is_paused=False)  # once there is a card
+        assert states(address)["gpu"] == "NOT_READY"
+
+
+def test_deployments_of_an_earlier_version_are_removed_by_their_exact_names(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    monkeypatch.chdir(repository)
+    path = repository / "prefect.yaml"
+    now = path.read_text()
+    with prefect_server(tmp_path / "server") as address:
+        monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
+        monkeypatch.setenv("HEADSTART_CLONE", str(repository))
+        settings = {**os.environ, "PREFECT_API_URL": f"{address}/api"}
+        for pool in ("cpu", "gpu", "guard"):
+            services._create_pool(pool, settings, is_paused=False)
+        before = now.replace("name: train-now", "name: on-demand").replace("name: score", "name: on-demand")
+        path.write_text(before.replace("name: guard\n", "name: reconcile\n", 1))
+        run(repository, *deploy)
+        assert retired.remove_retired(address) == []  # this prefect.yaml has them
+        path.write_text(now.replace("name: daily", "name: on-demand-daily"))
+        run(repository, *deploy)
+        assert retired.remove_retired(address) == list(retired.RETIRED)
+        assert retired.remove_retired(address) == []
+        names = {each["name"] for each in ask(address, "deployments/filter")}
+        assert names == {"nightly", "train-now", "gpu", "guard", "score", "daily", "on-demand-daily"}
+        triggers = [each for each in ask(address, "automations/filter") if "drift" in each["name"]]
+        assert len(triggers) == 1
+
+
+def states(address: str) -> dict[str, str]:
+    """The status of each work pool."""
+    return {each["name"]: each["status"] for each in ask(address, "work_pools/filter")}
 
 
 def planned(address: str) -> dict[str, str]:

@@ -60,8 +60,8 @@ def services(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train() -> str:
-    """Run the on-demand deployment; return its final state's name and message."""
-    done = run_deployment("training/on-demand", as_subflow=False, timeout=300, poll_interval=1)
+    """Run the deployment train-now; return its final state's name and message."""
+    done = run_deployment("training/train-now", as_subflow=False, timeout=300, poll_interval=1)
     assert isinstance(done, FlowRun)
     assert done.state is not None
     return f"{done.state.name}: {done.state.message}"

@@ -66,7 +66,7 @@ class Team:
 
     def train(self) -> "Run":
         """Start a training."""
-        asked = run_deployment("training/on-demand", as_subflow=False, timeout=0)
+        asked = run_deployment("training/train-now", as_subflow=False, timeout=0)
         return Run(self, asked.id)
 
 

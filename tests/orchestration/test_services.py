@@ -95,8 +95,8 @@ def services(started: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def train(**settings: Any) -> FlowRun:
-    """Run the on-demand deployment to its end."""
-    done = run_deployment("training/on-demand", as_subflow=False, timeout=600, poll_interval=1, **settings)
+    """Run the deployment train-now to its end."""
+    done = run_deployment("training/train-now", as_subflow=False, timeout=600, poll_interval=1, **settings)
     assert isinstance(done, FlowRun)
     assert done.state is not None
     return done
@@ -150,18 +150,29 @@ def test_a_run_without_changes_ends_soon(services: SyncPrefectClient) -> None:
     assert time.monotonic() - started < 60
 
 
-def test_a_rejected_version_gets_no_alias(project: Path, services: SyncPrefectClient) -> None:
+def test_a_rejected_version_gets_no_alias_and_is_reported(
+    project: Path, services: SyncPrefectClient, notified: list[str]
+) -> None:
     edit_params(project, **{"train.lr": 0.01, "register.thresholds.accuracy": 1.0, "train.epochs": 1})
     edit_params(project, **{"train.lr": 1e-9, "register.thresholds.balanced_accuracy": 1.0})
     commit(project)
     third = train()
     assert third.state is not None
-    assert third.state.is_completed()
+    assert third.state.is_cancelled()
     assert third.state.name == "Rejected", third.state.message
+    listed = services.read_flow_run(third.id)
+    assert listed.name.startswith("version 2 did not pass (")
+    assert "rejected" in listed.tags
+    assert listed.run_count == 1
     assert set(children(services, third)) == {"train"}
     tracking = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     aliases = tracking.get_registered_model("headstart").aliases
     assert {name: str(number) for name, number in aliases.items()} == {"champion": "1", "challenger": "1"}
+    wait_for(lambda: "headstart.rejected" in " ".join(notified), 60)
+    [text] = [text for text in notified if "headstart.rejected" in text]
+    assert "version 2 registered" in text
+    assert "FAIL: " in text
+    assert "/models/headstart/versions/2" in text
 
 
 def test_a_stage_that_fails_elsewhere_fails_the_run(project: Path, services: SyncPrefectClient) -> None:

@@ -83,8 +83,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def train(timeout: float = RUN_SECONDS) -> FlowRun:
-    """Run the on-demand deployment and wait for its end; with timeout 0, do not wait."""
-    done = run_deployment("training/on-demand", as_subflow=False, timeout=timeout, poll_interval=1)
+    """Run the deployment train-now and wait for its end; with timeout 0, do not wait."""
+    done = run_deployment("training/train-now", as_subflow=False, timeout=timeout, poll_interval=1)
     assert isinstance(done, FlowRun)
     return done
 

@@ -73,6 +73,13 @@ def _add_guard(commands: Commands) -> None:
     guard.add_argument("--host", default="127.0.0.1", help="address to listen at; default: 127.0.0.1")
     guard.add_argument("--port", type=int, default=4300, help="default: 4300")
     guard.add_argument("--url", help="at which MLflow reaches it; default: http://HOST:PORT/mlflow")
+    guard.add_argument(
+        "--every",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="between its own checks, in case a webhook was lost; default: 300",
+    )
 
 
 def _register(chosen: argparse.Namespace) -> None:
@@ -141,6 +148,7 @@ def _guard(chosen: argparse.Namespace) -> None:
     root = enter_tree()
     os.environ["PYTHONPATH"] = import_path(root)
     given = ["--host", chosen.host, "--port", str(chosen.port)]
+    given += ["--every", str(chosen.every)]
     given += ["--url", chosen.url] if chosen.url else []
     os.execv(sys.executable, [sys.executable, "-m", "headstart.orchestration.guard", *given])
 

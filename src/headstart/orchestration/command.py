@@ -3,24 +3,35 @@
 import logging
 import sys
 from collections.abc import Callable
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun
 
 from headstart.errors import HeadstartError, UnreachableError
 from headstart.ground.logs import hide_passwords
 from headstart.ground.refusals import explained
 from headstart.host.ending import ended_by_signals
 
+STATUS = {"Inconclusive": 3, "Rejected": 4}  # of a training whose version did not pass, as `headstart gate`
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 def run_as_command(run: Callable[[], object]) -> None:
     """Run a flow; if it raises one of our errors, print the error and advice last, and exit with 1.
 
-    SIGTERM and SIGINT end it and its stage, in one line.
+    A training whose version did not pass ends with the status that `headstart gate` has for the verdict.
+    SIGTERM and SIGINT end the flow and its stage, in one line.
+
+    Args:
+        run: runs the flow with `return_state=True`.
     """
     quieten()
     try:
         with ended_by_signals("run"):
-            run()
+            ended = run()
+            if isinstance(ended, State):
+                _exit_as(ended)
     except HeadstartError as error:
         print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
         sys.exit(1)
@@ -28,6 +39,13 @@ def run_as_command(run: Callable[[], object]) -> None:
         if (said := explained(error)) is None:
             raise
         sys.exit(f"\nheadstart run: error: {said}")
+
+
+def _exit_as(ended: State[Any]) -> None:
+    """Raise the flow's error, or exit with the status of its verdict."""
+    if ended.is_cancelled() and ended.name in STATUS:
+        sys.exit(STATUS[ended.name])
+    ended.result()
 
 
 def advice(error: Exception) -> str:
@@ -53,6 +71,8 @@ def quieten() -> None:
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, CancelledRun):  # the engine logs as unexpected that a flow returned such a state
+        return False
     if error is not None and _is_a(HeadstartError, error):
         if "Retry" not in record.getMessage():  # the state that follows has the message
             return False

@@ -1,9 +1,10 @@
-"""The guard's receiver: MLflow's signed webhooks start the promotion flow. `headstart guard` runs it."""
+"""The guard: MLflow's signed webhooks and a regular check start the promotion flow (`headstart guard`)."""
 
 import argparse
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,12 @@ from headstart.errors import without_password
 from headstart.ground import paths
 from headstart.host import bounded_server
 from headstart.host.project import enter_tree
+from headstart.orchestration import guard_check
+from headstart.orchestration.guard_check import DEPLOYMENT, start_promotion
 from headstart.orchestration.webhook import Deliveries, WebhookRefused, secret_in, verify
 from headstart.versions.registry.versions import CHAMPION
 
 SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
-DEPLOYMENT = "promotion/guard"
 SIZES = bounded_server.Sizes(body=64 << 10, bodies=4 << 20)
 LOG = logging.getLogger("uvicorn.error")  # MLflow's own log gives no reason for a failed delivery
 
@@ -78,34 +80,28 @@ def _is_about(event: Any, model: str) -> bool:
     return False
 
 
-def start_promotion() -> str:
-    """Start the promotion flow without waiting for it; return the run's id."""
-    from prefect.client.schemas.objects import FlowRun
-    from prefect.deployments import run_deployment
-
-    run = run_deployment(DEPLOYMENT, timeout=0, as_subflow=False)
-    assert isinstance(run, FlowRun)
-    return str(run.id)
-
-
 def configure(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     """Settings of the receiver's server, which no client can exhaust."""
     return bounded_server.config(app, host, port, SIZES, "warning")
 
 
 def main() -> None:
-    """Register the webhook, then serve the receiver."""
+    """Register the webhook, then serve the receiver and check regularly."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4300)
     parser.add_argument("--url", help="the address MLflow is to call; default: http://HOST:PORT/mlflow")
+    parser.add_argument("--every", type=float, default=guard_check.SECONDS, help="seconds between checks")
     chosen = parser.parse_args()
+    if chosen.every < 1:
+        parser.error(f"--every {chosen.every:g}: expected at least 1 second")
     if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
         parser.error(f"--host {chosen.host} is every address of this machine: give MLflow one with --url")
     enter_tree()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is reported
     from headstart.params import load_params
     from headstart.versions.registry import webhooks
+    from headstart.versions.release import journal
 
     secret = secret_in(SECRET)
     model = load_params(paths.PARAMS).register_.model
@@ -113,7 +109,15 @@ def main() -> None:
     config = configure(app, chosen.host, chosen.port)
     bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
+    stop = threading.Event()
+    threading.Thread(
+        target=guard_check.check_regularly,
+        args=(lambda: journal.differs(model), guard_check.start_if_idle, chosen.every, stop),
+        name="check",
+        daemon=True,  # a check that waits for a server must not keep the process alive
+    ).start()
     uvicorn.Server(config).run(sockets=[bound])
+    stop.set()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
 from headstart.errors import ParamsError
+from headstart.orchestration.outcome import EVENTS
 
 BLOCK = "headstart-notify"
 FLOWS = ["training", "scoring", "monitoring", "promotion"]  # training also reports a stage run elsewhere
 FAILED = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
-NEWS = {"headstart.challenger", "headstart.promotion-refused", "headstart.drift"}
+NEWS = {*EVENTS.values(), "headstart.promotion-refused", "headstart.drift", "headstart.champion-old"}
 ABOUT_FAILURE = "{{ flow.name }} run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 ABOUT_NEWS = "{{ event.payload.message }}\n{{ event.payload.link }}"
 

@@ -40,3 +40,11 @@ def registered_before() -> "Registered | None":
         return versions.registered(load_params(paths.PARAMS).register_.model)
     except TrackingError:  # the full run will report what is wrong
         return None
+
+
+@task(timeout_seconds=STEP_SECONDS, **AGAIN)
+def verdict_before(registered: "Registered") -> str:
+    """The gate's verdict on a version that an earlier run judged."""
+    from headstart.versions.registry import versions
+
+    return versions.verdict_of(registered)

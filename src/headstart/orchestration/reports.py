@@ -1,4 +1,4 @@
-"""Reports of a flow run: artifacts on its page, and events for automations."""
+"""Reports of a flow run: artifacts on its page."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.events import emit_event
 
 from headstart.errors import without_password
 from headstart.orchestration.command import advice
@@ -28,7 +27,7 @@ def failure_shown() -> Iterator[None]:
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
-    """Publish the key figures against the champion, and links, on this flow run's page."""
+    """Publish the verdict, figures beside the champion's, mistakes and links on this flow run's page."""
     from headstart.versions.release import overview
 
     create_markdown_artifact(
@@ -51,23 +50,3 @@ def publish_failure(error: Exception) -> None:
         )
     except Exception as other:  # Prefect's own server may be gone
         get_run_logger().error("the report of this failure could not be published: %s", other)
-
-
-def tell_challenger(registered: "Registered") -> None:
-    """Emit an event for automations when a new version waits for someone to promote it."""
-    from headstart.versions.registry import versions
-    from headstart.versions.release import overview
-
-    if not registered.is_new or versions.CHALLENGER not in registered.aliases:
-        return
-    emit_event(
-        event="headstart.challenger",
-        resource={
-            "prefect.resource.id": f"headstart.version.{registered.name}.{registered.version}",
-            "prefect.resource.name": f"{registered.name} version {registered.version}",
-        },
-        payload={
-            "message": registered.sentence(),
-            "link": overview.page_of(registered.name, registered.version),
-        },
-    )

@@ -9,11 +9,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
@@ -24,6 +22,8 @@ from headstart.ground.reading import load_json, reading
 from headstart.host.owner import started
 from headstart.host.ports import check_free
 from headstart.host.project import QUIET
+from headstart.orchestration.prefect_api import PREFECT_PASSWORD, ask
+from headstart.orchestration.retired import CHECK, remove_retired
 
 FOLDER = Path(".services")
 AUTOMATIONS = Path("automations.yaml")
@@ -34,7 +34,6 @@ STOP_SECONDS = 20
 HOST = "127.0.0.1"
 PREFECT_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 MLFLOW_DATABASE = "MLFLOW_BACKEND_STORE_URI"
-PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # user:password; clients need it as well
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 
 
@@ -119,14 +118,18 @@ def _start_all(
     _spawn("mlflow", ["sh", "mlflow/serve-ui"], {**own, **stored}, address=tracking)
     _wait(f"{prefect}/api/health", "prefect")
     _wait(f"{tracking}/health", "mlflow")
+    cards = _cards(gpus)
     for pool in ("cpu", "gpu", "guard"):
-        _run([*python, "prefect", "work-pool", "create", pool, "--type", "process", "--overwrite"], settings)
+        _create_pool(pool, settings, is_paused=pool == "gpu" and not cards and not _has_gpu_worker())
     _report("creating the deployments of prefect.yaml")
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
+    if removed := remove_retired(prefect):
+        _report(f"removed deployments of an earlier version: {', '.join(removed)}")
+    if CHECK in removed:  # a guard that runs since then has no check of its own
+        _end_named("guard")
     _create_automations(prefect, settings)
     if told := os.environ.get("HEADSTART_NOTIFY"):
         _run([*python, "headstart.orchestration.notifications"], settings)
-    cards = _cards(gpus)
     placement = {"HEADSTART_PLACEMENT": "stage/gpu"} if cards else {}
     _start_worker("cpu", "cpu", {**settings, **placement, "CUDA_VISIBLE_DEVICES": ""})
     for name, visible in cards.items():
@@ -147,6 +150,19 @@ def _start_all(
         if told
         else "off (set HEADSTART_NOTIFY to a webhook URL)",
     }
+
+
+def _create_pool(pool: str, settings: Mapping[str, str], *, is_paused: bool) -> None:
+    """Create or update a work pool. One without workers is paused: Prefect shows others as not ready, in red.
+
+    A pool that does not exist would be no better: `prefect deploy --all` fails at deployments that name it.
+    """
+    command = [sys.executable, "-m", "prefect", "work-pool", "create", pool, "--type", "process"]
+    _run([*command, "--overwrite", *(["--paused"] if is_paused else [])], settings)
+
+
+def _has_gpu_worker() -> bool:
+    return any(service.name.startswith("worker gpu-") and _is_alive(service) for service in _services())
 
 
 def _webhook_settings() -> dict[str, str]:
@@ -170,20 +186,10 @@ def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
     """Create the automations of automations.yaml that do not exist yet, going by their names."""
     with reading(AUTOMATIONS, "correct it, or restore it with `git checkout`"):
         wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
-    there = {found["name"] for found in _ask(f"{prefect}/api/automations/filter")}
+    there = {found["name"] for found in ask(f"{prefect}/api/automations/filter")}
     if missing := [automation for automation in wanted if automation["name"] not in there]:
         text = json.dumps({"automations": missing})
         _run([sys.executable, "-m", "prefect", "automation", "create", "--from-json", text], settings)
-
-
-def _ask(address: str) -> list[dict[str, Any]]:
-    """Query a filter endpoint of the Prefect server."""
-    request = urllib.request.Request(address, data=b"{}", headers={"Content-Type": "application/json"})
-    if password := os.environ.get(PREFECT_PASSWORD):
-        request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
-    return found
 
 
 def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
@@ -334,7 +340,7 @@ def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
 
 
 def _online(prefect: str, pool: str) -> list[str]:
-    workers = _ask(f"{prefect}/api/work_pools/{pool}/workers/filter")
+    workers = ask(f"{prefect}/api/work_pools/{pool}/workers/filter")
     return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
 
 
@@ -367,6 +373,13 @@ def _end(service: Service) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def _end_named(name: str) -> None:
+    for service in _services():
+        if service.name == name:
+            _end(service)
+    _write([service for service in _services() if service.name != name])
 
 
 def _services() -> list[Service]:

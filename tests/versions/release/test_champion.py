@@ -9,7 +9,8 @@ from mlflow.tracking import MlflowClient
 from sections import section
 
 from headstart.errors import HeadstartError, TrackingError, TrackingUnreachable
-from headstart.versions.registry import tracking
+from headstart.versions.registry import tracking, versions
+from headstart.versions.registry.versions import Registered
 from headstart.versions.release import journal, promotion
 from headstart.versions.release.decision import Check, Decision
 from headstart.versions.release.promotion import Outcome
@@ -106,6 +107,31 @@ def test_a_good_version_stays_and_the_models_page_lists_it(registry: Registry) -
     assert page.startswith("What it is.\n\n## Changes of champion")
     assert page.count(journal.HEADING) == 1
     assert registry.tags("2")["was_champion"] == "yes"
+
+
+def test_a_difference_between_alias_and_journal_is_noticed_without_judging(registry: Registry) -> None:
+    assert not journal.differs("another model")
+    assert not journal.differs(NAME)  # neither has a champion
+    registry.promote("1")
+    assert not journal.differs(NAME)
+    for change in (
+        lambda: registry.set_by_hand("3"),
+        lambda: registry.client.delete_registered_model_alias(NAME, "champion"),
+    ):
+        change()
+        judged = len(registry.judged)
+        assert journal.differs(NAME)
+        assert len(registry.judged) == judged
+        registry.reconcile()
+        assert not journal.differs(NAME)
+
+
+def test_the_verdict_of_an_earlier_run_is_read_from_the_version(registry: Registry) -> None:
+    version = Registered(NAME, "1", (), "run", is_new=False, is_settled=True)
+    with pytest.raises(TrackingError, match=r"its tag `gate` is 'None' .* judges it again"):
+        versions.verdict_of(version)
+    registry.client.set_model_version_tag(NAME, "1", versions.GATE_TAG, "inconclusive")
+    assert versions.verdict_of(version) == "inconclusive"
 
 
 def test_an_override_counts_for_one_change(registry: Registry) -> None:

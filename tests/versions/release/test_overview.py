@@ -1,14 +1,24 @@
 """The report on a flow run's page: correct for every outcome, and narrow enough for a phone."""
 
 import json
+import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
+from headstart.errors import DamagedFile
+from headstart.pipeline.pixels.packed import write_npy_header
 from headstart.versions.registry.versions import Registered
+from headstart.versions.release import mistakes
 from headstart.versions.release.overview import as_markdown
 
+PICTURE = re.compile(r"!\[\]\(data:image/jpeg;base64,([^)]+)\)")
 WIDEST_ROW = 48  # characters that Prefect's page shows at 420 pixels
 
 
@@ -16,6 +26,8 @@ WIDEST_ROW = 48  # characters that Prefect's page shows at 420 pixels
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    write_results(Path("artifacts"))
     client = MlflowClient(uri, uri)
     client.create_registered_model("headstart")
     for accuracy in (0.8, 0.9):
@@ -26,7 +38,24 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
         client.create_model_version(
             "headstart", "file:///none", run.info.run_id, description="PASS: all\nmore"
         )
+        version = client.search_model_versions("name = 'headstart'", order_by=["version_number DESC"])[0]
+        client.set_model_version_tag("headstart", version.version, "gate", "passed")
     return client
+
+
+def write_results(folder: Path) -> None:
+    """Predictions of 9 test images, of which all but the last are wrong, behind an image of another split."""
+    folder.mkdir(exist_ok=True)
+    names = ["train.png", *(f"{index}.png" for index in range(9))]
+    labels = ["dog", *["dog"] * 7, "c|t", "dog"]
+    images = pd.DataFrame({"path": names, "split": ["train", *["test"] * 9], "label": labels})
+    images.to_parquet(folder / "images.parquet")
+    test = images[1:].assign(predicted=[*["c|t"] * 7, "dog", "dog"], confidence=np.linspace(0.6, 0.9, 9))
+    test[["path", "label", "predicted", "confidence"]].to_parquet(folder / "predictions.parquet", index=False)
+    shades = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20
+    with (folder / "images.npy").open("wb") as file:
+        write_npy_header(file, (10, 224, 224, 3))
+        file.write(np.broadcast_to(shades, (10, 224, 224, 3)).tobytes())
 
 
 def report(version: str, aliases: tuple[str, ...], is_new: bool = True, is_unchanged: bool = False) -> str:
@@ -35,7 +64,9 @@ def report(version: str, aliases: tuple[str, ...], is_new: bool = True, is_uncha
 
 
 def test_a_version_that_was_rejected_is_no_champion(client: MlflowClient) -> None:
+    client.set_model_version_tag("headstart", "1", "gate", "failed")
     said = report("1", ())
+    assert said.startswith("## Did not pass: headstart version 1\n")
     assert "**Rejected.**" in said
     assert "There is no champion to compare with." in said
     assert "is the champion" not in said
@@ -52,7 +83,8 @@ def test_figures_stand_beside_the_champions_in_rows_that_a_telephone_shows(clien
     assert "| accuracy | 0.900 | 0.800 |" in said
     assert "| *interval* | 0.800\u20130.950 | 0.700\u20130.850 |" in said
     assert "| roc auc | not defined | not defined |" in said
-    assert max(len(line) for line in said.splitlines() if line.startswith("|")) <= WIDEST_ROW
+    rows = [PICTURE.sub("", line) for line in said.splitlines() if line.startswith("|")]
+    assert max(len(line) for line in rows) <= WIDEST_ROW
     assert "This version is the champion." in report("1", ("champion",))
 
 
@@ -60,6 +92,41 @@ def test_each_outcome_is_told(client: MlflowClient) -> None:
     assert "**Champion.**" in report("1", ("challenger", "champion"))
     assert "**Unchanged.**" in report("1", ("champion",), is_new=False, is_unchanged=True)
     assert "**Registered before.**" in report("1", (), is_new=False)
+    assert report("1", ("challenger",)).startswith("## Passed: ")
+    client.set_model_version_tag("headstart", "1", "gate", "inconclusive")
+    assert report("1", ()).startswith("## Inconclusive: ")
+    assert "**Inconclusive.** Its test images do not decide." in report("1", ())
+
+
+def test_each_kind_of_mistake_is_shown_before_any_is_repeated(client: MlflowClient) -> None:
+    lines = mistakes.as_markdown()
+    assert lines[0] == "8 of 9 test images are wrong; the most confident mistakes:"
+    rows = lines[4:]
+    assert len(rows) == mistakes.SHOWN
+    assert r"**c\|t** taken for **dog**, 86%<br>7.png" in rows[0]
+    assert r"**dog** taken for **c\|t**, 82%<br>6.png" in rows[1]
+    assert "5.png" in rows[2]
+    for row, number in zip(rows, (7, 6, 5, 4, 3, 2), strict=True):
+        found = PICTURE.search(row)
+        assert found is not None
+        picture = Image.open(BytesIO(b64decode(found[1])))
+        assert picture.size == (96, 96)
+        assert abs(np.asarray(picture).mean() - 20 * (number + 1)) < 2  # the row of this very image
+    assert len("\n".join(lines)) < 100_000
+
+
+def test_a_picture_that_is_too_large_is_named_and_right_answers_are_not_shown(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mistakes, "MOST_BYTES", 10)
+    assert "not shown: " in mistakes.as_markdown()[4]
+    path = Path("artifacts/predictions.parquet")
+    table = pd.read_parquet(path)
+    table.assign(predicted=table["label"]).to_parquet(path, index=False)
+    assert mistakes.as_markdown() == ["All 9 test images are right."]
+    path.unlink()
+    with pytest.raises(DamagedFile, match="predictions.parquet"):
+        mistakes.as_markdown()
 
 
 def test_images_are_counted_by_class_and_split(client: MlflowClient, tmp_path: Path) -> None:

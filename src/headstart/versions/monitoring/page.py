@@ -9,6 +9,7 @@ from headstart.ground.markdown import cell
 from headstart.pipeline.data.shown import jpeg_of
 from headstart.pipeline.evaluation.report import Figure
 from headstart.pipeline.pages.html import render
+from headstart.versions.monitoring.age import Age
 from headstart.versions.monitoring.drift import SUBJECTS, Check, Drift, Reference, Subject, sides
 from headstart.versions.monitoring.observing import Observed
 from headstart.versions.monitoring.plots import shares_png, values_png
@@ -40,8 +41,10 @@ def as_html(model: str, source: str, found: Drift, reference: Reference, new: Ob
     )
 
 
-def as_json(model: str, source: str, found: Drift) -> str:
-    return json.dumps({"model": model, "source": source, **found.to_dict()}, indent=2, ensure_ascii=False)
+def as_json(model: str, source: str, found: Drift, age: Age | None) -> str:
+    """The comparison for programs; `age` is null if `monitor.max_age_days` is."""
+    document = {"model": model, "source": source, "age": age.to_dict() if age else None, **found.to_dict()}
+    return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def as_text(model: str, source: str, found: Drift) -> str:

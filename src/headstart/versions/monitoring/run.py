@@ -18,6 +18,7 @@ from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 from headstart.sources.finding import find_images
 from headstart.versions.monitoring import page
+from headstart.versions.monitoring.age import Age, age_of
 from headstart.versions.monitoring.drift import Drift, Reference, compare
 from headstart.versions.monitoring.observing import Observed, Observer
 from headstart.versions.monitoring.reference import kept
@@ -25,6 +26,7 @@ from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.registry import stored_model
 from headstart.versions.registry.record import MANIFEST, Record, open_record
 from headstart.versions.registry.recorded_images import files_of
+from headstart.versions.registry.uri import ModelUri
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Monitored:
     Attributes:
         model: `models:/NAME/VERSION`.
         source: the images compared, as the caller named them.
+        age: of the version; None if `monitor.max_age_days` is null or the model is not a version.
     """
 
     model: str
@@ -41,9 +44,12 @@ class Monitored:
     found: Drift
     reference: Reference
     new: Observed
+    age: Age | None
 
     def as_text(self) -> str:
-        return page.as_text(self.model, self.source, self.found)
+        """The comparison for a terminal, and the version's age if it is too old."""
+        text = page.as_text(self.model, self.source, self.found)
+        return f"{text}\n{self.age.sentence()}" if self.age is not None and self.age.is_old else text
 
     def as_markdown(self) -> str:
         return page.as_markdown(self.model, self.source, self.found)
@@ -54,7 +60,7 @@ class Monitored:
 
     def as_json(self) -> str:
         """The result for programs."""
-        return page.as_json(self.model, self.source, self.found)
+        return page.as_json(self.model, self.source, self.found, self.age)
 
 
 def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
@@ -95,7 +101,9 @@ def monitor(
             named = [(shown(str(path)), path) for path in looked_at]
             new = observer.observe(named, store, progress.update)
     found = compare(reference, new, len(files), len(looked_at), settings)
-    return Monitored(record.name, shown(" ".join(sources)), found, reference, new)
+    is_version = ModelUri.parse(record.name).number is not None
+    age = age_of(record.name, settings.max_age_days) if settings.max_age_days and is_version else None
+    return Monitored(record.name, shown(" ".join(sources)), found, reference, new, age)
 
 
 def _drawn(files: list[Path], settings: Monitor) -> list[Path]:

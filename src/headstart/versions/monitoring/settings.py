@@ -23,6 +23,8 @@ class Monitor(Section):
     """permutations per test"""
     seed: Seed
     """of the draw and of the permutations"""
+    max_age_days: Count | None
+    """days since its registration after which the champion is reported as old; null: never"""
 
     @model_validator(mode="after")
     def _can_find_something(self) -> "Monitor":

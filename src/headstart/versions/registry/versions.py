@@ -13,6 +13,7 @@ from headstart.versions.registry.uri import ModelUri
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
 HEAD_TAG = "head"  # digest of the head; a run has it under `headstart.head`
 COMPLETE = "complete"
+GATE_TAG, VERDICTS = "gate", ("passed", "inconclusive", "failed")
 CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"
 
 
@@ -51,6 +52,24 @@ def registered(name: str) -> Registered | None:
             return None
         aliases = aliases_of(client, name, found)
     return Registered(name, str(found.version), aliases, str(found.run_id), False, True)
+
+
+def verdict_of(registered: Registered) -> str:
+    """The gate's verdict on a version whose aliases are settled: `passed`, `inconclusive` or `failed`.
+
+    Raises:
+        TrackingError: MLflow is unreachable, or the version's tag `gate` was changed or removed.
+    """
+    name, number = registered.name, registered.version
+    client = tracking.connect()
+    with tracking.translated("look up the gate's verdict"):
+        found = str(client.get_model_version(name, number).tags.get(GATE_TAG))
+    if found not in VERDICTS:
+        raise TrackingError(
+            f"{name} version {number} was judged, but its tag `{GATE_TAG}` is {found!r} (expected "
+            f"{', '.join(VERDICTS)}); `headstart gate models:/{name}/{number}` judges it again"
+        )
+    return found
 
 
 def find(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:

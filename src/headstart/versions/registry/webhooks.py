@@ -19,8 +19,8 @@ def subscribe(url: str, secret: str) -> None:
     """
     if not tracking.is_shared():
         raise TrackingError(
-            "webhooks come from a tracking server: set MLFLOW_TRACKING_URI to its address; without one the "
-            "deployment promotion/reconcile does the same"
+            "webhooks come from a tracking server: set MLFLOW_TRACKING_URI to its address; without one, "
+            "`python flows/promotion.py` judges a champion that was set by hand"
         )
     client = tracking.connect()
     with tracking.translated(

@@ -33,7 +33,7 @@ __all__ = ["Check", "Decision", "check", "judge"]
 
 FOLDER = "gate"
 FIGURES = "gate.json"
-GATE_TAG, CHECKS_TAG = "gate", "gate.checks"
+CHECKS_TAG = "gate.checks"
 INTERVAL = 0.95  # of the accuracy in the summary
 
 
@@ -268,7 +268,7 @@ def _record(client: MlflowClient, name: str, number: str, record: Record, decisi
     client.set_model_version_tag(name, number, CHECKS_TAG, "; ".join(map(_short, decision.checks)))
     client.set_model_version_tag(name, number, "compared_with", decision.champion or "none")
     client.update_model_version(name, number, card.as_markdown(record, decision))
-    client.set_model_version_tag(name, number, GATE_TAG, decision.verdict)
+    client.set_model_version_tag(name, number, versions.GATE_TAG, decision.verdict)
 
 
 def _short(check: Check) -> str:

@@ -11,7 +11,7 @@ from mlflow.entities import Param, Run
 from mlflow.tracking import MlflowClient
 
 from headstart.ground.markdown import cell
-from headstart.versions.registry import tracking
+from headstart.versions.registry import tracking, versions
 
 EXPERIMENT = "headstart-journal"
 MODEL_TAG, LAST_TAG, PARAM = "headstart.journal", "headstart.journal", "entry"
@@ -85,6 +85,19 @@ def read(client: MlflowClient, name: str) -> Journal:
     _take_along(client, name)
     entries = [entry for entry, _ in _stored(client, name)]
     return Journal(tuple(entries), tuple(_faults(entries, _last(client, name))))
+
+
+def differs(name: str) -> bool:
+    """Whether `champion` is another version than the journal says; False if there is no model of this name.
+
+    Raises:
+        TrackingError: MLflow is out of reach or refuses.
+    """
+    client = tracking.connect()
+    with tracking.translated("compare alias and journal"):
+        if not client.search_registered_models(f"name = '{name}'"):
+            return False
+        return read(client, name).champion != versions.champion(client, name)
 
 
 def append(client: MlflowClient, name: str, change: Change) -> Entry:

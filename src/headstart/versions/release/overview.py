@@ -7,17 +7,21 @@ from mlflow.tracking import MlflowClient
 
 from headstart.ground import paths
 from headstart.ground.markdown import cell
+from headstart.versions.provenance import comparison
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.versions import Registered
+from headstart.versions.release import mistakes
 
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
+TITLES = {"passed": "Passed", "failed": "Did not pass", "inconclusive": "Inconclusive"}
 PAGES = {"index": "summary", "files": "each file", "set": "the whole set"}  # of validation
 
 
 def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
-    """Outcome of a flow run: metrics of version and champion, images per class, links to MLflow's pages.
+    """Outcome of a flow run: the verdict, metrics beside the champion's, mistakes, images per class, links.
 
-    The champion's figures are those of its own test images.
+    The champion's figures are those of its own test images. The mistakes are those of the results in the
+    tree, which must be the version's.
 
     Args:
         data: the images taken from `data.source`, in words.
@@ -28,10 +32,13 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
     with tracking.translated("look up the version"):
         version = client.get_model_version(name, number)
         champion = _champion(client, name)
-        lines = [f"## {name} version {number}", "", _outcome(registered, is_unchanged), ""]
-        lines += [(version.description or "").split("\n")[0], "", f"Data: {data}", ""]
+        verdict = version.tags.get(versions.GATE_TAG, "")
+        lines = [f"## {TITLES.get(verdict, 'Not judged')}: {name} version {number}", ""]
+        lines += [(version.description or "").split("\n")[0], ""]
+        lines += [_outcome(registered, verdict, is_unchanged), ""]
         lines += _metrics(client, version, champion)
-        lines += ["", *_data(client, version), "", *_links(client, version)]
+        lines += ["", *mistakes.as_markdown(), ""]
+        lines += [f"Data: {data}", "", *_data(client, version), "", *_links(client, version)]
     return "\n".join(lines) + "\n"
 
 
@@ -49,12 +56,17 @@ def has_current_pages() -> bool:
     return index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime
 
 
-def _outcome(registered: Registered, is_unchanged: bool) -> str:
+def _outcome(registered: Registered, verdict: str, is_unchanged: bool) -> str:
     if is_unchanged:
         return "**Unchanged.** Code, data and parameters are those of this version: no stage ran."
     if not registered.is_new:
         return "**Registered before.** The results are those of this version: nothing was registered again."
-    if not registered.aliases:
+    if verdict == "inconclusive":
+        return (
+            "**Inconclusive.** Its test images do not decide. The version and its run are kept, without an "
+            "alias: nothing uses them."
+        )
+    if verdict != "passed":
         return "**Rejected.** The version and its run are kept, without an alias: nothing uses them."
     if versions.CHAMPION in registered.aliases:
         return "**Champion.** It is the first one that was accepted, so it is in use from now on."
@@ -135,10 +147,13 @@ def _links(client: MlflowClient, version: ModelVersion) -> list[str]:
         for name, words in PAGES.items()
         if f"reports/data_docs/{name}.html" in files
     ]
+    against = {file.path for file in client.list_artifacts(run.run_id, "gate")}
+    compared = [f"- [Beside the champion]({page}/artifacts/{comparison.PAGE})"]
     return [
         f"- [Version {version.version} in MLflow]({page_of(version.name, str(version.version))})",
         f"- [Its run]({page})",
         f"- [Report]({page}/artifacts/reports/report.html)",
+        *(compared if comparison.PAGE in against else []),
         f"- [The data]({page}/artifacts/reports/data.html): pictures and labels to look at",
         f"- Validation: {', '.join([*validation, f'[result]({page}/artifacts/reports/validation.json)'])}",
         *commands,

@@ -1,0 +1,87 @@
+"""State, name and tags of a training run, so that lists in Prefect show what came of it.
+
+A version that passed is Completed and green. One that did not is of the type CANCELLED, named Rejected or
+Inconclusive: grey with a crossed-out badge in every list and chart, since a state's colour follows its type.
+FAILED would be red like a broken stage: it counts among the failures of a deployment, it is retried if a flow
+has retries, and automations for failures report it. CRASHED means that the process is gone, and PAUSED is not
+final, so that it would hold the deployment's only slot. A CANCELLED run ends the same way as a completed one:
+nothing is retried and the slot is free.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+
+if TYPE_CHECKING:
+    from headstart.versions.registry.versions import Registered
+
+STATES = {"failed": "Rejected", "inconclusive": "Inconclusive"}
+WORDS = {"passed": "passed", "failed": "did not pass", "inconclusive": "is inconclusive"}
+TAGS = {"passed": "passed", "failed": "rejected", "inconclusive": "inconclusive"}
+EVENTS = {
+    "passed": "headstart.challenger",
+    "failed": "headstart.rejected",
+    "inconclusive": "headstart.inconclusive",
+}
+SHOWN = re.compile(r"version \S+ (?:passed|did not pass|is inconclusive|is unchanged)[^()]* \((?P<own>.+)\)")
+
+
+def state_of(verdict: str, message: str) -> State[Any]:
+    """The final state of a run that registered a version or found it registered.
+
+    Args:
+        verdict: of the gate: `passed`, `failed` or `inconclusive`.
+        message: names the version, and the reason if it did not pass.
+    """
+    if verdict == "passed":
+        return Completed(message=message)
+    return Cancelled(name=STATES[verdict], message=message)
+
+
+def show_outcome(number: str, verdict: str, *, is_unchanged: bool) -> None:
+    """Rename the flow run, such as `version 7 did not pass (teal-cuckoo)`, and tag it with the verdict.
+
+    The name it had stays in parentheses, since MLflow's run has it too. An unchanged run gets no tag: it
+    judged nothing.
+    """
+    run_id = flow_run.get_id()
+    if run_id is None:
+        return
+    name = run_name(number, verdict, str(flow_run.get_name()), is_unchanged=is_unchanged)
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_id)  # type: ignore[arg-type]
+        kept = [tag for tag in run.tags if tag not in TAGS.values()]
+        client.update_flow_run(run.id, name=name, tags=kept if is_unchanged else [*kept, TAGS[verdict]])
+
+
+def run_name(number: str, verdict: str, own: str, *, is_unchanged: bool) -> str:
+    """The name of a run in Prefect's lists: the outcome, then the name it had before."""
+    if shown := SHOWN.fullmatch(own):  # the run was started again by a retry on its page
+        own = shown["own"]
+    words = WORDS[verdict]
+    if is_unchanged:
+        words = "is unchanged" if verdict == "passed" else f"is unchanged and {words}"
+    return f"version {number} {words} ({own})"
+
+
+def emit_outcome(registered: "Registered", verdict: str, message: str) -> None:
+    """Emit an event for automations: a new version waits for a promotion, or did not pass.
+
+    Args:
+        message: names the version and the reason.
+    """
+    from headstart.versions.release import overview
+
+    emit_event(
+        event=EVENTS[verdict],
+        resource={
+            "prefect.resource.id": f"headstart.version.{registered.name}.{registered.version}",
+            "prefect.resource.name": f"{registered.name} version {registered.version}",
+        },
+        payload={"message": message, "link": overview.page_of(registered.name, registered.version)},
+    )

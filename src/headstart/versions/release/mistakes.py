@@ -1,0 +1,51 @@
+"""The most confident mistakes on the test images in the tree, as Markdown with small pictures."""
+
+from base64 import b64encode
+
+from headstart.ground import paths
+from headstart.ground.markdown import cell
+from headstart.ground.reading import load_table
+from headstart.pipeline.pages.html import thumbnail_jpeg
+from headstart.pipeline.pixels.packed import PackedImages
+
+SHOWN = 6
+SIDE = 96  # pixels; a JPEG of this size has a few KB
+MOST_BYTES = 8 << 10  # of one picture; a larger one is left out, so that the page stays below 100 KB
+LONGEST_NAME, LONGEST_PATH = 40, 80
+
+
+def as_markdown() -> list[str]:
+    """Lines of Markdown: one table row per mistake, each kind once before any kind is repeated.
+
+    Pictures are data URIs, since Prefect's pages have no place for files.
+
+    Raises:
+        DamagedFile: a file of the results is damaged or missing.
+    """
+    columns = ["path", "label", "predicted", "confidence"]
+    predictions = load_table(paths.PREDICTIONS, columns)
+    wrong = predictions[predictions["label"] != predictions["predicted"]].sort_values(
+        ["confidence", "path"], ascending=[False, True]
+    )
+    if wrong.empty:
+        return [f"All {len(predictions)} test images are right."]
+    turn = wrong.groupby(["label", "predicted"], sort=False).cumcount()
+    shown = wrong.loc[turn.sort_values(kind="stable").index[:SHOWN]]
+    table = load_table(paths.IMAGE_TABLE, ["path", "split"])
+    places = {path: row for row, path in table.loc[table["split"] == "test", "path"].items()}
+    count = f"{len(wrong)} of {len(predictions)} test images are wrong; the most confident mistakes:"
+    lines = [count, "", "| | |", "|---|---|"]
+    for _, mistake in shown.iterrows():
+        label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
+        words = f"**{label}** taken for **{predicted}**, {mistake['confidence']:.0%}"
+        words += f"<br>{cell(mistake['path'], LONGEST_PATH)}"
+        lines.append(f"| {_picture(int(places[mistake['path']]))} | {words} |")
+    return lines
+
+
+def _picture(row: int) -> str:
+    [pixels] = PackedImages(paths.IMAGES).rows(row, row + 1)
+    jpeg = thumbnail_jpeg(pixels, SIDE)
+    if len(jpeg) > MOST_BYTES:
+        return f"not shown: {len(jpeg) >> 10} KB"
+    return f"![](data:image/jpeg;base64,{b64encode(jpeg).decode()})"
