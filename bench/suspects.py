@@ -9,7 +9,6 @@ and they run again.
 
 import argparse
 import hashlib
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +18,8 @@ import pandas as pd
 from machine import keep
 from PIL import Image, ImageOps
 from projects import dvc, edit_params, make_repository, make_tree
+
+from headstart.pipeline.evaluation.figures import read_headline
 
 WRONG, COPIES = 0.05, 20
 FIRST = (10, 20, 40, 80)
@@ -44,11 +45,11 @@ def main() -> None:
         })  # fmt: skip
         make_repository(root)
         dvc(root, "repro")
-        before = json.loads((root / "reports/metrics.json").read_text())
+        before = read_headline(root / "reports")
         findings = pd.read_parquet(root / "artifacts/findings.parquet")
         mend(root / "data", planted)
         dvc(root, "repro")
-        after = json.loads((root / "reports/metrics.json").read_text())
+        after = read_headline(root / "reports")
     wrong, copies = set(planted["wrong"]), set(planted["copies"])
     labels = findings[findings["check"] == "label"]["path"].tolist()
     alike = set(findings[findings["check"] == "near_duplicate"]["path"])

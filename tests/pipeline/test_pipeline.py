@@ -27,6 +27,8 @@ OUTS = (
     "artifacts/images.npy",
     "artifacts/manifest.parquet",
     "reports/metrics.json",
+    "reports/intervals.json",
+    "reports/classes.csv",
     "artifacts/findings.parquet",
     "reports/data.html",
     "reports/validation.json",
@@ -228,10 +230,13 @@ def test_dvc_shows_metrics_and_plots(done: Path, tmp_path: Path) -> None:
     root = copy(done, tmp_path / "p")
     shown = json.loads(dvc(root, "metrics", "show", "--json"))
     metrics = json.loads((root / "reports/metrics.json").read_text())
-    assert shown[""]["data"]["reports/metrics.json"]["data"] == metrics
+    assert shown[""]["data"] == {"reports/metrics.json": {"data": metrics}}
+    names = ["accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss", "images"]
+    assert list(metrics) == names  # a column each
     dvc(root, "plots", "show", "--out", "plots")
     page = (root / "plots" / "index.html").read_text()
-    for title in ("Loss per epoch", "Accuracy per epoch", "Test images by actual and predicted class", "ROC"):
+    titles = ("Loss per epoch", "Accuracy per epoch", "Test images by actual and predicted class", "ROC")
+    for title in (*titles, "Recall of each class"):
         assert title in page
     assert "Error" not in dvc(root, "plots", "show")
 

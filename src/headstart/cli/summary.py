@@ -6,8 +6,8 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError, TrackingError, without_password
 from headstart.ground import paths
-from headstart.ground.reading import load_json
 from headstart.params import load_params
+from headstart.pipeline.evaluation.figures import read_headline
 
 SERVER_SETTINGS = Path("mlflow/server.env")
 
@@ -85,7 +85,7 @@ def last_results() -> Results:
         raise HeadstartError(f"there is no {paths.METRICS}; run `dvc repro` or `headstart run` first")
     params = load_params(paths.PARAMS)
     return Results(
-        metrics=load_json(paths.METRICS),
+        metrics=read_headline(),
         confidence=params.evaluate.confidence,
         backbone=_backbone(),
         standing=_standing(params.register_.model),

@@ -49,7 +49,7 @@ def _open() -> str | None:
     """
     from headstart.errors import TrackingError
     from headstart.params import load_params
-    from headstart.versions.registry import tracking
+    from headstart.versions.release import experiment
 
     settings = load_params(paths.PARAMS).register_
     commit = repository.current_commit()
@@ -60,7 +60,7 @@ def _open() -> str | None:
         "mlflow.runName": str(flow_run.get_name() or "training"),
     }
     try:
-        return tracking.open_run(settings.experiment, tags)
+        return experiment.open_run(settings.experiment, tags)
     except TrackingError as error:
         get_run_logger().warning("%s", error)
         return None

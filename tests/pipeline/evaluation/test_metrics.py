@@ -1,5 +1,7 @@
 import json
 import math
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +9,16 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn import metrics as oracle
 
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DamagedFile, DataError, HeadstartError
 from headstart.pipeline.evaluation import intervals
-from headstart.pipeline.evaluation.metrics import Metrics, classification_metrics, confusion_matrix, roc_curve
+from headstart.pipeline.evaluation.figures import read_classes, read_headline, write_figures
+from headstart.pipeline.evaluation.metrics import (
+    ClassMetrics,
+    Metrics,
+    classification_metrics,
+    confusion_matrix,
+    roc_curve,
+)
 
 Sample = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -187,15 +196,36 @@ def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(np.concatenate(blocks, axis=1), whole)
 
 
-def test_to_dict_survives_json() -> None:
-    written = measure(draw(2, 2)).to_dict()
-    result = json.loads(json.dumps(written))
-    assert result == written
+@pytest.mark.parametrize("names", [("class 0", "NA", "3"), ("a,b", 'c"d', "é")])
+def test_figures_are_read_as_they_were_written(names: tuple[str, ...], tmp_path: Path) -> None:
+    labels, probabilities = draw(3, 3)
+    labels = np.minimum(labels, 1)  # the last class has no images, so its AUC is None
+    found = classification_metrics(labels, probabilities, names, confidence=0.9, resamples=9, seed=0)
+    write_figures(found, tmp_path)
+    read = read_headline(tmp_path)
     scores = {"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss"}
-    assert set(result) == {*scores, "images", "classes", "intervals"}
-    assert set(result["classes"]["class 1"]) == {"precision", "recall", "f1", "roc_auc", "support"}
-    assert set(result["intervals"]) == scores
-    assert set(result["intervals"]["roc_auc"]) == {"low", "high"}
+    assert set(read) == {*scores, "images", "intervals"}
+    assert {name: read[name] for name in scores} == {name: getattr(found, name) for name in scores}
+    assert read["intervals"] == {name: asdict(bounds) for name, bounds in found.intervals.items()}
+    assert read_classes(tmp_path) == found.per_class
+    assert found.per_class[names[2]].roc_auc is None
+
+
+def test_figures_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    own = {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "roc_auc": None, "support": 2}
+    bounds = {"accuracy": {"low": 0.1, "high": 0.9}}
+    earlier = {"accuracy": 0.5, "images": 4, "classes": {"a": own}, "intervals": bounds}
+    (tmp_path / "metrics.json").write_text(json.dumps(earlier))
+    assert read_headline(tmp_path) == {"accuracy": 0.5, "images": 4, "intervals": bounds}
+    assert read_classes(tmp_path) == {"a": ClassMetrics(**own)}  # type: ignore[arg-type]
+
+
+def test_a_table_of_classes_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    write_figures(measure(draw(2, 2)), tmp_path)
+    table = (tmp_path / "classes.csv").read_text()
+    (tmp_path / "classes.csv").write_text(table[: len(table) // 2])
+    with pytest.raises(DamagedFile, match=r"classes\.csv: it is cut off or damaged"):
+        read_classes(tmp_path)
 
 
 def test_confusion_agrees_with_scikit_learn() -> None:

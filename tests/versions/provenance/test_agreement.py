@@ -93,13 +93,18 @@ def test_predictions_are_compared_image_by_image(tmp_path: Path) -> None:
 
 
 def test_what_mlflow_shows_is_compared_too(tmp_path: Path) -> None:
-    metrics = {"accuracy": 0.5, "roc_auc": None, "intervals": {"accuracy": {"low": 0.4, "high": 0.6}}}
+    metrics = {
+        "accuracy": 0.5,
+        "roc_auc": None,
+        "classes": {},
+        "intervals": {"accuracy": {"low": 0.4, "high": 0.6}},
+    }
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(metrics))
     logged = {"test/accuracy": 0.5, "test/accuracy_low": 0.4, "val_loss": 1.0}
-    assert all(figure.gap == 0 for figure in agreement.compare_metrics(logged, path, path))
+    assert all(figure.gap == 0 for figure in agreement.compare_metrics(logged, tmp_path, tmp_path))
     edited = {**logged, "test/accuracy": 0.99}
-    [changed] = [f for f in agreement.compare_metrics(edited, path, path) if f.gap]
+    [changed] = [f for f in agreement.compare_metrics(edited, tmp_path, tmp_path) if f.gap]
     assert changed == Figure("MLflow test/accuracy", 0.99, 0.5)
 
 

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from headstart.versions.registry import tracking
+from headstart.versions.release import experiment
 
 
 def stored(root: Path) -> list[str]:
@@ -21,7 +22,7 @@ def enter(root: Path, patch: pytest.MonkeyPatch) -> None:
 def new_run(root: Path, name: str, patch: pytest.MonkeyPatch) -> str:
     """A run in a project's own database, with a file of this name."""
     enter(root, patch)
-    run_id = tracking.open_run("own", {})
+    run_id = experiment.open_run("own", {})
     tracking.keep_text(run_id, name, f"{name}.txt")
     return run_id
 

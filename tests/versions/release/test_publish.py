@@ -17,8 +17,8 @@ from headstart.params import load_params
 from headstart.repository.new_files import NewFiles
 from headstart.versions.registry import tracking
 from headstart.versions.registry.versions import Registered
+from headstart.versions.release import experiment, registration
 from headstart.versions.release import publish as publishing
-from headstart.versions.release import registration
 from headstart.versions.release.decision import Decision
 from headstart.versions.serving.signature import signature
 
@@ -56,7 +56,7 @@ def test_a_run_with_a_version_is_finished(client: MlflowClient) -> None:
 
 
 def test_the_run_of_a_flow_is_left_to_the_flow(client: MlflowClient) -> None:
-    opened = tracking.open_run("own", {})
+    opened = experiment.open_run("own", {})
     with registration._run(client, "own", opened) as given:
         assert given == opened
     assert only_run(client)[1] == "RUNNING"
@@ -99,7 +99,7 @@ class Own(PythonModel):
         return model_input
 set_model(Own())
 """)
-    logged = registration._log_python_model(tracking.open_run("own", {}), python_model=str(code))
+    logged = registration._log_python_model(experiment.open_run("own", {}), python_model=str(code))
     assert not (tmp_path / "loaded").exists()
     folder = mlflow.artifacts.download_artifacts(logged.model_uri)
     stored = Model.load(folder)

@@ -1,7 +1,7 @@
 """Test metrics with confidence intervals, from labels and probabilities alone."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +60,8 @@ class Metrics:
     confidence: float
     groups: int | None = None
 
-    def to_dict(self) -> dict[str, object]:
-        """The content of `metrics.json`: numbers, None and nested dictionaries of them."""
+    def headline(self) -> dict[str, float | None]:
+        """The content of `metrics.json`: the figures over all classes, and how many images they count."""
         return {
             "accuracy": self.accuracy,
             "balanced_accuracy": self.balanced_accuracy,
@@ -70,8 +70,6 @@ class Metrics:
             "log_loss": self.log_loss,
             "images": self.images,
             **({} if self.groups is None else {"groups": self.groups}),
-            "classes": {name: asdict(values) for name, values in self.per_class.items()},
-            "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
         }
 
 

@@ -10,6 +10,7 @@ from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.evaluation import metrics, plots, report
+from headstart.pipeline.evaluation.figures import write_figures
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.examples import rows_of
@@ -25,7 +26,7 @@ from headstart.pipeline.pixels.packed import PackedImages
 def run(evaluate: Evaluate) -> str:
     """Write metrics, predictions, the tables that `dvc plots` draws, and the HTML report."""
     results = _evaluate(evaluate)
-    write_json(paths.METRICS, results.metrics.to_dict())
+    write_figures(results.metrics)
     with replacing(paths.PREDICTIONS) as new:
         _predictions(results).to_parquet(new, index=False, compression="zstd")
     with replacing(paths.CONFUSION) as new:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from headstart.ground import paths
-from headstart.ground.reading import load_json, load_table
+from headstart.ground.reading import load_table
+from headstart.pipeline.evaluation.figures import read_classes, read_headline
 
 Verdict = Literal["identical", "within tolerance", "different"]
 PROBABILITY = "probability:"
@@ -133,11 +134,11 @@ def compare_outs(recorded: Mapping[str, Any], root: Path, stages: list[str]) -> 
 
 
 def compare_metrics(logged: Mapping[str, float], recorded: Path, again: Path) -> tuple[Figure, ...]:
-    """Compare every number in metrics.json, and the metrics in MLflow, with the reproduced ones.
+    """Compare every number that evaluate wrote, and the metrics in MLflow, with the reproduced ones.
 
     Args:
         logged: the run's metrics in MLflow; those named `test/...` come from the evaluate stage.
-        recorded, again: paths of the two metrics.json.
+        recorded, again: the two folders with `metrics.json` and the files that belong to it.
     """
     before, after = _numbers(_read(recorded)), _numbers(_read(again))
     figures = [Figure(name, before.get(name), after.get(name)) for name in {**before, **after}]
@@ -198,9 +199,9 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = load_json(path)
-    return document
+def _read(folder: Path) -> dict[str, Any]:
+    classes = {name: asdict(own) for name, own in read_classes(folder).items()}
+    return {**read_headline(folder), "classes": classes}
 
 
 def _numbers(value: object, name: str = "") -> dict[str, float | None]:

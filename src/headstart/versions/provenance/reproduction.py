@@ -152,8 +152,8 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
             head_again=str(checkpoint.metadata(project / paths.HEAD, checkpoint.HEAD)["digest"]),
             metrics=agreement.compare_metrics(
                 record.run.data.metrics,
-                record.folder / "reports" / paths.METRICS.name,
-                project / paths.METRICS,
+                record.folder / "reports",
+                project / paths.METRICS.parent,
             ),
             predictions=agreement.compare_predictions(record.predictions, project / paths.PREDICTIONS),
             machine=agreement.compare_machines(record.environments, _environments(project, stages)),

@@ -16,6 +16,8 @@ from headstart import repository
 from headstart.errors import TrackingError
 from headstart.ground import paths
 from headstart.ground.reading import load_json
+from headstart.pipeline.evaluation.figures import read_classes, read_headline
+from headstart.pipeline.evaluation.metrics import ClassMetrics
 from headstart.repository.results import read_yaml
 from headstart.versions.registry import shared, tracking, versions
 from headstart.versions.registry.uri import ModelUri
@@ -25,6 +27,7 @@ MANIFEST = "manifest.parquet"
 DIFF = "uncommitted.diff"
 AGAIN = "this file of the version's record was damaged on the tracking server: register the results again"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
+LATER = (paths.INTERVALS, paths.CLASSES)  # earlier versions have these figures in metrics.json
 REF_TAG = "headstart.ref"
 FOLDER_TAG = "headstart.folder"
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
@@ -79,8 +82,13 @@ class Record:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = load_json(self.folder / REPORTS / paths.METRICS.name, AGAIN)
-        return metrics
+        """The figures over all classes, with their intervals, as `read_headline` returns them."""
+        return read_headline(self.folder / REPORTS, AGAIN)
+
+    @property
+    def classes(self) -> dict[str, ClassMetrics]:
+        """The figures of each class."""
+        return read_classes(self.folder / REPORTS, AGAIN)
 
     @property
     def validation(self) -> dict[str, Any]:
@@ -149,10 +157,15 @@ class Record:
                 f"{versions.LOCK_TAG}: the record was changed after it was made"
             )
         outs = recorded_outs(self.lock)
+        figures = (paths.METRICS, paths.HISTORY, *(path for path in LATER if str(path) in outs))
         stored = {str(paths.PREDICTIONS): self.predictions} | {
-            str(path): self.folder / REPORTS / path.name for path in (paths.METRICS, paths.HISTORY)
+            str(path): self.folder / REPORTS / path.name for path in figures
         }
         for name, path in stored.items():
+            if not path.is_file():
+                raise TrackingError(
+                    f"{self.name}: its record lacks {path.relative_to(self.folder)}, which its dvc.lock names"
+                )
             if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != outs[name]:
                 raise TrackingError(
                     f"{self.name}: the stored {path.relative_to(self.folder)} is not what its dvc.lock "

@@ -21,6 +21,7 @@ from headstart.versions.registry.relocation import follow_project
 
 FOLDER = Path("mlflow")
 FAILURE_TAG = "headstart.failure"
+NOTE_TAG = "mlflow.note.content"
 
 
 def tracking_uri() -> str:
@@ -69,8 +70,11 @@ def page(place: str) -> str:
     return f"{server_name().rstrip('/')}/#/{place}"
 
 
-def experiment_id(client: MlflowClient, name: str) -> str:
+def experiment_id(client: MlflowClient, name: str, note: str = "") -> str:
     """The experiment's id; the experiment is created if it does not exist.
+
+    Args:
+        note: the description of an experiment that has none yet.
 
     Raises:
         TrackingError: the experiment was deleted.
@@ -78,7 +82,8 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_location()))
+            tags = {NOTE_TAG: note} if note else {}
+            return str(client.create_experiment(name, _artifact_location(), tags))
         except MlflowException as error:  # another process was first
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -88,19 +93,9 @@ def experiment_id(client: MlflowClient, name: str) -> str:
         raise TrackingError(
             f"register.experiment: {name!r} is deleted in MLflow; restore it there or use another name"
         )
+    if note and NOTE_TAG not in found.tags:
+        client.set_experiment_tag(found.experiment_id, NOTE_TAG, note)
     return str(found.experiment_id)
-
-
-def open_run(experiment: str, tags: Mapping[str, str]) -> str:
-    """Start a run and return its id.
-
-    Raises:
-        TrackingError: MLflow is unreachable or refuses.
-    """
-    client = connect()
-    with translated("open a run"):
-        run = client.create_run(experiment_id(client, experiment), tags=dict(tags))
-    return str(run.info.run_id)
 
 
 def end_run(run_id: str, *, failed: str | None, files: Sequence[Path] = ()) -> None:

@@ -83,13 +83,13 @@ def _shown(verdict: str) -> str:
 
 
 def _weak(record: Record) -> str:
-    classes = record.metrics["classes"]
-    seen = [name for name in classes if classes[name]["support"]]
-    worst = sorted(seen, key=lambda name: classes[name]["recall"])[:SHOWN]
+    classes = record.classes
+    seen = [name for name in classes if classes[name].support]
+    worst = sorted(seen, key=lambda name: classes[name].recall)[:SHOWN]
     recalls = [
         f"{cell(name)}, {round(recall * images)} of {images} found ({share(recall)})"
         for name in worst
-        for recall, images in [(classes[name]["recall"], classes[name]["support"])]
+        for recall, images in [(classes[name].recall, classes[name].support)]
     ]
     lines = [f"### Where it is weak\n\nLowest recall: {'; '.join(recalls)}."]
     predictions = load_table(record.predictions, ["label", "predicted"], AGAIN)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,11 +10,10 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Metric, Param
+from mlflow.entities import Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model
 from mlflow.models.model import ModelInfo
@@ -28,6 +26,7 @@ from headstart.ground import paths
 from headstart.ground.import_closure import import_closure
 from headstart.ground.paths import PACKAGE
 from headstart.ground.reading import load_json, load_table
+from headstart.pipeline.evaluation.figures import read_headline
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.modules import head_of, prefix_of
@@ -35,21 +34,21 @@ from headstart.pipeline.network.network import plan, spec_of
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
 from headstart.versions.registry.dataset import DvcSource, ImageFolder
 from headstart.versions.registry.versions import Registered
-from headstart.versions.release import overview
+from headstart.versions.release import experiment as trainings
+from headstart.versions.release import overview, run_metrics, run_page
+from headstart.versions.release.run_metrics import as_param
 from headstart.versions.serving import served_model
 from headstart.versions.serving.model_process import Answer, ModelProcess
 from headstart.versions.serving.signature import signature
 
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors", "fsspec", "aiohttp")
-TRIAL_SETTINGS = ("lr", "momentum", "weight_decay", "label_smoothing", "dropout")
-TRIAL_SCORES = ("val_accuracy", "val_loss")
 PROBED = 4
 TOLERANCE = 1e-3
 FULL = "full"
 REFUSE = "refuse"
 REPORTS = (
-    *(paths.REPORT, paths.METRICS, paths.HISTORY, paths.TRIALS, paths.VALIDATION),
-    *(paths.NEAR_DUPLICATES, paths.DATA_REPORT, paths.DATA_FIGURES),
+    *(paths.REPORT, paths.METRICS, paths.INTERVALS, paths.CLASSES, paths.HISTORY, paths.TRIALS),
+    *(paths.VALIDATION, paths.NEAR_DUPLICATES, paths.DATA_REPORT, paths.DATA_FIGURES),
 )
 
 
@@ -115,7 +114,7 @@ def _run(client: MlflowClient, experiment: str, given: str | None) -> Iterator[s
     if given is not None:
         yield given
         return
-    opened = str(client.create_run(tracking.experiment_id(client, experiment)).info.run_id)
+    opened = str(client.create_run(trainings.id_of(client, experiment)).info.run_id)
     try:
         yield opened
     except BaseException as error:
@@ -134,13 +133,15 @@ def _record(
     package: str,
 ) -> tuple[ModelInfo, dict[str, str]]:
     """Log the record and the model in the run; return the model, and the tags of its version."""
-    metrics = load_json(paths.METRICS)
+    metrics = read_headline()
     head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
     _log_params(client, run_id, params)
-    _log_metrics(client, run_id, metrics)
+    run_metrics.log_test(client, run_id, metrics)
+    run_metrics.log_epochs(client, run_id)
     _log_tags(client, run_id, commit, digest, head)
     _log_files(client, run_id, commit)
-    _log_trials(client, run_id)
+    run_page.log_plots(client, run_id)
+    _describe(client, run_id, metrics, head)
     _log_dataset(client, run_id, commit)
     _check_record(client, run_id)
     model, is_stored_now = _log_model(client, run_id, package)
@@ -200,59 +201,16 @@ def _number(
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     flat = {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
-    client.log_batch(run_id, params=[Param(key, _told(value)) for key, value in flat.items()])
+    client.log_batch(run_id, params=[Param(key, as_param(value)) for key, value in flat.items()])
 
 
-def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, Any]) -> None:
-    """Test metrics, and the history by epoch; MLflow wants a time, which is that of the record."""
-    test = {f"test/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
-    for name, bounds in metrics["intervals"].items():
-        test |= {f"test/{name}_{end}": value for end, value in bounds.items()}
-    client.log_batch(run_id, metrics=[Metric(key, value, 0, 0) for key, value in test.items()])
-    points = [
-        Metric(key, float(value), 0, int(row["epoch"]))
-        for row in load_table(paths.HISTORY).to_dict(orient="records")
-        for key, value in row.items()
-        if key != "epoch"
-    ]
-    for start in range(0, len(points), 1000):
-        client.log_batch(run_id, metrics=points[start : start + 1000])
-
-
-def _told(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-
-
-def _log_trials(client: MlflowClient, run_id: str) -> None:
-    """A nested run a trial, and on the run a link to the page that compares them by parallel coordinates.
-
-    Their metrics are those of validation alone: the page colours by the first one.
-    """
-    table = load_table(paths.TRIALS)
-    if len(table) < 2:
-        return
-    experiment = client.get_run(run_id).info.experiment_id
-    opened = [_log_trial(client, run_id, experiment, row) for row in table.to_dict(orient="records")]
-    page = f"#/compare-runs?runs={quote(json.dumps(opened))}&experiments={quote(json.dumps([experiment]))}"
-    note = f"A sweep of {len(table)} trials: [compare them by parallel coordinates]({page}).\n"
-    client.set_tag(run_id, "mlflow.note.content", note)
-
-
-def _log_trial(client: MlflowClient, parent: str, experiment: str, row: dict[str, Any]) -> str:
-    tags = {
-        "mlflow.parentRunId": parent,
-        "mlflow.runName": f"trial {row['trial']}",
-        "mlflow.source.name": "dvc.yaml",
-        "mlflow.source.type": "PROJECT",
-        "headstart.epochs": str(row["epochs"]),
-    }
-    run_id = str(client.create_run(experiment, tags=tags).info.run_id)
-    diverged = bool(pd.isna(row["val_loss"]))
-    scores = [] if diverged else [Metric(name, float(row[name]), 0, 0) for name in TRIAL_SCORES]
-    params = [Param(name, _told(row[name])) for name in TRIAL_SETTINGS if not pd.isna(row[name])]
-    client.log_batch(run_id, scores, params)
-    client.set_terminated(run_id, "FAILED" if diverged else "FINISHED")
-    return run_id
+def _describe(client: MlflowClient, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """Log the trials of a sweep, and describe the run."""
+    run = client.get_run(run_id)
+    note = run_page.run_note(run.info.experiment_id, run_id, metrics, head)
+    if trials := run_metrics.log_trials(client, run_id):
+        note += run_page.sweep_note(run.info.experiment_id, trials)
+    client.set_tag(run_id, tracking.NOTE_TAG, note)
 
 
 def _log_tags(

@@ -1,0 +1,93 @@
+"""Description and plots that MLflow shows of a run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from mlflow.tracking import MlflowClient
+
+from headstart.ground import paths
+from headstart.ground.reading import load_table
+from headstart.pipeline.evaluation import metrics as measures
+from headstart.pipeline.evaluation import plots
+from headstart.versions.registry.record import REPORTS
+
+PLOTS = f"{REPORTS}/plots"
+PROBABILITY = "probability:"
+FILES = {"report": "report.html", "the data": "data.html", "figures of each class": "classes.csv"}
+
+
+def run_note(experiment: str, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """The description of a run: what it measured, what it is, and links to its pages.
+
+    Args:
+        metrics: as `read_headline` returns them.
+        head: metadata of the head's file.
+    """
+    bounds = metrics["intervals"]["accuracy"]
+    artifacts = f"#/experiments/{experiment}/runs/{run_id}/artifacts"
+    pages = [f"[{title}]({artifacts}/{REPORTS}/{name})" for title, name in FILES.items()]
+    lines = [
+        f"**Test accuracy {metrics['accuracy']:.4f}** (interval {bounds['low']:.4f} to {bounds['high']:.4f}) "
+        f"on {metrics['images']} images of {len(head['classes'])} classes.",
+        "",
+        f"- Network: {head['arch']}, head `{head['head']}`, best epoch {head['epoch']}",
+        f"- Backbone: {head['backbone']['source']}",
+        f"- Pages: {', '.join(pages)}, [plots]({artifacts}/{PLOTS})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def sweep_note(experiment: str, trials: Sequence[str]) -> str:
+    """A line with a link to the page that compares the trials of a sweep by parallel coordinates."""
+    chosen = f"runs={quote(json.dumps(list(trials)))}&experiments={quote(json.dumps([experiment]))}"
+    page = f"#/compare-runs?{chosen}"
+    return f"- A sweep of {len(trials)} trials: [compare them by parallel coordinates]({page})\n"
+
+
+def log_plots(client: MlflowClient, run_id: str) -> None:
+    """Store the plots of the test split and of the training as PNG files beside the report."""
+    with TemporaryDirectory() as folder:
+        for name, png in drawn().items():
+            path = Path(folder) / f"{name}.png"
+            path.write_bytes(png)
+            client.log_artifact(run_id, str(path), PLOTS)
+
+
+def drawn() -> dict[str, bytes]:
+    """The plots by name, drawn from the tables that the stages wrote."""
+    table = load_table(paths.PREDICTIONS)
+    columns = [name for name in table if name.startswith(PROBABILITY)]
+    classes = [name.removeprefix(PROBABILITY) for name in columns]
+    place = {name: index for index, name in enumerate(classes)}
+    labels = table["label"].map(place).to_numpy(np.int64)
+    predicted = table["predicted"].map(place).to_numpy(np.int64)
+    probabilities = table[columns].to_numpy(np.float64)
+    pictures = {
+        "confusion": plots.confusion_png(measures.confusion_matrix(labels, predicted, len(classes)), classes),
+        "calibration": plots.calibration_png(labels, probabilities),
+        "history": _history(),
+    }
+    curves = {
+        name: measures.roc_curve(probabilities[:, index], labels == index)
+        for index, name in enumerate(classes)
+        if 0 < (labels == index).sum() < len(labels) and (index or len(classes) > 2)
+    }
+    return pictures | ({"roc": plots.roc_png(curves)} if curves else {})
+
+
+def _history() -> bytes:
+    history = load_table(paths.HISTORY)
+    best = history.loc[history["val_loss"].idxmin(), "epoch"]  # the first of several, as in training
+    return plots.history_png(
+        epochs=history["epoch"].tolist(),
+        train_loss=history["train_loss"].tolist(),
+        val_loss=history["val_loss"].tolist(),
+        train_accuracy=history["train_accuracy"].tolist(),
+        val_accuracy=history["val_accuracy"].tolist(),
+        best=int(best),
+    )
