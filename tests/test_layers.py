@@ -18,6 +18,7 @@ LAYERS = (  # each may import the ones before it
     "pipeline.network",
     "pipeline.pixels",
     "pipeline.features",
+    "pipeline.explanation",
     "pipeline.inspection",
     "pipeline.training",
     "pipeline.evaluation",

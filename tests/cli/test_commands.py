@@ -1,6 +1,7 @@
 """The commands for a network: describe, classify, predict, train further."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,42 @@ def test_predict_answers_as_evaluate_did(trained: Path, say: Callable[..., Said]
 def test_paths_are_those_of_the_folder_where_it_was_typed(say: Callable[..., Said]) -> None:
     out, _ = say("predict", "000.png", folder="data/dark")
     assert out.startswith("data/dark/000.png  dark")
+
+
+def test_predict_explains_on_a_page(trained: Path, say: Callable[..., Said]) -> None:
+    paths = ("data/dark/000.png", "data/white/001.png", "params.yaml")
+    plain, _ = say("predict", *paths)
+    out, err = say("predict", "--explain", "reports/why.html", *paths)
+    assert out == plain
+    assert "explained: reports/why.html" in err
+    page = (trained / "reports/why.html").read_text()
+    assert page.count('alt="Evidence for') == 2
+    assert "2 pictures; 1 file could not be read." in page
+    assert page.count("<span title=") == 6
+    nearest = re.findall(r'<span title="(\w+)/\d+.png">.*?> (\w+), (-?[\d.]+)</span>', page)
+    assert all(folder == label for folder, label, _ in nearest)
+    assert {label for _, label, _ in nearest[:3]} == {"dark"}
+    say("predict", "--explain", "reports/again.html", *paths)
+    assert (trained / "reports/again.html").read_text() == page
+
+
+def test_predict_explains_without_the_stored_features(trained: Path, say: Callable[..., Said]) -> None:
+    features = trained / "artifacts/features.safetensors"
+    aside = features.rename(features.with_name("aside.safetensors"))
+    try:
+        say("predict", "--explain", "reports/why.html", "data/dark/000.png")
+    finally:
+        aside.rename(features)
+    page = (trained / "reports/why.html").read_text()
+    assert "not shown: they are not stored here: there is no artifacts/features.safetensors" in page
+    assert page.count('alt="Evidence for') == 1
+
+
+@pytest.mark.parametrize("page", ["data/dark/000.png", "reports", "nowhere/why.html"])
+def test_what_is_not_a_page_is_not_written(page: str, trained: Path, say: Callable[..., Said]) -> None:
+    before = (trained / "data/dark/000.png").read_bytes()
+    assert "--explain: " in say("predict", "--explain", page, "data/dark/001.png")[1]
+    assert (trained / "data/dark/000.png").read_bytes() == before
 
 
 def test_nothing_to_predict_is_an_error(say: Callable[..., Said]) -> None:

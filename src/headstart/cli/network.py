@@ -1,6 +1,7 @@
 """Commands for the network: describe it, classify with it pretrained or trained, start from a head."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -37,13 +38,18 @@ def add_to(commands: Commands) -> None:
         "predict",
         "predict the class of images with a trained model",
         _predict,
-        example="headstart predict --model headstart@champion photos/",
+        about="With --explain a page shows why: where the evidence in each picture lies, and the training "
+        "images most like it.",
+        example="headstart predict --model headstart@champion --explain why.html photos/",
     )
     predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
     predict.add_argument(
         "--model",
         help=f"{MODEL}, runs:/RUN/model, or a head file next to its "
         f"backbone.safetensors; default: {paths.HEAD}",
+    )
+    predict.add_argument(
+        "--explain", metavar="FILE", help="also write a page, FILE.html, about the first 200 images"
     )
     add_json(predict, "one JSON line per image")
     init = commands.add(
@@ -102,8 +108,13 @@ def _classify(chosen: argparse.Namespace) -> None:
 
 
 def _predict(chosen: argparse.Namespace) -> None:
-    model, *files = enter_with(chosen.model or str(paths.HEAD), *chosen.paths)
+    model, page, *files = enter_with(
+        chosen.model or str(paths.HEAD), chosen.explain or os.devnull, *chosen.paths
+    )
     model = model if chosen.model else str(paths.HEAD)
+    explain = Path(page) if chosen.explain else None
+    if explain is not None:
+        _check_page(explain)
     from headstart.cli.prediction_output import print_predictions
     from headstart.sources.finding import find_images
     from headstart.versions.serving.predictor import Predictor
@@ -113,8 +124,24 @@ def _predict(chosen: argparse.Namespace) -> None:
     images = find_images(files)
     predictor = Predictor.load(head, backbone)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
-    scored = score(images, predictor)
-    print_predictions(scored, predictor.classes, images, chosen.json)
+    if explain is None:
+        print_predictions(score(images, predictor), predictor.classes, images, chosen.json)
+        return
+    from headstart.ground.files import write_text
+    from headstart.versions.serving.explaining import Explaining
+
+    explaining = Explaining(predictor, name)
+    print_predictions(explaining.score(images), predictor.classes, images, chosen.json)
+    write_text(explain, explaining.page())
+    print(f"explained: {chosen.explain}", file=sys.stderr)
+
+
+def _check_page(page: Path) -> None:
+    """Refuse what a page would overwrite or could not be written to, before any work."""
+    if page.suffix.lower() not in (".html", ".htm") or page.is_dir():
+        raise HeadstartError(f"--explain: {page} is not a page; name a file that ends with .html")
+    if not page.parent.is_dir():
+        raise HeadstartError(f"--explain: there is no folder {page.parent}; make it, or name another")
 
 
 def _model_files(model: str) -> tuple[str, Path, Path]:

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from headstart.pipeline.features.vectors import KEPT, vectors
 from headstart.pipeline.inspection.neighbours import neighbours, unusualness
-from headstart.pipeline.inspection.vectors import KEPT, vectors
 
 
 class Held:

@@ -38,14 +38,31 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """A training image like another image; `similarity` is the cosine of their features, in [-1, 1]."""
+
+    path: str
+    label: str
+    similarity: float
+    thumbnail_jpeg: bytes
+
+
+@dataclass(frozen=True)
 class Mistake:
-    """A misclassified image of the test split; `confidence` is in [0, 1]."""
+    """A misclassified image of the test split; `confidence` is in [0, 1].
+
+    Attributes:
+        overlay_jpeg: the picture with the evidence for the predicted class over it.
+        nearest: the training images most like it, the most similar first.
+    """
 
     path: str
     label: str
     predicted: str
     confidence: float
     thumbnail_jpeg: bytes
+    overlay_jpeg: bytes | None = None
+    nearest: tuple[Nearest, ...] = ()
 
 
 @dataclass(frozen=True)

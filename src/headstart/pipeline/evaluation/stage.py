@@ -9,9 +9,10 @@ from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
-from headstart.pipeline.evaluation import metrics, plots, report
+from headstart.pipeline.evaluation import explanations, metrics, plots, report
 from headstart.pipeline.evaluation.figures import write_figures
 from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections import baselines
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
@@ -148,7 +149,7 @@ def _report(results: Results) -> report.Report:
 
 def _sections(results: Results) -> tuple[report.Section, ...]:
     """The parts that modules of their own make, in the order of the page."""
-    made: tuple[report.Section | None, ...] = ()
+    made: tuple[report.Section | None, ...] = (baselines.section(results),)
     return tuple(section for section in made if section is not None)
 
 
@@ -224,7 +225,7 @@ def _mistakes(results: Results) -> tuple[report.Mistake, ...]:
     order = order[report.in_turn(kinds, report.MISTAKES_SHOWN)]
     images = PackedImages(paths.IMAGES)
     shown = []
-    for index in order:
+    for index, why in zip(order, explanations.of(results, order), strict=True):
         row = results.table.iloc[index]
         [pixels] = images.rows(row["row"], row["row"] + 1)
         shown.append(
@@ -234,6 +235,8 @@ def _mistakes(results: Results) -> tuple[report.Mistake, ...]:
                 predicted=results.classes[results.predicted[index]],
                 confidence=float(confidence[index]),
                 thumbnail_jpeg=thumbnail_jpeg(pixels),
+                overlay_jpeg=why.overlay_jpeg,
+                nearest=why.nearest,
             )
         )
     return tuple(shown)

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from headstart.pipeline.inspection.vectors import Vectors
+from headstart.pipeline.features.vectors import Vectors
 
 STRENGTH = 0.001  # inverse of the regularisation
 STEPS = 200

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from headstart.pipeline.inspection.vectors import Vectors
+from headstart.pipeline.features.vectors import Vectors
 
 NEAREST = 10
 SPREAD = 1.4826  # of a normal distribution, over the median absolute deviation

@@ -11,11 +11,11 @@ from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.ground.wording import named
 from headstart.pipeline.features.feature_file import Features, features_metadata
+from headstart.pipeline.features.vectors import vectors
 from headstart.pipeline.inspection import checks, page
 from headstart.pipeline.inspection.labels import doubts, out_of_fold
 from headstart.pipeline.inspection.neighbours import neighbours, unusualness
 from headstart.pipeline.inspection.settings import Inspect
-from headstart.pipeline.inspection.vectors import vectors
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pixels.looks import COLOUR, details
 from headstart.pipeline.pixels.packed import PackedImages

@@ -72,10 +72,18 @@ class Predictor:
         with decode(image, self.limits) as picture:
             return pack(picture, self.transform)
 
-    @torch.inference_mode()
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Map packed images uint8 [N, H, W, 3] to probabilities float64 [N, C]."""
+        return self.predict_features(self.features(pixels))
+
+    @torch.inference_mode()
+    def features(self, pixels: np.ndarray) -> torch.Tensor:
+        """Activations at the cut of packed images uint8 [N, H, W, 3]: float32 [N, *shape] on the device."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
-        features = run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision)))
-        logits: torch.Tensor = self.head(features.float())
+        return run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision))).float()
+
+    @torch.inference_mode()
+    def predict_features(self, features: torch.Tensor) -> np.ndarray:
+        """Map activations at the cut to probabilities float64 [N, C]."""
+        logits: torch.Tensor = self.head(features)
         return logits.double().softmax(1).cpu().numpy()

@@ -25,10 +25,11 @@ def vectors(rows: Rows, count: int, seed: int, advance: Callable[[int], object])
         rows: features, of which the first `count` are read twice.
         advance: called with the number of rows just read.
     """
-    narrowed = _Narrowed(rows, count, seed)
+    narrowed = Narrowed(rows, seed)
+    every = range(count)
     total = np.zeros(narrowed.width)
     squares = np.zeros((narrowed.width, narrowed.width))
-    for part in narrowed.parts():
+    for part in narrowed.parts(every):
         total += part.sum(0, dtype=np.float64)
         squares += part.T.astype(np.float64) @ part
         advance(len(part))
@@ -40,18 +41,18 @@ def vectors(rows: Rows, count: int, seed: int, advance: Callable[[int], object])
     axes = axes[:, np.argsort(values)[::-1][:kept]] * scale[:, None]
     found = np.empty((count, kept), np.float32)
     start = 0
-    for part in narrowed.parts():
+    for part in narrowed.parts(every):
         found[start : start + len(part)] = (part - mean) @ axes
         start += len(part)
         advance(len(part))
     return found
 
 
-class _Narrowed:
-    """Rows as float32 [n, width], read in parts."""
+class Narrowed:
+    """Rows as vectors of at most 512 numbers, read in parts; see `vectors`."""
 
-    def __init__(self, rows: Rows, count: int, seed: int) -> None:
-        self._rows, self._count = rows, count
+    def __init__(self, rows: Rows, seed: int) -> None:
+        self._rows = rows
         self._averaged = len(rows.row_shape) == 3
         wide = rows.row_shape[0] if self._averaged else int(np.prod(rows.row_shape))
         self.width = min(wide, WIDEST)
@@ -60,8 +61,16 @@ class _Narrowed:
             random = np.random.default_rng(seed)
             self._projection = random.standard_normal((wide, WIDEST), np.float32) / np.float32(WIDEST**0.5)
 
-    def parts(self) -> Iterator[Vectors]:
-        for start in range(0, self._count, READ):
-            part = self._rows.rows(start, min(start + READ, self._count)).cpu().numpy()
-            part = part.mean((2, 3)) if self._averaged else part.reshape(len(part), -1)
-            yield part if self._projection is None else part @ self._projection
+    def parts(self, rows: range) -> Iterator[Vectors]:
+        """Consecutive rows in parts of float32 [n, width], with n at most 512."""
+        for start in range(rows.start, rows.stop, READ):
+            yield self.read(start, min(start + READ, rows.stop))
+
+    def read(self, start: int, stop: int) -> Vectors:
+        """Stored rows: float32 [stop - start, width]."""
+        return self.narrow(self._rows.rows(start, stop).cpu().numpy())
+
+    def narrow(self, part: Vectors) -> Vectors:
+        """Features float32 [n, *row_shape] as float32 [n, width]."""
+        part = part.mean((2, 3)) if self._averaged else part.reshape(len(part), -1)
+        return part if self._projection is None else part @ self._projection

@@ -1,0 +1,1 @@
+"""Parts of the report, each made by a module of its own."""
