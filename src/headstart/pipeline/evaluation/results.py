@@ -16,6 +16,21 @@ from headstart.pipeline.pixels.packed import PackedImages
 
 
 @dataclass(frozen=True)
+class Validation:
+    """The validation images with their predictions, on which thresholds are chosen.
+
+    Attributes:
+        rows: their places in the stored features.
+        labels: int64 [M], places in the classes.
+        probabilities: float64 [M, C].
+    """
+
+    rows: range
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Results:
     """The test images with their predictions.
 
@@ -27,6 +42,7 @@ class Results:
         table: the rows of `images` in the test split, with their places in `rows` as the column `row`.
         labels: int64 [N], places in `classes`.
         probabilities: float64 [N, C].
+        temperature: of the head, 1 if none was fitted.
     """
 
     options: Evaluate
@@ -38,6 +54,13 @@ class Results:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
     metrics: Metrics
+    validation: Validation
+    temperature: float
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of each image, which is itself if it has none."""
+        return [row.group or row.pixels for row in self.table.itertuples()]
 
     @property
     def predicted(self) -> NDArray[np.int64]:

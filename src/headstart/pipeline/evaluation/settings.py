@@ -1,10 +1,10 @@
 """Section `evaluate` of params.yaml."""
 
-from headstart.ground.settings import Count, Level, Section, Seed
+from headstart.ground.settings import Count, Level, Positive, Section, Seed
 
 
 class Evaluate(Section):
-    """Section `evaluate`: the confidence intervals of the report."""
+    """Section `evaluate`: the confidence intervals of the report, and what mistakes cost."""
 
     confidence: Level
     """confidence level of the intervals"""
@@ -12,3 +12,5 @@ class Evaluate(Section):
     """resamples of the bootstrap, for the loss"""
     seed: Seed
     """seed of the bootstrap"""
+    costs: dict[str, Positive] | None
+    """cost of a mistake by the class of the image, for two classes; None: both cost 1"""

@@ -11,8 +11,8 @@ from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.evaluation import explanations, metrics, plots, report
 from headstart.pipeline.evaluation.figures import write_figures
-from headstart.pipeline.evaluation.results import Results
-from headstart.pipeline.evaluation.sections import baselines
+from headstart.pipeline.evaluation.results import Results, Validation
+from headstart.pipeline.evaluation.sections import baselines, probabilities
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
@@ -54,7 +54,11 @@ def _evaluate(options: Evaluate) -> Results:
     table = load_table(paths.IMAGE_TABLE)
     rows = open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())
     test = rows_of(table, "test", spec.classes)
-    probabilities = predict_head(head, rows, test.indices, network.eval_batch)
+    answers = predict_head(head, rows, test.indices, network.eval_batch)
+    val = rows_of(table, "val", spec.classes)
+    validation = Validation(
+        val.indices, val.labels.numpy(), predict_head(head, rows, val.indices, network.eval_batch)
+    )
     labels = test.labels.numpy()
     own = table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices))
     grouped = bool(own["group"].ne("").any())
@@ -65,17 +69,19 @@ def _evaluate(options: Evaluate) -> Results:
         rows=rows,
         table=own,
         labels=labels,
-        probabilities=probabilities,
+        probabilities=answers,
         classes=spec.classes,
         metrics=metrics.classification_metrics(
             labels,
-            probabilities,
+            answers,
             spec.classes,
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
             groups=own["group"].mask(own["group"] == "", own["pixels"]).tolist() if grouped else None,
         ),
+        validation=validation,
+        temperature=head.temperature,
     )
 
 
@@ -149,7 +155,7 @@ def _report(results: Results) -> report.Report:
 
 def _sections(results: Results) -> tuple[report.Section, ...]:
     """The parts that modules of their own make, in the order of the page."""
-    made: tuple[report.Section | None, ...] = (baselines.section(results),)
+    made: tuple[report.Section | None, ...] = (probabilities.section(results), baselines.section(results))
     return tuple(section for section in made if section is not None)
 
 

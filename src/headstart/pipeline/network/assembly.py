@@ -1,5 +1,6 @@
 """Put weights into the layers after the cut, before training and after it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,21 @@ from typing import Any
 import torch
 
 from headstart.errors import BackboneError, ModelError
-from headstart.pipeline.network import checkpoint
-from headstart.pipeline.network.modules import Chain, head_of
+from headstart.pipeline.network import checkpoint, temperature
+from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import Network
 from headstart.pipeline.network.vgg import named_tensors
 from headstart.pipeline.network.weights import initial_tensors
+
+
+class Head(Chain):
+    """The layers after the cut, and the temperature that turns their logits into probabilities."""
+
+    temperature = 1.0
+
+    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
+        """Class probabilities of the inputs [N, ...]: float64 [N, C]."""
+        return temperature.probabilities_of(self(x), self.temperature)
 
 
 def check_backbone(network: Network, backbone: Mapping[str, Any]) -> None:
@@ -75,7 +86,7 @@ def frozen_tensors(
 
 def starting_head(
     network: Network, backbone: Path, seed: int, recorded: Mapping[str, Any] | None = None
-) -> Chain:
+) -> Head:
     """The layers after the cut: new ones with starting weights, the others from the backbone.
 
     Args:
@@ -85,21 +96,29 @@ def starting_head(
     return _head(network, initial_tensors(new, seed), backbone, recorded)
 
 
-def trained_head(network: Network, head: Path, backbone: Path) -> Chain:
+def trained_head(network: Network, head: Path, backbone: Path) -> Head:
     """The layers after the cut: new and trained ones from the head's file, the others from the backbone.
 
     Raises:
-        ModelError: the values of the head are not those of its digest, or it belongs to another backbone.
+        ModelError: the values of the head are not those of its digest, it belongs to another backbone, or its
+            temperature is not a positive number.
     """
     own = checkpoint.load_checked(head, network.head_names())
     chain = _head(network, own, backbone, checkpoint.metadata(head, checkpoint.HEAD)["backbone"])
+    if temperature.TENSOR in own:
+        chain.temperature = float(own[temperature.TENSOR])
+        if not 0 < chain.temperature < math.inf:
+            raise ModelError(
+                f"{temperature.TENSOR} in {head} is {chain.temperature}, expected a positive number; "
+                f"{checkpoint.AGAIN}"
+            )
     return chain.eval().requires_grad_(False)
 
 
 def _head(
     network: Network, own: Mapping[str, torch.Tensor], backbone: Path, recorded: Mapping[str, Any] | None
-) -> Chain:
-    head = head_of(network)
+) -> Head:
+    head = Head(network.after)
     frozen = [name for name in head.tensors() if name not in own]
     pretrained = frozen_tensors(backbone, frozen, recorded)
     head.load({**pretrained, **own})

@@ -111,6 +111,8 @@ class Train(Section):
     """share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567)"""
     clip_norm: Positive | None
     """largest norm of all gradients together; None for no limit"""
+    temperature: bool
+    """fit a temperature to the validation split, by which the logits are divided (Guo et al. 2017)"""
     precision: Precision
     """`bf16` for mixed precision"""
     seed: Seed

@@ -11,9 +11,9 @@ from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
 from headstart.ground.reading import load_table
 from headstart.pipeline.features.examples import class_weights, rows_of
-from headstart.pipeline.features.feature_file import features_metadata, resident
+from headstart.pipeline.features.feature_file import batches, features_metadata, resident
 from headstart.pipeline.features.rows_source import open_rows
-from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network import checkpoint, temperature
 from headstart.pipeline.network.assembly import starting_head
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import plan, spec_of
@@ -58,9 +58,14 @@ def run(train: Train) -> str:
             progress.update()
 
         tensors, history, outcomes = _train(data, start, train, tried, show, key)
+    sentence = ""
+    if train.temperature:
+        fitted = _temperature(data, start(), tensors)
+        tensors = {**tensors, temperature.TENSOR: torch.tensor(fitted, dtype=torch.float64)}
+        sentence = f"; temperature {fitted:.3f}"
     _write(train, metadata, tensors, history, outcomes)
     remove_checkpoints(key)
-    return _summary(history, len(tried)) + start.sentence
+    return _summary(history, len(tried)) + sentence + start.sentence
 
 
 class _Start:
@@ -106,6 +111,16 @@ def _train(
     tensors, history = train_head(data, start(), train, show, fit=start.fit, checkpoint=checkpoint_of(key))
     own = Trial(**{name: getattr(train, name, None) for name in Trial.model_fields})
     return tensors, history, [Outcome(own, len(history), best_epoch(history))]
+
+
+@torch.inference_mode()
+def _temperature(data: TrainingData, head: Chain, tensors: Mapping[str, torch.Tensor]) -> float:
+    """The temperature of the head that was kept, fitted to the validation split."""
+    head.load({**head.tensors(), **tensors})
+    head.to(runtime.device()).to(memory_format=torch.channels_last).eval()
+    val = data.val
+    found = [head(batch).cpu() for _, batch in batches(data.rows, val.indices, data.network.eval_batch)]
+    return temperature.fit_temperature(torch.cat(found).double().numpy(), val.labels.numpy())
 
 
 def _write(

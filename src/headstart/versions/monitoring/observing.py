@@ -149,8 +149,7 @@ class Observer:
         found, answers = [], []
         for rows in self._rows(pictures, store):
             found.append(_shrunk(rows).numpy())
-            logits = self.predictor.head(rows.to(runtime.device()))
-            answers.append(logits.double().softmax(1).cpu().numpy())
+            answers.append(self.predictor.head.probabilities(rows.to(runtime.device())).cpu().numpy())
         return np.concatenate(found), np.concatenate(answers)
 
     def _rows(self, pictures: Sequence[_Picture], store: RowStore) -> Iterator[torch.Tensor]:

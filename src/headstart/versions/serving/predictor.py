@@ -15,7 +15,7 @@ from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.features.frozen import frozen_prefix, run_frozen
 from headstart.pipeline.network import checkpoint
-from headstart.pipeline.network.assembly import trained_head
+from headstart.pipeline.network.assembly import Head, trained_head
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import plan, spec_of
 from headstart.pipeline.pixels.transforms import normalise, pack, transform_of
@@ -26,7 +26,7 @@ class Predictor:
     """The whole network of one head, ready to answer."""
 
     prefix: Chain
-    head: Chain
+    head: Head
     classes: tuple[str, ...]
     transform: ImageClassification
     limits: Limits
@@ -85,5 +85,4 @@ class Predictor:
     @torch.inference_mode()
     def predict_features(self, features: torch.Tensor) -> np.ndarray:
         """Map activations at the cut to probabilities float64 [N, C]."""
-        logits: torch.Tensor = self.head(features)
-        return logits.double().softmax(1).cpu().numpy()
+        return self.head.probabilities(features).cpu().numpy()

@@ -1,0 +1,146 @@
+"""Figures for decisions by probability: thresholds with costs, answers refused, precision and recall."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import ParamsError
+from headstart.pipeline.evaluation.intervals import Interval, group_weights, percentile
+from headstart.pipeline.network.heads import nearest
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class PrCurve(NamedTuple):
+    """Precision by rising recall, float64 [K] each, and the area under its steps."""
+
+    recall: Floats
+    precision: Floats
+    average: float
+
+
+class Errors(NamedTuple):
+    """Mistakes of a threshold: images of the class below it, and images of the other class above it."""
+
+    missed: int
+    false_alarms: int
+    cost: float
+    """per image"""
+
+
+class Refusal(NamedTuple):
+    """Images whose score is below a threshold get no answer."""
+
+    threshold: float
+    answered: Flags
+
+
+def pr_curve(scores: Floats, positives: Flags) -> PrCurve:
+    """Precision and recall at every threshold; images of equal scores count together.
+
+    Args:
+        scores: float64 [N], higher for the positive class.
+        positives: bool [N], at least one of them True.
+
+    Source of the average: `sklearn.metrics.average_precision_score`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    true = np.cumsum(positives[order])[last]
+    recall, precision = true / true[-1], true / (last + 1)
+    average = float((np.diff(recall, prepend=0) * precision).sum())
+    return PrCurve(recall, precision, average)
+
+
+def costs_of(wanted: Mapping[str, float] | None, classes: Sequence[str]) -> list[float]:
+    """`evaluate.costs` in the order of the classes; a class that it does not name has cost 1.
+
+    Raises:
+        ParamsError: it names a class that does not exist, or there are more than two.
+    """
+    if wanted and len(classes) != 2:
+        raise ParamsError(
+            f"evaluate.costs: there are {len(classes)} classes, and a threshold needs two; set it to null"
+        )
+    if unknown := [name for name in wanted or () if name not in classes]:
+        raise ParamsError(f"evaluate.costs: there is no class {unknown[0]!r}{nearest(unknown[0], classes)}")
+    return [float((wanted or {}).get(name, 1.0)) for name in classes]
+
+
+def best_threshold(scores: Floats, positives: Flags, missed: float, false_alarm: float) -> float:
+    """The threshold with the lowest cost; of several, the nearest to that of exact probabilities.
+
+    Args:
+        scores: float64 [N], probabilities of the positive class.
+        positives: bool [N].
+        missed, false_alarm: costs of the two kinds of mistakes.
+
+    Source of the threshold of exact probabilities: C. Elkan, The foundations of cost-sensitive learning,
+    2001.
+    """
+    exact = false_alarm / (missed + false_alarm)
+    levels = np.unique(scores)
+    middles = (levels[1:] + levels[:-1]) / 2
+    candidates = np.unique([0.0, *middles, (levels[-1] + 1) / 2, exact])
+    own, rest = np.sort(scores[positives]), np.sort(scores[~positives])
+    misses = np.searchsorted(own, candidates, side="left")
+    alarms = len(rest) - np.searchsorted(rest, candidates, side="left")
+    costs = missed * misses + false_alarm * alarms
+    tied = candidates[costs <= costs.min() * (1 + 1e-12)]
+    return float(tied[np.abs(tied - exact).argmin()])
+
+
+def costs_at(scores: Floats, positives: Flags, threshold: float, missed: float, false_alarm: float) -> Floats:
+    """The cost of each image if the positive class is answered from `threshold` on: float64 [N]."""
+    answered = scores >= threshold
+    return np.where(positives & ~answered, missed, 0.0) + np.where(~positives & answered, false_alarm, 0.0)
+
+
+def errors_at(
+    scores: Floats, positives: Flags, threshold: float, missed: float, false_alarm: float
+) -> Errors:
+    """The mistakes made if the positive class is answered from `threshold` on."""
+    answered = scores >= threshold
+    return Errors(
+        int((positives & ~answered).sum()),
+        int((~positives & answered).sum()),
+        float(costs_at(scores, positives, threshold, missed, false_alarm).mean()),
+    )
+
+
+def mean_interval(
+    values: Floats, groups: Sequence[str], confidence: float, resamples: int, seed: int
+) -> Interval:
+    """The bootstrap's percentile interval of a mean; whole groups are drawn."""
+    alike = np.unique(np.asarray(groups), return_inverse=True)[1]
+    means = [values @ weights / weights.sum(axis=0) for weights in group_weights(alike, resamples, seed)]
+    found = percentile(np.concatenate(means), confidence)
+    assert found is not None
+    return found
+
+
+def refusal(scores: Floats, rate: float, applied: Floats) -> Refusal:
+    """Choose the score below which about a share of images lies, and apply it to other images.
+
+    Args:
+        scores: float64 [M], higher for better answers: the images on which the threshold is chosen.
+        rate: the share of them to refuse, at most; less if scores tie.
+        applied: float64 [N], scores of the images to answer.
+    """
+    threshold = float(np.sort(scores)[int(rate * len(scores))])
+    return Refusal(threshold, applied >= threshold)
+
+
+def accuracy_by_coverage(scores: Floats, right: Flags) -> tuple[Floats, Floats]:
+    """Share of images answered, the surest first, and the accuracy on them: float64 [K] both.
+
+    Images of equal scores are answered together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    return (last + 1) / len(scores), np.cumsum(right[order])[last] / (last + 1)

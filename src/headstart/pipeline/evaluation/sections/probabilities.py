@@ -1,0 +1,277 @@
+"""How far probabilities can be acted on: their temperature, thresholds with costs, and answers refused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.pipeline.evaluation import decisions
+from headstart.pipeline.evaluation.decisions import Errors, Flags, Floats, PrCurve
+from headstart.pipeline.evaluation.distances import nearest_training
+from headstart.pipeline.evaluation.intervals import Interval, effective_images, exact, wilson
+from headstart.pipeline.evaluation.report import Section
+from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections import probability_plots as plots
+from headstart.pipeline.features.examples import rows_of
+from headstart.pipeline.network.network import INPUT
+from headstart.pipeline.network.temperature import fit_factor, rescaled
+from headstart.pipeline.pages.html import fragment
+
+PACKAGE = "headstart.pipeline.evaluation.sections"
+TEMPLATE = "probabilities.html.j2"
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+RATES = (0.05, 0.1, 0.2)
+DRAWN = 6  # precision-recall curves, of the classes that are found worst
+ALIKE = 0.05  # a temperature within this of 1 changes nothing worth a remark
+
+
+@dataclass(frozen=True)
+class Claims:
+    """How sure the answers are on average, and their log loss in nats, at one temperature."""
+
+    confidence: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """The probabilities with a temperature fitted to the validation split, and without one.
+
+    Attributes:
+        value: the temperature of the head, or, if it has none, the one that would be fitted.
+        is_fitted: the head has it.
+        fitted, plain: the test images at this temperature and at 1.
+    """
+
+    value: float
+    is_fitted: bool
+    fitted: Claims
+    plain: Claims
+
+    @property
+    def changes_little(self) -> bool:
+        return abs(self.value - 1) < ALIKE
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A row of the table of thresholds: mistakes on the test images."""
+
+    value: float
+    errors: Errors
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The choice of a threshold for two classes.
+
+    Attributes:
+        name, other: the class that is answered from the threshold on, and the other one.
+        positives, negatives: their test images.
+        missed_cost, alarm_cost: of a mistake on an image of `name`, and of `other`.
+        best: the threshold chosen on the validation images.
+        validation: its mistakes there.
+        test: its mistakes on the test images, with intervals of both shares and of the cost per image.
+        saved: cost per test image less than by the most probable class, with its interval.
+    """
+
+    name: str
+    other: str
+    positives: int
+    negatives: int
+    missed_cost: float
+    alarm_cost: float
+    best: float
+    validation: Errors
+    test: Errors
+    missed: Interval
+    false_alarms: Interval
+    cost: Interval
+    saved: float
+    saved_interval: Interval
+    rows: list[Threshold]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row of the table of refusals, on the test images; `accuracy` is None if none is answered."""
+
+    by: str
+    rate: float
+    threshold: str
+    share: float
+    accuracy: float | None
+    interval: Interval | None
+    mistakes: int
+
+
+def section(results: Results) -> Section:
+    """The section on probabilities; every threshold is chosen on validation and shown on test.
+
+    Raises:
+        ParamsError: `evaluate.costs` does not fit the classes.
+    """
+    right = results.predicted == results.labels
+    curves, left_out = _curves(results)
+    distances = _distances(results)
+    refused = _refused(results, right, distances)
+    points = {
+        row.rate: (1 - row.share, row.accuracy)
+        for row in refused
+        if row.by == "confidence" and row.accuracy is not None
+    }
+    nearness = None if distances is None else -distances[1]
+    html = fragment(
+        PACKAGE,
+        TEMPLATE,
+        {"share": _share, "points": _points, "between": _between, "number": _number},
+        accuracy=results.metrics.accuracy,
+        mistakes=int((~right).sum()),
+        temperature=_temperatures(results),
+        level=results.options.confidence,
+        pr=plots.pr_png(curves),
+        left_out=left_out,
+        coverage=plots.coverage_png(right, results.confidence, nearness, points),
+        thresholds=_thresholds(results),
+        refused=refused,
+        has_distances=distances is not None,
+    )
+    return Section("Probabilities", html)
+
+
+def _temperatures(results: Results) -> Temperatures:
+    own, is_fitted = results.temperature, results.temperature != 1
+    value = own if is_fitted else fit_factor(results.validation.probabilities, results.validation.labels)
+    given = results.probabilities
+    fitted, plain = (given, rescaled(given, 1 / own)) if is_fitted else (rescaled(given, value), given)
+    return Temperatures(value, is_fitted, _claims(fitted, results), _claims(plain, results))
+
+
+def _claims(probabilities: Floats, results: Results) -> Claims:
+    own = probabilities[np.arange(len(results.labels)), results.labels]
+    losses = -np.log(np.maximum(own, np.finfo(np.float64).eps))
+    return Claims(float(probabilities.max(1).mean()), float(losses.mean()))
+
+
+def _curves(results: Results) -> tuple[dict[str, PrCurve], int]:
+    """The curves of the classes that are found worst, the worst first, and how many are left out."""
+    curves = {
+        name: decisions.pr_curve(results.probabilities[:, index], results.labels == index)
+        for index, name in enumerate(results.classes)
+        if (results.labels == index).any()
+    }
+    order = sorted(curves, key=lambda name: (curves[name].average, name))
+    return {name: curves[name] for name in order[:DRAWN]}, len(order[DRAWN:])
+
+
+def _thresholds(results: Results) -> Thresholds | None:
+    costs = decisions.costs_of(results.options.costs, results.classes)
+    if len(costs) != 2:
+        return None
+    index = 0 if costs[0] > costs[1] else 1  # the costlier class; the second, as in the ROC curve, if equal
+    missed, alarm = costs[index], costs[1 - index]
+    validation, options = results.validation, results.options
+    known = validation.probabilities[:, index], validation.labels == index
+    scores, positives = results.probabilities[:, index], results.labels == index
+    best = decisions.best_threshold(*known, missed, alarm)
+    errors = decisions.errors_at(scores, positives, best, missed, alarm)
+    own = decisions.costs_at(scores, positives, best, missed, alarm)
+    labelled = results.predicted == index
+    usual = np.where(labelled == positives, 0.0, np.where(positives, missed, alarm))
+    resampled = results.groups, options.confidence, options.resamples, options.seed
+    count, others = int(positives.sum()), int((~positives).sum())
+    values = sorted({*THRESHOLDS, best})
+    return Thresholds(
+        name=results.classes[index],
+        other=results.classes[1 - index],
+        positives=count,
+        negatives=others,
+        missed_cost=missed,
+        alarm_cost=alarm,
+        best=best,
+        validation=decisions.errors_at(*known, best, missed, alarm),
+        test=errors,
+        missed=_share_interval(positives, scores < best, results),
+        false_alarms=_share_interval(~positives, scores >= best, results),
+        cost=decisions.mean_interval(own, *resampled),
+        saved=float((usual - own).mean()),
+        saved_interval=decisions.mean_interval(usual - own, *resampled),
+        rows=[
+            Threshold(value, decisions.errors_at(scores, positives, value, missed, alarm), value == best)
+            for value in values
+        ],
+    )
+
+
+def _share_interval(within: Flags, wrong: Flags, results: Results) -> Interval:
+    """The exact interval of the share of wrong answers; (0, 1) without images."""
+    if not within.any():
+        return exact(0, 0, results.options.confidence)
+    values = wrong[within].astype(np.float64)
+    groups = [group for group, kept in zip(results.groups, within, strict=True) if kept]
+    independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
+    return exact(float(values.mean()) * independent, independent, results.options.confidence)
+
+
+def _distances(results: Results) -> tuple[Floats, Floats] | None:
+    """Distances of validation and test images from training; None if the images are their own features."""
+    if results.head["cut"] == INPUT:
+        return None
+    train = rows_of(results.images, "train", results.classes).indices
+    test = rows_of(results.images, "test", results.classes).indices
+    val, own = nearest_training(
+        results.rows, len(results.images), train, [results.validation.rows, test], results.options.seed
+    )
+    return val, own
+
+
+def _refused(results: Results, right: Flags, distances: tuple[Floats, Floats] | None) -> list[Refused]:
+    measures = {"confidence": (results.validation.probabilities.max(1), results.confidence)}
+    if distances is not None:
+        measures["distance"] = (-distances[0], -distances[1])
+    rows = []
+    for by, (known, own) in measures.items():
+        for rate in RATES:
+            found = decisions.refusal(known, rate, own)
+            limit = (
+                f"below {_share(found.threshold)}" if by == "confidence" else f"above {-found.threshold:.3g}"
+            )
+            answered = found.answered
+            rows.append(
+                Refused(
+                    by=by,
+                    rate=rate,
+                    threshold=limit,
+                    share=float((~answered).mean()),
+                    accuracy=float(right[answered].mean()) if answered.any() else None,
+                    interval=_accuracy_interval(right, answered, results) if answered.any() else None,
+                    mistakes=int((~right & ~answered).sum()),
+                )
+            )
+    return rows
+
+
+def _accuracy_interval(right: Flags, answered: Flags, results: Results) -> Interval:
+    values = right[answered].astype(np.float64)
+    groups = [group for group, kept in zip(results.groups, answered, strict=True) if kept]
+    independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
+    return wilson(float(values.mean()) * independent, independent, results.options.confidence)
+
+
+def _share(value: float) -> str:
+    """A share in [0, 1] as a percentage; 100% and 0% only if exact."""
+    text = f"{value * 100:.1f}"
+    text = {"100.0": "99.9", "0.0": "0.1"}.get(text, text) if 0 < value < 1 else text
+    return f"{text}%"
+
+
+def _points(interval: Interval) -> str:
+    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}%"
+
+
+def _between(interval: Interval) -> str:
+    return f"{_number(interval.low)} to {_number(interval.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) >= 0.0005 else "0"

@@ -1,0 +1,72 @@
+"""Plots of precision and recall, and of the accuracy among images that are answered."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.pipeline.evaluation.canvas import BLUE, GREY, PALETTE, VERMILION, names_shown, png_of
+from headstart.pipeline.evaluation.decisions import Flags, Floats, PrCurve, accuracy_by_coverage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DASHES = ("-", "--", "-.", ":")
+
+
+def pr_png(curves: Mapping[str, PrCurve]) -> bytes:
+    """Precision against recall, a curve per class with its average precision; at most seven classes."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        names = names_shown(list(curves))
+        for index, (name, curve) in enumerate(zip(names, curves.values(), strict=True)):
+            axes.step(
+                np.append(0, curve.recall),
+                np.append(curve.precision[0], curve.precision),
+                color=PALETTE[index],
+                linestyle=DASHES[index % len(DASHES)],
+                label=f"{name} ({curve.average:.3f})",
+                where="pre",
+            )
+        axes.set(
+            xlabel="recall: share of the class that is found", ylabel="precision: share of answers right"
+        )
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.legend(title="class (average precision)", loc="lower left", fontsize=8)
+
+    return png_of(draw, 5.2, 5.0)
+
+
+def coverage_png(
+    right: Flags, confidence: Floats, nearness: Floats | None, points: Mapping[float, tuple[float, float]]
+) -> bytes:
+    """Accuracy among the images that are answered, by their share.
+
+    Args:
+        right: bool [N], whether an image's answer is right.
+        confidence: float64 [N].
+        nearness: float64 [N], minus the distance from the nearest training image; None if there is none.
+        points: share answered and accuracy by the rate of refusal, for confidence.
+    """
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        coverage, accuracy = accuracy_by_coverage(confidence, right)
+        axes.plot(coverage, accuracy, color=BLUE, label="the least confident first")
+        if nearness is not None:
+            coverage, accuracy = accuracy_by_coverage(nearness, right)
+            axes.plot(
+                coverage, accuracy, color=VERMILION, linestyle="--", label="the farthest from training first"
+            )
+        axes.axhline(float(right.mean()), color=GREY, linewidth=0.8, linestyle=":", label="all are answered")
+        for rate, (answered, share) in points.items():
+            axes.plot([answered], [share], "o", color=BLUE, markersize=4)
+            axes.annotate(
+                f"{rate:.0%}", (answered, share), textcoords="offset points", xytext=(0, 6), fontsize=8
+            )
+        axes.set(xlabel="share of images answered", ylabel="accuracy among them", xlim=(1.01, -0.01))
+        axes.margins(y=0.1)
+        axes.legend(title="refused:", loc="lower right", fontsize=8)
+
+    return png_of(draw, 5.2, 5.0)
