@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.pipeline.features.feature_file import Rows
-from headstart.pipeline.inspection.vectors import Vectors, vectors
+from headstart.pipeline.features.vectors import Vectors, vectors
 
 AT_ONCE = 256  # images compared at once with a block of training images
 BLOCK = 8192

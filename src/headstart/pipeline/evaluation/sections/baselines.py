@@ -115,7 +115,8 @@ def _facts(images: pd.DataFrame, rows: range) -> NDArray[np.float64]:
         grey = part.mean(3)
         looks.append(np.stack([grey.mean((1, 2)), grey.std((1, 2))], axis=1))
     own[["brightness", "contrast"]] = np.concatenate(looks).astype(np.float64)
-    return own[list(FACTS)].to_numpy(np.float64)
+    found: NDArray[np.float64] = own[list(FACTS)].to_numpy(np.float64)
+    return found
 
 
 def _by_neighbours(train: LabelledRows, results: Results) -> tuple[Labels, int]:
