@@ -56,9 +56,9 @@ def train_in_tree(init_from: str | None) -> State[Any]:
         is_clean = init_from is None and not repository.stale()
         if is_clean and (found := registered_before()) is not None:
             mark_cached()
-            show_outcome(found.version, verdict_before(found), is_unchanged=True)
             publish_report(found, data, is_unchanged=True)
             log(f"nothing changed: {found.sentence()}")
+            show_outcome(found.version, verdict_before(found), is_unchanged=True)
             return Completed(name="Unchanged", message=found.sentence())
         with recorded_run() as run:
             if init_from is not None:
@@ -67,11 +67,11 @@ def train_in_tree(init_from: str | None) -> State[Any]:
             published = publish_version(run.id)
         registered, decision = published.registered, published.decision
         verdict = decision.verdict if decision else verdict_before(registered)
-        show_outcome(registered.version, verdict, is_unchanged=False)
         publish_report(registered, data, is_unchanged=False)
         if decision is not None:  # judged by this run, so nobody was notified yet
             emit_outcome(registered, verdict, published.sentence())
         log(published.sentence())
+        show_outcome(registered.version, verdict, is_unchanged=False)  # last: what fails before is no outcome
         return state_of(verdict, published.sentence())
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import wait_for
 from projects import run
 from servers import prefect_server
 
-from headstart.orchestration import retired, services
+from headstart.orchestration import guard_check, retired, services
 
 pytestmark = pytest.mark.server
 
@@ -40,6 +41,10 @@ def test_the_nightly_run_is_planned_and_automations_are_made_once(
         assert states(address) == {"cpu": "NOT_READY", "gpu": "PAUSED", "guard": "NOT_READY"}
         services._create_pool("gpu", settings, is_paused=False)  # once there is a card
         assert states(address)["gpu"] == "NOT_READY"
+
+        with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
+            assert guard_check.start_if_idle() is not None
+            assert guard_check.start_if_idle() is None  # the first one waits for a worker
 
 
 def test_deployments_of_an_earlier_version_are_removed_by_their_exact_names(

@@ -30,7 +30,10 @@ def add_to(commands: Commands) -> None:
         "get the images listed in data.dvc: draw the sample, or pull them from the DVC remote",
         _data,
     )
-    about = "Every stage that is out of date runs; `dvc repro` finds nothing to do afterwards."
+    about = (
+        "Every stage that is out of date runs; `dvc repro` finds nothing to do afterwards. Exit status 0: "
+        "passed the gate or nothing had changed, 3: inconclusive, 4: did not pass the gate, 1: it failed."
+    )
     commands.add(PROJECT, "run", "run the training flow: every stage, then register", _run_flow, about=about)
     show = commands.add(PROJECT, "show", "show the last results, and where to look further", _show)
     add_json(show)
