@@ -61,7 +61,7 @@ def train_in_tree(init_from: str | None) -> State[Any]:
         with recorded_run() as run:
             if init_from is not None:
                 start_from_earlier_head(init_from)
-            mark_cached() if is_clean else run_stages()
+            mark_cached() if is_clean else run_stages(run)
             published = publish_version(run.id)
         publish_report(published.registered, data, is_unchanged=False)
         tell_challenger(published.registered)
