@@ -15,8 +15,8 @@ from machine import keep
 from numpy.typing import NDArray
 
 from headstart.pipeline.evaluation.intervals import wilson
+from headstart.pipeline.evaluation.paired_difference import Flags, difference
 from headstart.progress import bar
-from headstart.versions.release.paired import Flags, difference
 
 MARGIN, CONFIDENCE = 0.05, 0.9  # as in params.yaml
 RIGHT = 0.9  # of the champion

@@ -63,7 +63,7 @@ def train_in_tree(init_from: str | None) -> State[Any]:
         with recorded_run() as run:
             if init_from is not None:
                 start_from_earlier_head(init_from)
-            mark_cached() if is_clean else run_stages()
+            mark_cached() if is_clean else run_stages(run)
             published = publish_version(run.id)
         registered, decision = published.registered, published.decision
         verdict = decision.verdict if decision else verdict_before(registered)

@@ -1,9 +1,15 @@
 """Progress bars for long-running work, on standard error."""
 
+import json
+import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from tqdm import tqdm
+
+FOLLOWED = "HEADSTART_FOLLOWED"  # set by a program that reads the lines of `report_epoch`
+EPOCH_MARK = "@epoch "
 
 
 def bar(total: int, what: str, unit: str = "image") -> "tqdm[Any]":
@@ -13,3 +19,9 @@ def bar(total: int, what: str, unit: str = "image") -> "tqdm[Any]":
     """
     interval = 0.2 if sys.stderr.isatty() else 2.0
     return tqdm(total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)
+
+
+def report_epoch(progress: "tqdm[Any]", values: Mapping[str, object]) -> None:
+    """Print an epoch as a line of JSON for the program that runs this stage; nothing if none follows it."""
+    if os.environ.get(FOLLOWED):
+        progress.write(f"{EPOCH_MARK}{json.dumps(dict(values))}", file=sys.stdout)

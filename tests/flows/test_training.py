@@ -94,8 +94,15 @@ def _check_record(root: Path) -> None:
     assert done.data.tags["mlflow.source.git.commit"] == run(root, "git", "rev-parse", "HEAD").stdout.strip()
     assert done.data.tags["headstart.flow_run"]
     assert [entry.dataset.name for entry in done.inputs.dataset_inputs] == ["data"]
-    history = client_of(root).get_metric_history(done.info.run_id, "val_loss")
+    history = client_of(root).get_metric_history(done.info.run_id, "epoch/val_loss")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
+    plots = {
+        Path(file.path).name for file in client_of(root).list_artifacts(done.info.run_id, "reports/plots")
+    }
+    assert plots == {"calibration.png", "confusion.png", "history.png", "roc.png"}
+    assert done.data.tags["mlflow.note.content"].startswith("**Test accuracy ")
+    experiment = client_of(root).get_experiment(done.info.experiment_id)
+    assert "**Model metrics**" in experiment.tags["mlflow.note.content"]
     record = {file.path for file in client_of(root).list_artifacts(done.info.run_id, "record")}
     assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
     mlflow.set_tracking_uri(uri_of(root))

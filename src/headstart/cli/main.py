@@ -16,6 +16,7 @@ from headstart.cli import (
     scoring,
     services,
     stages,
+    trend,
 )
 from headstart.cli.commands import Commands, Parser
 from headstart.errors import HeadstartError
@@ -58,7 +59,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"headstart {__version__}")
     commands = Commands(parser)
-    for group in (project, reviewing, stages, network, release, provenance, scoring, monitoring):
+    for group in (project, reviewing, stages, network, release, provenance, scoring, monitoring, trend):
         group.add_to(commands)
     services.add_to(commands, parser)
     commands.list_all()

@@ -25,3 +25,11 @@ def shown(value: object) -> str:
 def shortened(text: str) -> str:
     """The beginning of a text that is too long for a message."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def points(gap: float) -> str:
+    """A difference of accuracies or recalls: `4.3 points worse`."""
+    rounded = round(100 * gap, 1)
+    if rounded == 0:
+        return "no difference"
+    return f"{abs(rounded):.1f} points {'worse' if rounded < 0 else 'better'}"

@@ -1,12 +1,16 @@
 """A stage's output in its flow run: lines go to the log, progress bars become a progress artifact."""
 
+import json
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from headstart.progress import EPOCH_MARK
 
 SHARE = re.compile(r"(\d+)%\|")
 DVC_CHATTER = (
@@ -27,15 +31,23 @@ class StageOutput:
     """Handles each line and each state of a progress bar.
 
     The stage's last sentence is held back: it becomes the message of the task's state, which Prefect logs.
+
+    Args:
+        on_epoch: called with each epoch that stage train reports.
     """
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, on_epoch: Callable[[dict[str, Any]], object] | None = None) -> None:
         self.lines: list[str] = []
+        self._on_epoch = on_epoch
         self._stage = stage
         self._sentence: str | None = None
         self._progress = StageProgress(stage)
 
     def on_line(self, line: str) -> None:
+        if line.startswith(EPOCH_MARK):
+            if self._on_epoch is not None:
+                self._on_epoch(json.loads(line.removeprefix(EPOCH_MARK)))
+            return
         if SHARE.search(line):  # a bar's last state
             self._progress.show(line)
             return

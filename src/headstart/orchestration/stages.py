@@ -12,15 +12,20 @@ from headstart import repository
 from headstart.errors import DataError, HeadstartError
 from headstart.ground import paths
 from headstart.ground.reading import load_json
+from headstart.orchestration.live_curves import LiveCurves, Run
 from headstart.orchestration.stage_output import StageOutput
 from headstart.orchestration.tasks import AGAIN, STAGE_SECONDS, STEP_SECONDS
+from headstart.progress import FOLLOWED
 from headstart.repository import worker_clone
 
 PLACED = ("features", "train")  # if HEADSTART_PLACEMENT names a deployment, such as stage/gpu
 
 
-def run_stages() -> None:
+def run_stages(run: Run) -> None:
     """Run all stages in the order of dvc.yaml; the validation pages are rendered alongside the later ones.
+
+    Args:
+        run: the MLflow run that shows the epochs of a long training, unless another worker trains.
 
     Raises:
         HeadstartError: DVC still finds something out of date at the end.
@@ -36,7 +41,8 @@ def run_stages() -> None:
         if placement and name in PLACED:
             run_placed_stage.with_options(name=name)(name, placement)
         else:
-            run_stage.with_options(name=name)(name, known_clean=False)
+            curves = LiveCurves(run) if name == "train" else None
+            run_stage.with_options(name=name)(name, known_clean=False, curves=curves)
         if name == "validate":
             docs = render_docs.submit()
     if docs is not None:
@@ -60,13 +66,14 @@ def stage_names() -> list[str]:
 
 
 @task(cache_policy=NO_CACHE, timeout_seconds=STAGE_SECONDS)
-def run_stage(name: str, known_clean: bool) -> State[Any]:
+def run_stage(name: str, known_clean: bool, curves: LiveCurves | None = None) -> State[Any]:
     """Run one stage; it ends as Cached if none of its dependencies changed."""
     if known_clean:
         return Completed(name="Cached", message=f"{name}: nothing changed")
-    output = StageOutput(name)
+    output = StageOutput(name, curves.add if curves else None)
     pull = ["--pull"] if worker_clone.is_own() else []
-    repository.run_stage(name, output.on_line, output.on_progress, arguments=pull)
+    followed = {FOLLOWED: "1"} if curves else {}
+    repository.run_stage(name, output.on_line, output.on_progress, arguments=pull, environment=followed)
     said = output.finish()
     if any("didn't change, skipping" in line for line in output.lines):
         return Completed(name="Cached", message=f"{name}: nothing changed")

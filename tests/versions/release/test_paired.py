@@ -8,8 +8,9 @@ import pytest
 from sections import section
 
 from headstart.pipeline.evaluation.intervals import wilson
+from headstart.pipeline.evaluation.paired_difference import Flags, difference
 from headstart.versions.release.decision import Check, Decision
-from headstart.versions.release.paired import Flags, compare, difference
+from headstart.versions.release.paired import compare
 
 GATE = section("gate", margin=0.05, class_margin=0.15, confidence=0.9, min_images=50, min_class_images=10)
 

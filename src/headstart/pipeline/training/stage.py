@@ -31,7 +31,7 @@ from headstart.pipeline.training.planned_trials import planned_trials
 from headstart.pipeline.training.settings import Train, Trial
 from headstart.pipeline.training.training_data import TrainingData
 from headstart.pipeline.training.trials import Outcome, groups, train_trials
-from headstart.progress import bar
+from headstart.progress import bar, report_epoch
 
 SCORES = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -56,6 +56,7 @@ def run(train: Train) -> str:
             scores = f"val_loss={epoch.val_loss:.4f} val_accuracy={epoch.val_accuracy:.3f}"
             progress.set_postfix_str(scores, refresh=False)
             progress.update()
+            report_epoch(progress, {**asdict(epoch), "trials": len(tried)})
 
         tensors, history, outcomes = _train(data, start, train, tried, show, key)
     sentence = ""

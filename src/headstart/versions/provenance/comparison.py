@@ -17,12 +17,14 @@ from headstart.ground.wording import named
 from headstart.repository import fresh_clone
 from headstart.repository.environments import pinned
 from headstart.repository.programs import git_line
+from headstart.versions.provenance.paired_images import Paired, pair
 from headstart.versions.provenance.source_changes import source_changes
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import AGAIN, MANIFEST, Record
 
 SHOWN = 200  # pictures on a page
 NAMED = 20  # images in a terminal
+MIN_CLASS_IMAGES = 10  # for a version whose params have no gate
 PAGE = "gate/comparison.html"  # artifact of a version's run: this version after the champion
 
 
@@ -44,6 +46,11 @@ class Metric:
     after: float | None
     before_interval: tuple[float, float] | None
     after_interval: tuple[float, float] | None
+
+    @property
+    def difference(self) -> float | None:
+        """The later figure less the earlier one."""
+        return None if self.before is None or self.after is None else self.after - self.before
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Comparison:
     metrics: tuple[Metric, ...]
     common_test_images: int
     flips: tuple[Flip, ...]
+    paired: Paired
 
     def to_dict(self) -> dict[str, Any]:
         def listed(images: Sequence[Image]) -> list[dict[str, str]]:
@@ -100,7 +108,8 @@ class Comparison:
             "code": dict(self.code),
             "commits": list(self.commits),
             "environment": {name: list(values) for name, values in self.environment.items()},
-            "metrics": [dict(vars(metric)) for metric in self.metrics],
+            "metrics": [{**vars(metric), "difference": metric.difference} for metric in self.metrics],
+            "paired": self.paired.to_dict(),
             "common_test_images": self.common_test_images,
             "predictions": [
                 {name: value for name, value in vars(flip).items() if name != "thumbnail"}
@@ -129,6 +138,7 @@ def compare(before: Record, after: Record) -> Comparison:
         metrics=_metrics(before.metrics, after.metrics),
         common_test_images=common,
         flips=flips,
+        paired=_paired(before, after, right),
     )
 
 
@@ -151,6 +161,7 @@ def as_text(found: Comparison) -> str:
     """The comparison as text for a terminal."""
     parts = [f"{found.before} -> {found.after}"]
     parts += _section("Metrics", [_metric_line(metric) for metric in found.metrics])
+    parts += _section("Common test images", found.paired.lines())
     images = [
         f"{title} {len(group)}: {_named(group)}"
         for title, group in (
@@ -311,6 +322,22 @@ def _flips(before: Record, after: Record, images: pd.DataFrame) -> tuple[int, tu
     )
 
 
+def _paired(before: Record, after: Record, images: pd.DataFrame) -> Paired:
+    """Both versions on their common test images, at the later one's confidence."""
+    names = ["path", "pixels", "label", "predicted"]
+    left, right = (load_table(record.predictions, names, AGAIN) for record in (before, after))
+    known = images.drop_duplicates("pixels").set_index("pixels")
+    no_groups = pd.Series("", known.index)  # manifests of early versions have none
+    gate = after.params.get("gate", {})
+    return pair(
+        left,
+        right,
+        known.get("group", no_groups),
+        after.params["evaluate"]["confidence"],
+        gate.get("min_class_images", MIN_CLASS_IMAGES),
+    )
+
+
 def _in_tree(flip: Flip) -> bool:
     import hashlib
 
@@ -347,4 +374,5 @@ def _metric_line(metric: Metric) -> str:
         return told if interval is None else f"{told} ({interval[0]:.4g} to {interval[1]:.4g})"
 
     before = side(metric.before, metric.before_interval)
-    return f"{metric.name}: {before} -> {side(metric.after, metric.after_interval)}"
+    change = "" if metric.difference is None else f", {metric.difference:+.4g}"
+    return f"{metric.name}: {before} -> {side(metric.after, metric.after_interval)}{change}"

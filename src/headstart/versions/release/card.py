@@ -1,6 +1,6 @@
 """The model card: a version's description, Markdown that MLflow's pages show."""
 
-from headstart.ground.markdown import cell
+from headstart.ground.markdown import cell, table
 from headstart.ground.reading import load_table
 from headstart.versions.provenance import comparison
 from headstart.versions.provenance.origin import LINEAGE_PAGE
@@ -63,17 +63,20 @@ def _checks(decision: Decision) -> str:
         f"champion is version {decision.champion}" if decision.champion else "no other version is champion"
     )
     rows = [
-        f"| {check.name.replace('_', ' ')} | {_shown(check.verdict)} | {cell(check.measured())} "
-        f"| {cell(check.wanted)} | {cell(check.note)} |"
+        (
+            check.name.replace("_", " "),
+            _shown(check.verdict),
+            cell(check.measured()),
+            cell(check.wanted),
+            cell(check.note),
+        )
         for check in decision.checks
     ]
-    return "\n".join(
+    return "\n\n".join(
         [
             f"### Checks ({against})",
-            "",
-            "| check | verdict | found | required | |",
-            "|---|---|---|---|---|",
-            *rows,
+            table(("check", "verdict", "found", "required", "note"), rows),
+            "`gate/gate.json` among the run's artifacts has every figure.",  # keeps the next heading apart
         ]
     )
 
@@ -141,6 +144,8 @@ def _links(record: Record, decision: Decision) -> str:
         shown += f" among the artifacts of run `{record.run_id}`"
     return "\n".join(
         [
+            "### Where to look next",
+            "",
             f"- Pages: {shown}",
             f"- What made it: `headstart lineage {record.name}`",
             f"- Make it again and compare: `headstart reproduce {record.name}`",

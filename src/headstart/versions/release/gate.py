@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from headstart.errors import LineageError, TrackingError, UnreachableError
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.evaluation.intervals import effective_images, wilson
+from headstart.pipeline.evaluation.paired_difference import Flags
 from headstart.versions.provenance import comparison, origin
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.record import Record, open_record
@@ -24,9 +25,10 @@ from headstart.versions.registry.recorded_images import (
     test_images,
 )
 from headstart.versions.release import behaviour, card
+from headstart.versions.release.announcement import announced
 from headstart.versions.release.answers import Scores, score
 from headstart.versions.release.decision import Check, Decision, passed_if, share
-from headstart.versions.release.paired import Flags, compare
+from headstart.versions.release.paired import compare
 from headstart.versions.release.settings import Gate, Requirements, Thresholds
 
 __all__ = ["Check", "Decision", "check", "judge"]
@@ -39,7 +41,8 @@ INTERVAL = 0.95  # of the accuracy in the summary
 
 def judge(name: str, number: str, wanted: Requirements, say: Callable[[str], object]) -> Decision:
     """Judge a version, and store its lineage page next to the decision; see `check` for errors."""
-    decision = check(name, number, wanted, say=say)
+    with announced(name, number):
+        decision = check(name, number, wanted, say=say)
     origin.keep_page(f"models:/{name}/{number}")
     return decision
 
@@ -232,13 +235,17 @@ def _limits(own: Scores, gate: Gate) -> list[Check]:
     assert own.milliseconds is not None
     return [
         Check(
-            name, passed_if(figure <= most), figure, f"at most {most:g} {unit}", found=f"{figure:.3g} {unit}"
+            name, passed_if(figure <= most), figure, f"at most {most:g} {unit}", found=_amount(figure, unit)
         )
         for name, figure, most, unit in (
             ("latency_ms", own.milliseconds, gate.max_latency_ms, "ms"),
             ("size_mb", own.megabytes, gate.max_size_mb, "MB"),
         )
     ]
+
+
+def _amount(figure: float, unit: str) -> str:
+    return f"{figure:.0f} {unit}" if figure >= 100 else f"{figure:.3g} {unit}"
 
 
 def _summary(images: TestImages, own: Scores, against: str | None, rival: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mlflow.entities import Param, Run
 from mlflow.tracking import MlflowClient
 
-from headstart.ground.markdown import cell
+from headstart.ground.markdown import cell, table
 from headstart.versions.registry import tracking, versions
 
 EXPERIMENT = "headstart-journal"
@@ -287,16 +287,20 @@ def _show(client: MlflowClient, name: str, entries: list[Entry]) -> None:
 
 def _as_markdown(client: MlflowClient, name: str, entries: list[Entry]) -> str:
     is_shared = tracking.is_shared()
-    lines = ["| | when (UTC) | change | who | gate | why |", "|---|---|---|---|---|---|"]
+    rows = []
     for entry in reversed(entries[-SHOWN:]):
         cells = [cell(text, LONGEST_CELL) for text in _row(entry)]
         version = entry.change.refused or entry.change.after or entry.change.before
         if is_shared and version:
             cells[2] = f"[{cells[2]}]({tracking.page(f'models/{name}/versions/{version}')})"
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     place = f"experiment `{EXPERIMENT}`"
     if is_shared:
         place = f"[{place}]({tracking.page(f'experiments/{tracking.experiment_id(client, EXPERIMENT)}')})"
     return "\n".join(
-        [*lines, "", f"Every entry, {len(entries)} so far: `headstart history {name}`, {place}."]
+        [
+            table(("", "when (UTC)", "change", "who", "gate", "why"), rows),
+            "",
+            f"Every entry, {len(entries)} so far: `headstart history {name}`, {place}.",
+        ]
     )

@@ -34,8 +34,8 @@ from headstart.pipeline.network.network import plan, spec_of
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
 from headstart.versions.registry.dataset import DvcSource, ImageFolder
 from headstart.versions.registry.versions import Registered
+from headstart.versions.release import announcement, overview, run_metrics, run_page
 from headstart.versions.release import experiment as trainings
-from headstart.versions.release import overview, run_metrics, run_page
 from headstart.versions.release.run_metrics import as_param
 from headstart.versions.serving import served_model
 from headstart.versions.serving.model_process import Answer, ModelProcess
@@ -150,7 +150,7 @@ def _record(
         versions.LOCK_TAG: digest,
         versions.HEAD_TAG: head["digest"],
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
-        "gate": "pending",
+        announcement.GATE_TAG: announcement.PENDING,
     }
     return model, tags
 
@@ -181,8 +181,7 @@ def _number(
             run_id=run_id,
             model_id=model.model_id,  # a server refuses a source without it
             tags=tags,
-            description="NOT JUDGED yet: `headstart register` or "
-            f"`headstart gate models:/{name}/...` does it",
+            description=announcement.NEXT,
         )
         number = int(made.version)
         other = repository.run_of_version(name, str(number))
