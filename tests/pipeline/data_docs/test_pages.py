@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from PIL import Image
 from sections import section
 
 from headstart.errors import DataError
@@ -204,3 +205,40 @@ def test_path_that_is_no_unicode_is_shown(tmp_path: Path) -> None:
     index = render_data_docs(result, tmp_path / "docs")
 
     assert "dog/&#56575;.jpg" in index.read_text(encoding="utf-8")
+
+
+def test_met_expectations_say_what_was_checked(tmp_path: Path) -> None:
+    render_data_docs(blocked(), tmp_path / "docs")
+    files, whole = (Elements(pages(tmp_path / "docs")[name]).text for name in ("files.html", "set.html"))
+
+    assert "9 files checked" in files  # every file has a class
+    assert "1 of 9 files" in files  # one cannot be decoded
+    assert "classes checked" in whole
+    assert "% unexpected" not in files + whole
+
+
+def test_headline_agrees_with_what_is_not_met(tmp_path: Path) -> None:
+    some = stored(
+        *[row("dog", f"{n}.jpg", "train") for n in range(20)], row("dog", "z.gif", "", format="GIF")
+    )
+    text = " ".join(
+        Elements(render_data_docs(some, tmp_path / "docs").read_text(encoding="utf-8")).text.split()
+    )
+
+    assert "Passed, 1 of 27 files left out" in text
+    assert "1 of 17 expectations is not met" in text
+    assert "6 of 7 met; the page names what fails" in text
+
+
+def test_files_left_out_are_shown_if_they_can_be_decoded(tmp_path: Path) -> None:
+    data, result = tmp_path / "data", stored()
+    (data / "dog").mkdir(parents=True)
+    for path in (data / "dog" / "small.png", tmp_path / "outside.png"):
+        Image.new("RGB", (20, 10), "red").save(path)
+    (data / "dog" / "text.png").write_text("no picture")
+    names = ("dog/text.png", "dog/small.png", "dog/gone.png", "../outside.png")
+    result["excluded"] = [{"path": name, "reason": "is bad"} for name in names]
+    page = render_data_docs(result, tmp_path / "docs", data).read_text(encoding="utf-8")
+
+    assert page.count("<img") == 1
+    assert "dog/small.png" in page[page.index("<img") :][:3000]

@@ -140,10 +140,21 @@ def test_calibration_depends_on_the_probabilities() -> None:
     assert pixels(certain).any()
 
 
-def test_class_counts_grow_with_the_classes() -> None:
-    few, many = (pixels(counts([f"c{i}" for i in range(n)])) for n in (3, 100))
-    assert many.shape[0] > 3 * few.shape[0]
-    assert many.shape[0] < 3000
+def test_class_counts_grow_with_the_classes_up_to_a_limit() -> None:
+    few, some = (pixels(counts([f"c{i}" for i in range(n)])) for n in (3, 40))
+    assert some.shape[0] > 3 * few.shape[0]
+    for many in (41, 1000):
+        height, width, _ = pixels(counts([f"c{i}" for i in range(many)])).shape
+        assert max(height, width) < 1000
+
+
+def test_names_that_shorten_alike_stay_apart() -> None:
+    names = [f"{'a' * 30} {number} {'b' * 30}" for number in range(3)]
+    shown = names_shown(names)
+    assert len(set(shown)) == 3
+    assert shown[1].endswith("… #1")
+    assert max(map(len, shown)) <= 22
+    assert names_shown(["x" * 30, "x" * 30])[0] == names_shown(["x" * 30])[0]  # one name, given twice
 
 
 def test_names_the_font_cannot_draw_become_numbers() -> None:

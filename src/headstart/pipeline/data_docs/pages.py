@@ -2,7 +2,7 @@
 
 import html
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from jinja2 import ChoiceLoader, DictLoader, Environment
 from markupsafe import Markup
 
 from headstart.errors import DataError
+from headstart.ground import paths
 from headstart.ground.settings import SPLITS
+from headstart.pipeline.data.shown import jpeg_of
+from headstart.pipeline.pages.html import data_uri
 
 Row = dict[str, Any]
 
+SIDE = 96  # pixels of the longer side of a picture
 KEYS = ("success", "files", "kept", "excluded", "problems", "classes", "suites")
 
 HEAD = """<!DOCTYPE html>
@@ -37,7 +41,11 @@ INDEX = (
 <p class="sub">{{ kept }} of {{ files }} files kept, {{ files - kept }} left out,
   {{ classes|length }} classes</p>
 <section class="panel verdict{{ '' if success else ' failed' }}">
-{% if success %}<strong>&#10003; Passed</strong><p>The set can be trained on.</p>
+{% if success %}<strong>&#10003; Passed{% if kept < files %},
+  {{ files - kept }} of {{ files }} files left out{% endif %}</strong>
+<p>The set can be trained on.{% if unmet %}
+  {{ unmet }} of {{ checks }} expectations {{ "is" if unmet == 1 else "are" }} not met,
+  which leaves out files or is a warning, and blocks nothing.{% endif %}</p>
 {% else %}<strong>&#10007; Blocked</strong>
 <p>Fix before training:</p>
 <ol>{% for problem in problems %}<li>{{ problem }}</li>{% endfor %}</ol>{% endif %}
@@ -55,13 +63,16 @@ INDEX = (
 </tbody></table></div></section>
 <section class="panel"><h2>Files left out</h2>
 {% if excluded %}<table class="files"><thead><tr><th>File</th><th>Reason</th></tr></thead><tbody>
-{% for file in excluded %}<tr><td>{{ file.path }}</td><td>{{ file.reason }}</td></tr>{% endfor %}
+{% for file in excluded %}<tr><td>
+{% if loop.index0 in thumbnails %}<img src="{{ thumbnails[loop.index0] }}" alt="">{% endif %}
+{{ file.path }}</td><td>{{ file.reason }}</td></tr>{% endfor %}
 </tbody></table>
 {% if more %}<p>and {{ more }} more, all in artifacts/manifest.parquet</p>{% endif %}
 {% else %}<p>None.</p>{% endif %}</section>
 <section class="panel"><h2>Expectations</h2>
 <ul>{% for suite in suites %}<li><a href="{{ suite.page }}">{{ suite.title }}</a>:
-  {{ suite.met }} of {{ suite.all }} met</li>{% endfor %}</ul></section>
+  {{ suite.met }} of {{ suite.all }} met
+  {%- if suite.met < suite.all %}; {{ suite.note }}{% endif %}</li>{% endfor %}</ul></section>
 </main></body></html>
 """
 )
@@ -78,15 +89,24 @@ SUITE_PAGE = (
 
 TITLES = {
     "files": ("Each file", "A file that fails one of these is left out of the set."),
-    "set": ("The whole set", "Training is blocked until all of these are met."),
+    "set": ("The whole set", "Training is blocked until all of these are met, but those that only warn."),
 }
+COUNTED = {  # by the columns that identify a failing row; a row of the whole set is not counted
+    ("path",): ("file", "files"),
+    ("picture", "path"): ("file", "files"),
+    ("label",): ("class", "classes"),
+    ("label", "split"): ("class in a split", "classes in splits"),
+    ("across_splits", "across_labels"): ("group", "groups"),
+}
+PICTURES_SHOWN = 100
 
 
-def render_data_docs(validation: Mapping[str, Any], folder: Path) -> Path:
+def render_data_docs(validation: Mapping[str, Any], folder: Path, data: Path = paths.DATA) -> Path:
     """Write index.html and one page per suite into `folder`, replacing those of an earlier call.
 
     Args:
         validation: the document of reports/validation.json.
+        data: the folder of the images; the first 100 files left out are shown if they can be decoded.
 
     Returns:
         The path of index.html.
@@ -95,7 +115,7 @@ def render_data_docs(validation: Mapping[str, Any], folder: Path) -> Path:
         DataError: a part of the document is missing, or the folder holds files that are not Data Docs.
     """
     _check(validation)
-    pages = {"index.html": _index(validation)}
+    pages = {"index.html": _index(validation, data)}
     for suite in validation["suites"]:
         pages[f"{suite['name']}.html"] = _suite_page(suite)
     _replace(folder, pages)
@@ -112,7 +132,9 @@ def _check(validation: Mapping[str, Any]) -> None:
         )
 
 
-def _index(validation: Mapping[str, Any]) -> str:
+def _index(validation: Mapping[str, Any], data: Path) -> str:
+    suites = [_link(suite) for suite in validation["suites"]]
+    checks, met = (sum(suite[key] for suite in suites) for key in ("all", "met"))
     totals = [sum(counts.values()) for counts in validation["classes"].values()]
     return (
         Environment(autoescape=True, trim_blocks=True)
@@ -124,15 +146,30 @@ def _index(validation: Mapping[str, Any]) -> str:
             splits=SPLITS,
             largest=max([1, *totals]),
             more=validation["files"] - validation["kept"] - len(validation["excluded"]),
-            suites=[_link(suite) for suite in validation["suites"]],
+            suites=suites,
+            checks=checks,
+            unmet=checks - met,
+            thumbnails=_thumbnails(validation["excluded"], data),
         )
     )
+
+
+def _thumbnails(excluded: Sequence[Row], data: Path) -> dict[int, str]:
+    """Pictures of the first files left out, by place; those that cannot be decoded have none."""
+    found = {}
+    for place, file in enumerate(excluded[:PICTURES_SHOWN]):
+        path = data / file["path"]
+        # a table of labels may name any file; only those of the data belong on the page
+        if path.resolve().is_relative_to(data.resolve()) and (jpeg := jpeg_of(path, SIDE)):
+            found[place] = data_uri(jpeg, "image/jpeg")
+    return found
 
 
 def _link(suite: Row) -> Row:
     return {
         "page": f"{suite['name']}.html",
         "title": TITLES[suite["name"]][0],
+        "note": "the page names what fails",
         "met": sum(result["success"] for result in suite["results"]),
         "all": len(suite["results"]),
     }
@@ -176,8 +213,21 @@ def _revived_result(result: Row) -> ExpectationValidationResult:
             description=html.escape(config["description"]),
             severity=config["severity"],
         ),
-        result=_escaped(result["result"]),
+        result=_escaped({**result["result"], "observed_value": _observed(result)}),
     )
+
+
+def _observed(result: Row) -> str:
+    """How many rows were checked, and how many of them fail; GX itself shows a share of failing ones."""
+    found = result["result"]
+    count, failing = found["element_count"], found["unexpected_count"]
+    names = COUNTED.get(tuple(found["unexpected_index_column_names"]))
+    if names is None:
+        return "met" if result["success"] else "not met"
+    if count == 0:
+        return "none to check"
+    noun = names[count != 1]
+    return f"{count} {noun} checked" if result["success"] else f"{failing} of {count} {noun}"
 
 
 def _escaped(value: Any) -> Any:

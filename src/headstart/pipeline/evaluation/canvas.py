@@ -55,15 +55,27 @@ def png_of(draw: "Callable[[Figure], None]", width: float, height: float) -> byt
 def names_shown(classes: Sequence[str], limit: int = 22) -> list[str]:
     """Class names in a form that a plot can show.
 
-    Long ones lose their middle; names with characters missing from the font become `class 3`, by index.
+    Long ones lose their middle, or their end if that would make two of them equal; names with characters
+    missing from the font become `class 3`, by index.
     """
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont(FONT))
     drawable = [all(font.get_char_index(ord(sign)) for sign in name) for name in classes]
+    return distinct(
+        [name if drawable[index] and name else f"class {index}" for index, name in enumerate(classes)], limit
+    )
+
+
+def distinct(names: Sequence[str], limit: int) -> list[str]:
+    """Cut names to `limit` characters; if different ones would look alike, they end with their place."""
+    cut = [_shortened(name, limit) for name in names]
+    alike: dict[str, set[str]] = {}
+    for name, short in zip(names, cut, strict=True):
+        alike.setdefault(short, set()).add(name)
     return [
-        _shortened(name, limit) if drawable[index] and name else f"class {index}"
-        for index, name in enumerate(classes)
+        short if len(alike[short]) == 1 else _numbered(name, place, limit)
+        for place, (name, short) in enumerate(zip(names, cut, strict=True))
     ]
 
 
@@ -72,3 +84,8 @@ def _shortened(name: str, limit: int) -> str:
         return name
     tail = limit // 3
     return f"{name[: limit - tail - 1]}…{name[-tail:]}"
+
+
+def _numbered(name: str, place: int, limit: int) -> str:
+    number = f" #{place}"
+    return f"{name[: limit - len(number) - 1]}…{number}"

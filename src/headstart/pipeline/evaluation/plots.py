@@ -19,6 +19,8 @@ ANNOTATED = 15  # classes up to which cells and bars carry numbers
 COLOURED = len(PALETTE)  # curves up to which each has its own colour
 DASHES = ("-", "--", "-.", ":")
 BINS = 10
+NAMED_BARS = 40  # classes up to which each has a bar with its name
+NAMED_CELLS = 100  # classes up to which the rows of the confusion matrix have names
 WIDTH = 7.0  # inches
 
 
@@ -31,9 +33,10 @@ def confusion_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.grid(False)
-        names, size = names_shown(classes), float(np.clip(300 / count, 4, 9))
-        axes.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=size)
-        axes.set_yticks(range(count), names, fontsize=size)
+        if count <= NAMED_CELLS:
+            names, size = names_shown(classes), float(np.clip(300 / count, 4, 9))
+            axes.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=size)
+            axes.set_yticks(range(count), names, fontsize=size)
         axes.set(xlabel="predicted", ylabel="true")
         if count <= ANNOTATED:
             _write_cells(axes, matrix, shares)
@@ -101,15 +104,8 @@ def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64
         labels: int64 [N].
         probabilities: float64 [N, C].
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    said, done = (
-        np.bincount(bins, weights=values, minlength=BINS) / np.maximum(count, 1)
-        for values in (confidence, right.astype(np.float64))
-    )
-    error = float((np.abs(said - done) * count).sum() / len(labels))
+    count, said, done = _bins(labels, probabilities)
+    error = calibration_error(labels, probabilities)
 
     def draw(figure: "Figure") -> None:
         reliability, histogram = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -132,28 +128,74 @@ def calibration_png(labels: NDArray[np.int64], probabilities: NDArray[np.float64
     return png_of(draw, 5.2, 5.0)
 
 
+def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """The mean distance between confidence and accuracy, over ten equal bins weighted by their images.
+
+    Source: C. Guo et al., On calibration of modern neural networks, 2017.
+    """
+    count, said, done = _bins(labels, probabilities)
+    return float((np.abs(said - done) * count).sum() / len(labels))
+
+
+def _bins(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Images, mean confidence and accuracy of each bin: [10] each, 0 where a bin is empty."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    said, done = (
+        np.bincount(bins, weights=values, minlength=BINS) / np.maximum(count, 1)
+        for values in (confidence, right.astype(np.float64))
+    )
+    return count, said, done
+
+
 def class_counts_png(counts: Mapping[str, Mapping[str, int]]) -> bytes:
-    """Images per class as stacked bars: `counts` maps split to class to number of images."""
+    """Images per class and split: a bar per class, or the sizes in falling order if there are many classes.
+
+    Args:
+        counts: maps split to class to number of images.
+    """
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
+    numbers = np.array([[split.get(name, 0) for name in classes] for split in counts.values()])
+    if len(classes) > NAMED_BARS:
+        return _size_curve_png(numbers, list(counts))
     rows = np.arange(len(classes))
-    size = 9 if len(classes) <= 30 else 6
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         ends = np.zeros(len(classes), np.int64)
-        for colour, (split, numbers) in zip(cycle(PALETTE), counts.items(), strict=False):
-            widths = np.array([numbers.get(name, 0) for name in classes])
+        for colour, split, widths in zip(cycle(PALETTE), counts, numbers, strict=False):
             bars = axes.barh(rows, widths, left=ends, color=colour, label=split, height=0.75)
             ends += widths
-        axes.bar_label(bars, [str(end) for end in ends], fontsize=size, padding=3)
-        axes.set_yticks(rows, names_shown(classes), fontsize=size)
+        axes.bar_label(bars, [str(end) for end in ends], padding=3)
+        axes.set_yticks(rows, names_shown(classes))
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlabel="images")
         axes.grid(False, axis="y")
         axes.margins(x=0.1)
         figure.legend(loc="outside upper center", ncols=len(counts))
 
-    step = 0.32 if len(classes) <= 30 else 0.16
-    return png_of(draw, WIDTH, 1.3 + step * len(classes))
+    return png_of(draw, WIDTH, 1.3 + 0.32 * len(classes))
+
+
+def _size_curve_png(numbers: NDArray[np.int64], splits: Sequence[str]) -> bytes:
+    """Plot the size of each class as a stack of its splits, the largest class first: int64 [S, C]."""
+    ordered = numbers[:, np.argsort(-numbers.sum(0), kind="stable")]
+    edges = np.arange(ordered.shape[1] + 1) + 0.5
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        base = np.zeros(ordered.shape[1], np.int64)
+        for colour, split, heights in zip(cycle(PALETTE), splits, ordered, strict=False):
+            axes.stairs(base + heights, edges, baseline=base, fill=True, color=colour, label=split)
+            base = base + heights
+        axes.set(xlabel="classes, by size", ylabel="images", xlim=(edges[0], edges[-1]))
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside upper center", ncols=len(splits))
+
+    return png_of(draw, WIDTH, 3.2)
 
 
 def _write_cells(axes: "Axes", matrix: NDArray[np.int64], shares: NDArray[np.float64]) -> None:

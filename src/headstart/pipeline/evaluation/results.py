@@ -58,7 +58,7 @@ class Results:
     temperature: float
 
     @property
-    def groups(self) -> list[str]:
+    def own_groups(self) -> list[str]:
         """The group of each image, which is itself if it has none."""
         return [row.group or row.pixels for row in self.table.itertuples()]
 
@@ -72,9 +72,20 @@ class Results:
         """The probability of that class: float64 [N]."""
         return np.asarray(self.probabilities.max(1))
 
+    @property
+    def groups(self) -> list[str] | None:
+        """The group of each image, its own picture if it has none; None if no image has a group."""
+        return groups_of(self.table)
+
     def picture(self, place: int, side: int) -> bytes:
         """JPEG bytes of a test image, whose longer side has at most `side` pixels."""
         return picture(int(self.table["row"].iloc[place]), side)
+
+
+def groups_of(table: pd.DataFrame) -> list[str] | None:
+    """The group of each image, its own picture if it has none; None if no image has a group."""
+    own = table["group"]
+    return own.mask(own == "", table["pixels"]).tolist() if own.ne("").any() else None
 
 
 def picture(row: int, side: int) -> bytes:

@@ -1,27 +1,40 @@
 """Stage evaluate: measure the head on the test split, which no earlier stage uses."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
-from headstart.ground.settings import SPLITS
-from headstart.pipeline.evaluation import explanations, metrics, plots, report
+from headstart.pipeline.evaluation import explanations, metrics, report
 from headstart.pipeline.evaluation.figures import write_figures
-from headstart.pipeline.evaluation.results import Results, Validation
-from headstart.pipeline.evaluation.sections import baselines, probabilities
+from headstart.pipeline.evaluation.results import Results, Validation, groups_of
+from headstart.pipeline.evaluation.sections import (
+    baselines,
+    classes,
+    confusion,
+    curves,
+    data,
+    gallery,
+    mistakes,
+    model,
+    probabilities,
+    training,
+)
 from headstart.pipeline.evaluation.settings import Evaluate
+from headstart.pipeline.evaluation.verdict import training_note, verdict
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
 from headstart.pipeline.features.rows_source import open_rows
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import trained_head
-from headstart.pipeline.network.network import INPUT, plan, spec_of
-from headstart.pipeline.pages.html import thumbnail_jpeg
-from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.network.network import plan, spec_of
+
+PLACES = (  # registration stores them beside the report
+    report.Place("the data", "data.html", "reports/data.html"),
+    report.Place("near duplicates", "near_duplicates.html", "reports/near_duplicates.html"),
+    report.Place("validation", "data_docs/index.html", "reports/data_docs/index.html"),
+)
 
 
 def run(evaluate: Evaluate) -> str:
@@ -61,7 +74,6 @@ def _evaluate(options: Evaluate) -> Results:
     )
     labels = test.labels.numpy()
     own = table.iloc[test.indices.start : test.indices.stop].assign(row=list(test.indices))
-    grouped = bool(own["group"].ne("").any())
     return Results(
         options=options,
         head=checkpoint.metadata(paths.HEAD, checkpoint.HEAD),
@@ -78,7 +90,7 @@ def _evaluate(options: Evaluate) -> Results:
             confidence=options.confidence,
             resamples=options.resamples,
             seed=options.seed,
-            groups=own["group"].mask(own["group"] == "", own["pixels"]).tolist() if grouped else None,
+            groups=groups_of(own),
         ),
         validation=validation,
         temperature=head.temperature,
@@ -120,129 +132,39 @@ def _roc_rows(results: Results) -> pd.DataFrame:
 
 
 def _report(results: Results) -> report.Report:
-    head = checkpoint.metadata(paths.HEAD, checkpoint.HEAD)
-    backbone = head["backbone"]
-    manifest = load_table(paths.MANIFEST, ["path", "label", "split", "excluded"])
-    left_out = manifest[manifest["excluded"] != ""]
-    kept = manifest[manifest["excluded"] == ""]
-    counts = {
-        split: {name: int(n) for name, n in group["label"].value_counts().sort_index().items()}
-        for split, group in kept.groupby("split", sort=False)
-    }
-    counts = {name: counts[name] for name in SPLITS}
+    counts = data.counts_of()
+    is_random = bool(results.head["backbone"]["random"])
     return report.Report(
         title=report.title_of(results.classes),
-        banner=random_banner() if backbone["random"] else None,
-        facts=(
-            ("Network", _network(head)),
-            ("Backbone weights", backbone["source"]),
-            ("Backbone digest", backbone["digest"]),
-            ("Head digest", head["digest"]),
-            ("Best epoch", str(head["epoch"])),
-            ("Precision of the frozen part", head["precision"]),
-            ("Transform", f"{head['arch']} {head['transform']} of torchvision"),
-        ),
+        banner=model.random_banner() if is_random else None,
+        verdict=verdict(results.metrics, is_random=is_random),
         metrics=results.metrics,
-        notes=_notes(results, counts),
-        images=_figures(results, counts),
-        sections=_sections(results),
-        mistakes=_mistakes(results),
-        excluded=tuple((row.path, row.excluded) for row in left_out.itertuples()),
-        counts=counts,
-        links=(("The data", "data.html"), ("Validation pages", "data_docs/index.html")),
+        notes=[_training_note(results)],
+        sections=_sections(results, counts),
+        places=PLACES,
     )
 
 
-def _sections(results: Results) -> tuple[report.Section, ...]:
-    """The parts that modules of their own make, in the order of the page."""
-    made: tuple[report.Section | None, ...] = (probabilities.section(results), baselines.section(results))
+def _sections(results: Results, counts: data.Counts) -> tuple[report.Section, ...]:
+    """The parts of the page, each made by a module of its own, in their order."""
+    wrong, right = gallery.mistakes(results), gallery.right_answers(results)
+    shown = {(int(results.labels[place]), int(results.predicted[place])) for place in [*wrong, *right]}
+    made: tuple[report.Section | None, ...] = (
+        confusion.section(results, shown),
+        classes.section(results),
+        mistakes.section(results, wrong, explanations.of(results, wrong)),
+        mistakes.right_section(results, right),
+        baselines.section(results),
+        curves.section(results, _roc_curves(results)),
+        probabilities.section(results),
+        training.section(results),
+        data.section(counts),
+        model.section(results),
+    )
     return tuple(section for section in made if section is not None)
 
 
-def _notes(results: Results, counts: dict[str, dict[str, int]]) -> tuple[str, str]:
-    commonest = max(counts["train"], key=lambda name: (counts["train"][name], name))
-    share = float((results.labels == results.classes.index(commonest)).mean())
+def _training_note(results: Results) -> str:
     history = load_table(paths.HISTORY).set_index("epoch")
-    kept = int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"])
-    accuracy = float(history.loc[kept, "train_accuracy"])
-    return (
-        report.majority_note(commonest, share),
-        report.training_note(accuracy, results.metrics.accuracy, results.metrics.intervals["accuracy"]),
-    )
-
-
-def _network(head: dict[str, Any]) -> str:
-    parts = [f"{head['arch']}, head “{head['head']}”"]
-    if head["replace"]:
-        parts.append(f"replaced {', '.join(head['replace'])}")
-    if head["train"]:
-        parts.append(f"also trained: {', '.join(head['train'])}")
-    parts.append("nothing frozen before the cut" if head["cut"] == INPUT else f"cut after {head['cut']}")
-    return ", ".join(parts)
-
-
-def random_banner() -> str:
-    """The warning on every page if the convolutions were never trained."""
-    return (
-        "Backbone weights: random. The convolutions were never trained on anything; set "
-        "backbone.weights: IMAGENET1K_V1 in params.yaml for the pretrained network."
-    )
-
-
-def _figures(results: Results, counts: dict[str, dict[str, int]]) -> tuple[report.Figure, ...]:
-    matrix = metrics.confusion_matrix(results.labels, results.predicted, len(results.classes))
-    figures = [
-        report.Figure(
-            "Confusion",
-            "Test images, by class and prediction.",
-            plots.confusion_png(matrix, results.classes),
-        ),
-        report.Figure(
-            "Calibration",
-            "Confidence against accuracy on test images.",
-            plots.calibration_png(results.labels, results.probabilities),
-        ),
-        report.Figure("History", "Loss and accuracy per epoch.", _history_png(), "training"),
-        report.Figure("Images", "Images per class and split.", plots.class_counts_png(counts), "data"),
-    ]
-    if curves := _roc_curves(results):
-        roc = report.Figure("ROC", "Each class against the rest.", plots.roc_png(curves))
-        figures.insert(1, roc)
-    return tuple(figures)
-
-
-def _history_png() -> bytes:
-    history = load_table(paths.HISTORY)
-    return plots.history_png(
-        epochs=history["epoch"].tolist(),
-        train_loss=history["train_loss"].tolist(),
-        val_loss=history["val_loss"].tolist(),
-        train_accuracy=history["train_accuracy"].tolist(),
-        val_accuracy=history["val_accuracy"].tolist(),
-        best=int(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)["epoch"]),
-    )
-
-
-def _mistakes(results: Results) -> tuple[report.Mistake, ...]:
-    wrong = np.flatnonzero(results.predicted != results.labels)
-    confidence = results.probabilities.max(1)
-    order = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    kinds = list(zip(results.labels[order].tolist(), results.predicted[order].tolist(), strict=True))
-    order = order[report.in_turn(kinds, report.MISTAKES_SHOWN)]
-    images = PackedImages(paths.IMAGES)
-    shown = []
-    for index, why in zip(order, explanations.of(results, order), strict=True):
-        row = results.table.iloc[index]
-        [pixels] = images.rows(row["row"], row["row"] + 1)
-        shown.append(
-            report.Mistake(
-                path=row["path"],
-                label=row["label"],
-                predicted=results.classes[results.predicted[index]],
-                confidence=float(confidence[index]),
-                thumbnail_jpeg=thumbnail_jpeg(pixels),
-                overlay_jpeg=why.overlay_jpeg,
-                nearest=why.nearest,
-            )
-        )
-    return tuple(shown)
+    accuracy = float(history.loc[int(results.head["epoch"]), "train_accuracy"])
+    return training_note(accuracy, results.metrics.accuracy, results.metrics.intervals["accuracy"])

@@ -1,1 +1,1 @@
-"""The common look of all pages: one style sheet, pictures inside the page, neither network nor scripts."""
+"""The common look of all pages: one style sheet, pictures inside the page, no network."""

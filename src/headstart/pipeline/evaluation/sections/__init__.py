@@ -1,1 +1,1 @@
-"""Parts of the report, each made by a module of its own."""
+"""The sections of the report, a module and a template each."""

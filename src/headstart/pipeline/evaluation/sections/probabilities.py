@@ -178,7 +178,7 @@ def _thresholds(results: Results) -> Thresholds | None:
     own = decisions.costs_at(scores, positives, best, missed, alarm)
     labelled = results.predicted == index
     usual = np.where(labelled == positives, 0.0, np.where(positives, missed, alarm))
-    resampled = results.groups, options.confidence, options.resamples, options.seed
+    resampled = results.own_groups, options.confidence, options.resamples, options.seed
     count, others = int(positives.sum()), int((~positives).sum())
     values = sorted({*THRESHOLDS, best})
     return Thresholds(
@@ -208,7 +208,7 @@ def _share_interval(within: Flags, wrong: Flags, results: Results) -> Interval:
     if not within.any():
         return exact(0, 0, results.options.confidence)
     values = wrong[within].astype(np.float64)
-    groups = [group for group, kept in zip(results.groups, within, strict=True) if kept]
+    groups = [group for group, kept in zip(results.own_groups, within, strict=True) if kept]
     independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
     return exact(float(values.mean()) * independent, independent, results.options.confidence)
 
@@ -253,7 +253,7 @@ def _refused(results: Results, right: Flags, distances: tuple[Floats, Floats] | 
 
 def _accuracy_interval(right: Flags, answered: Flags, results: Results) -> Interval:
     values = right[answered].astype(np.float64)
-    groups = [group for group, kept in zip(results.groups, answered, strict=True) if kept]
+    groups = [group for group, kept in zip(results.own_groups, answered, strict=True) if kept]
     independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
     return wilson(float(values.mean()) * independent, independent, results.options.confidence)
 

@@ -1,0 +1,58 @@
+"""Section "Classes": the figures of each class, the worst first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.metrics import ClassMetrics, confusion_matrix
+from headstart.pipeline.evaluation.report import Section
+from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.wording import FILTERS
+from headstart.pipeline.pages.html import fragment
+
+OPEN = 30  # classes; more are in a box that scrolls
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class; `interval` is that of its recall, None without test images."""
+
+    number: int
+    name: str
+    right: int
+    values: ClassMetrics
+    interval: Interval | None
+
+
+def section(results: Results) -> Section:
+    """Make the section."""
+    values = {
+        "rows": rows(results),
+        "confidence": results.metrics.confidence,
+        "groups": results.metrics.groups,
+        "open": OPEN,
+    }
+    package = "headstart.pipeline.evaluation.sections"
+    return Section("Classes", fragment(package, "classes.html.j2", FILTERS, **values))
+
+
+def rows(results: Results) -> list[ClassRow]:
+    """The classes by recall, the lowest first, and those without test images at the end.
+
+    The interval is Wilson's; where images have groups, of as many images as would be independent.
+    """
+    right = np.diagonal(confusion_matrix(results.labels, results.predicted, len(results.classes)))
+    groups = results.groups
+    found = []
+    for number, (name, values) in enumerate(results.metrics.per_class.items()):
+        images: float = values.support
+        if groups is not None and images:
+            own = np.flatnonzero(results.labels == number)
+            hits = (results.predicted[own] == number).astype(np.float64)
+            images = effective_images(hits, [groups[place] for place in own])
+        interval = wilson(values.recall * images, images, results.metrics.confidence) if images else None
+        found.append(ClassRow(number, name, int(right[number]), values, interval))
+    return sorted(
+        found, key=lambda row: (not row.values.support, row.values.recall, -row.values.support, row.number)
+    )
