@@ -11,6 +11,7 @@ from headstart.ground.reading import load_table
 from headstart.ground.settings import SPLITS
 from headstart.pipeline.evaluation import metrics, plots, report
 from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections import cross_validation, learning_curve, slices
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
@@ -147,7 +148,11 @@ def _report(results: Results) -> report.Report:
 
 def _sections(results: Results) -> tuple[report.Section, ...]:
     """The parts that modules of their own make, in the order of the page."""
-    made: tuple[report.Section | None, ...] = ()
+    made: tuple[report.Section | None, ...] = (
+        cross_validation.section(results),
+        learning_curve.section(results),
+        slices.section(results),
+    )
     return tuple(section for section in made if section is not None)
 
 

@@ -1,0 +1,1 @@
+"""Parts of the report that modules of their own make, each with its template."""
