@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 SPLITS = ("train", "val", "test")
+COLUMN = "column:"  # what a further column of the table of labels is called in the manifest, before its name
 
 Precision = Literal["fp32", "bf16"]
 Share = Annotated[float, Field(ge=0, le=1)]

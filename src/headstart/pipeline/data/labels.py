@@ -20,7 +20,8 @@ def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
 
     Args:
         table: `.csv` (UTF-8) or `.parquet` with the columns `path`, relative to the data folder, and `label`;
-            `split` (train, val, test or their usual names) and `group` may be there too.
+            `split` (train, val, test or their usual names) and `group` may be there too. Other columns are
+            kept as texts.
         images: POSIX paths relative to the data folder.
 
     Raises:
@@ -35,8 +36,10 @@ def read_labels(table: Path, images: Sequence[str]) -> list[Found]:
     splits = _splits(table, rows)
     check_names(rows["label"])
     listed = [
-        Found(path, label.strip(), split, group)
-        for path, label, split, group in zip(rows["path"], rows["label"], splits, rows["group"], strict=True)
+        Found(path, label.strip(), split, group, columns=columns)
+        for path, label, split, group, columns in zip(
+            rows["path"], rows["label"], splits, rows["group"], _others(rows), strict=True
+        )
     ]
     known = set(rows["path"])
     return sorted(
@@ -90,7 +93,7 @@ def path_in(table: Path, path: str) -> str:
 
 
 def _checked(table: Path) -> pd.DataFrame:
-    """The columns that are known, as texts."""
+    """All columns as texts, those that are known first."""
     rows = read_table(table)
     if is_parquet(table):
         rows = rows.astype(object).where(lambda column: column.notna(), "").astype(str)
@@ -99,7 +102,18 @@ def _checked(table: Path) -> pd.DataFrame:
             f"{table} has no column {' and no column '.join(lacking)}; it has {', '.join(map(str, rows))}. "
             "Expected the columns path and label, and if needed split and group"
         )
-    return rows.reindex(columns=[*COLUMNS, *OPTIONAL], fill_value="")
+    known = [*COLUMNS, *OPTIONAL]
+    rows.columns = rows.columns.map(str)
+    others = sorted({*rows.columns} - {*known})
+    return rows.reindex(columns=[*known, *others], fill_value="")
+
+
+def _others(rows: pd.DataFrame) -> list[tuple[tuple[str, str], ...]]:
+    """Of each row, the names and texts of the columns that mean nothing to the pipeline."""
+    names = [name for name in rows if name not in (*COLUMNS, *OPTIONAL)]
+    return [
+        tuple(zip(names, map(str.strip, texts), strict=True)) for texts in rows[names].to_numpy().tolist()
+    ]
 
 
 def _splits(table: Path, rows: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ class Found:
 
     Attributes:
         folder: the folder below that of its class, if there is one.
+        columns: names and texts of the other columns of a table of labels.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Found:
     split: str
     group: str = ""
     folder: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 def split_named(word: str) -> str:

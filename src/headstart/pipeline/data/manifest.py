@@ -17,7 +17,7 @@ from headstart.errors import DataError
 from headstart.ground import paths
 from headstart.ground.files import inside
 from headstart.ground.reading import load_table
-from headstart.ground.settings import SPLITS
+from headstart.ground.settings import COLUMN, SPLITS
 from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.reading import read_file
@@ -67,7 +67,8 @@ def build_manifest(
     """Read and decode every file once: one row per file, sorted by path.
 
     Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
-    mode, width, height, frames, error; label and split as folders or a table name them, else "".
+    mode, width, height, frames, error; label and split as folders or a table name them, else ""; the other
+    columns of a table of labels as texts, with `column:` before their names.
 
     Returns:
         The table, and a grey thumbnail per row: uint8 [N, 32, 32], black for a file that is no picture.
@@ -85,9 +86,13 @@ def build_manifest(
             for file, each in zip(window, facts, strict=True):
                 named = {"path": file.path, "label": file.label, "split": file.split}
                 thumbnails[len(rows)] = each.thumbnail
-                rows.append({**named, "bytes": each.size, "sha256": each.sha, **asdict(each.facts)})
+                others = {COLUMN + name: text for name, text in file.columns}
+                rows.append({**named, "bytes": each.size, "sha256": each.sha, **asdict(each.facts), **others})
             advance(len(window))
-    return pd.DataFrame(rows), thumbnails
+    table = pd.DataFrame(rows)
+    further = [name for name in table if name.startswith(COLUMN)]
+    table[further] = table[further].fillna("")  # an image that the table of labels lacks
+    return table, thumbnails
 
 
 def inspect(data: bytes) -> tuple[Facts, Thumbnails]:

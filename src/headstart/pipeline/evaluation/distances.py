@@ -3,27 +3,22 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.pipeline.features.feature_file import Rows
-from headstart.pipeline.features.vectors import Vectors, vectors
+from headstart.pipeline.features.vectors import Vectors
 
 AT_ONCE = 256  # images compared at once with a block of training images
 BLOCK = 8192
 
 
-def nearest_training(
-    rows: Rows, count: int, train: range, others: list[range], seed: int
-) -> list[NDArray[np.float64]]:
-    """Euclidean distances, one array per range of rows: float64 [len(range)].
+def nearest_training(vectors: Vectors, train: range, others: list[range]) -> list[NDArray[np.float64]]:
+    """Euclidean distances from the nearest training image, one array per range of rows: float64 [len(range)].
 
     Args:
-        rows: features, of which the first `count` are read twice.
+        vectors: float32 [N, D], of the images of all splits.
         train: rows of the training images.
         others: ranges of rows to measure.
-        seed: of the projection of wide rows.
     """
-    found = vectors(rows, count, seed, lambda _: None)
-    known = found[train.start : train.stop]
-    return [_nearest(found[each.start : each.stop], known) for each in others]
+    known = vectors[train.start : train.stop]
+    return [_nearest(vectors[each.start : each.stop], known) for each in others]
 
 
 def _nearest(own: Vectors, known: Vectors) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """The test images with their predictions, and what the sections of the report draw on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from headstart.ground import paths
+from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation.metrics import Metrics
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.feature_file import Rows
+from headstart.pipeline.features.vectors import Vectors, vectors
+from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
+from headstart.progress import bar
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,29 @@ class Results:
     def groups(self) -> list[str] | None:
         """The group of each image, its own picture if it has none; None if no image has a group."""
         return groups_of(self.table)
+
+    @cached_property
+    def vectors(self) -> Vectors | None:
+        """A short vector for each of `images`: float32 [M, at most 128]; None if nothing is frozen."""
+        if self.head["cut"] == INPUT:
+            return None
+        with bar(2 * len(self.images), "vectors", "row") as progress:
+            return vectors(self.rows, len(self.images), self.options.seed, progress.update)
+
+    @property
+    def families(self) -> NDArray[np.int64]:
+        """The group of each of `images`, else its near duplicates, else equal pictures, as numbers: [M]."""
+        similar = load_table(paths.MANIFEST, ["path", "similar"]).set_index("path")["similar"]
+        near = similar.reindex(self.images["path"]).to_numpy()
+        alike = self.images["pixels"].where(near == "", near)
+        names = self.images["group"].where(self.images["group"] != "", alike)
+        return np.asarray(pd.factorize(names)[0], np.int64)
+
+    @property
+    def classes_of_images(self) -> NDArray[np.int64]:
+        """The class of each of `images`, of all splits: int64 [M], places in `classes`."""
+        places = {name: place for place, name in enumerate(self.classes)}
+        return np.asarray(self.images["label"].map(places).to_numpy(np.int64))
 
     def picture(self, place: int, side: int) -> bytes:
         """JPEG bytes of a test image, whose longer side has at most `side` pixels."""

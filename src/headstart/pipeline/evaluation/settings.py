@@ -1,16 +1,22 @@
 """Section `evaluate` of params.yaml."""
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from headstart.ground.settings import Count, Level, Positive, Section, Seed
 
 
 class Evaluate(Section):
-    """Section `evaluate`: the confidence intervals of the report, and what mistakes cost."""
+    """Section `evaluate`: intervals and cross-validation of the report, and what mistakes cost."""
 
     confidence: Level
     """confidence level of the intervals"""
     resamples: Count
     """resamples of the bootstrap, for the loss"""
+    folds: Literal[0] | Annotated[int, Field(ge=3, le=50)]
+    """parts of all images for the report's cross-validation; 0 leaves it out"""
     seed: Seed
-    """seed of the bootstrap"""
+    """seed of the bootstrap, of the draws of the learning curve and of the folds"""
     costs: dict[str, Positive] | None
     """cost of a mistake by the class of the image, for two classes; None: both cost 1"""

@@ -12,7 +12,6 @@ from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import probability_plots as plots
 from headstart.pipeline.features.examples import rows_of
-from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import fit_factor, rescaled
 from headstart.pipeline.pages.html import fragment
 
@@ -215,13 +214,10 @@ def _share_interval(within: Flags, wrong: Flags, results: Results) -> Interval:
 
 def _distances(results: Results) -> tuple[Floats, Floats] | None:
     """Distances of validation and test images from training; None if the images are their own features."""
-    if results.head["cut"] == INPUT:
+    if results.vectors is None:
         return None
-    train = rows_of(results.images, "train", results.classes).indices
-    test = rows_of(results.images, "test", results.classes).indices
-    val, own = nearest_training(
-        results.rows, len(results.images), train, [results.validation.rows, test], results.options.seed
-    )
+    train, test = (rows_of(results.images, split, results.classes).indices for split in ("train", "test"))
+    val, own = nearest_training(results.vectors, train, [results.validation.rows, test])
     return val, own
 
 

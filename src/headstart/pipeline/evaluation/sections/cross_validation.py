@@ -1,0 +1,71 @@
+"""Section "Cross-validation" of the report: the probe's accuracy on all images, beside the test images'."""
+
+import numpy as np
+
+from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.probe import fit, sums_of
+from headstart.pipeline.evaluation.report import Section
+from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections.folds import cross_validate
+from headstart.pipeline.evaluation.sections.slice_tests import p_worse, strata_of
+from headstart.pipeline.pages.html import fragment
+
+PACKAGE = "headstart.pipeline.evaluation.sections"
+TEMPLATE = "cross_validation.html.j2"
+TITLE = "Cross-validation"
+
+
+def section(results: Results) -> Section | None:
+    """Accuracies of head and probe on the test images, and of the probe on all; None if turned off."""
+    options = results.options
+    if not options.folds:
+        return None
+    vectors, labels, families = results.vectors, results.classes_of_images, results.families
+    groups = len(np.unique(families))
+    if vectors is None or groups < options.folds:
+        return Section(TITLE, fragment(PACKAGE, TEMPLATE, {}, folds=options.folds, groups=groups, found=None))
+    classes = len(results.classes)
+    found = cross_validate(
+        vectors, labels, families, classes, options.folds, options.confidence, options.seed
+    )
+    test = (results.images["split"] == "test").to_numpy()
+    train = (results.images["split"] == "train").to_numpy()
+    probe = fit(sums_of(vectors[train], labels[train], classes))
+    alone = probe.classes_of(vectors[test]) == labels[test]
+    names = families[test].astype(str).tolist()
+    count = effective_images(alone.astype(np.float64), names)
+    own = wilson(float(alone.mean()) * count, count, options.confidence)
+    rows: list[tuple[str, str, int, float, Interval]] = [
+        ("Head", "test images", len(alone), results.metrics.accuracy, results.metrics.intervals["accuracy"]),
+        ("Probe", "test images", len(alone), float(alone.mean()), own),
+        ("Probe, cross-validated", "all images", len(labels), found.accuracy, found.interval),
+    ]
+    strata, grouped = strata_of(labels), groups < len(labels)
+    numbers = families if grouped else None
+    harder = p_worse(found.right, test, strata, numbers)
+    easier = p_worse(found.right, ~test, strata, numbers)
+    html = fragment(
+        PACKAGE,
+        TEMPLATE,
+        {"percent": lambda share: f"{100 * share:.1f}%"},
+        found=found,
+        folds=options.folds,
+        rows=rows,
+        inside=float(found.right[test].mean()),
+        outside=float(found.right[~test].mean()),
+        verdict=_verdict(harder, easier, 1 - options.confidence),
+        confidence=options.confidence,
+    )
+    return Section(TITLE, html)
+
+
+def _verdict(harder: float, easier: float, level: float) -> str:
+    """The sentence on whether the test images are like the others, of two one-sided p-values."""
+    if 2 * min(harder, easier) > level:
+        return "That is no more than chance: the test images are about as hard as the others."
+    if harder < easier:
+        return "That is more than chance: the test images are harder than the others of their classes."
+    return (
+        "That is more than chance: the test images are easier than the others of their classes, and the "
+        "accuracy on them is likely to be better than on new ones."
+    )

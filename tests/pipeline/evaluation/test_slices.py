@@ -1,0 +1,187 @@
+"""Slices with low accuracy are found, and chance alone seldom raises a false alarm."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import fisher_exact
+from sections import section as params
+
+from headstart.pipeline.evaluation.metrics import classification_metrics
+from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections.slice_facts import slices_of
+from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
+from headstart.pipeline.evaluation.sections.slices import find, groups_of, section
+from headstart.pipeline.pixels.packed import write_npy_header
+
+SIDE = 24
+DRAWS = 100
+CLASSES = ("cat", "dog")
+
+
+def make(
+    folder: Path,
+    right: np.ndarray,
+    dark: np.ndarray | None = None,
+    camera: np.ndarray | None = None,
+    groups: list[str] | None = None,
+) -> Results:
+    """Test images of two classes in `folder`, the working folder, of which `right` are labelled right."""
+    random = np.random.default_rng(0)
+    count = len(right)
+    labels = random.integers(0, 2, count)
+    names = np.array(CLASSES)[labels]
+    paths = [f"{name}/{number:04}.png" for number, name in enumerate(names)]
+    own = pd.DataFrame({"path": paths, "label": names, "group": groups or [""] * count})
+    own["pixels"] = [f"{number:064x}" for number in range(count)]
+    (folder / "artifacts").mkdir()
+    with (folder / "artifacts/images.npy").open("wb") as file:
+        write_npy_header(file, (count, SIDE, SIDE, 3))
+        for number in range(count):
+            light = 40 if dark is not None and dark[number] else 160
+            file.write(random.integers(light, light + 40, (SIDE, SIDE, 3), dtype=np.uint8).tobytes())
+    facts = own[["path", "label"]].assign(width=100, height=80, format="PNG", mode="RGB", excluded="")
+    if camera is not None:
+        facts["column:camera"] = camera
+    facts.to_parquet(folder / "artifacts/manifest.parquet")
+    probabilities = np.full((count, 2), 0.2)
+    probabilities[np.arange(count), np.where(right, labels, 1 - labels)] = 0.8
+    return Results(
+        options=params("evaluate"),
+        head={},
+        images=own,
+        rows=None,  # type: ignore[arg-type]
+        table=own.assign(row=range(count)),
+        labels=labels,
+        probabilities=probabilities,
+        classes=CLASSES,
+        metrics=classification_metrics(
+            labels, probabilities, CLASSES, confidence=0.95, resamples=10, seed=0, groups=groups
+        ),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_planted_slice_is_the_worst_and_its_mistakes_are_shown(folder: Path) -> None:
+    random = np.random.default_rng(1)
+    dark = np.arange(300) % 3 == 0
+    right = random.random(300) < np.where(dark, 0.6, 0.95)
+    results = make(folder, right, dark=dark)
+    findings = find(results, slices_of(results.table).slices, None)
+    assert findings[0].part.fact == "Brightness"
+    assert (findings[0].part.member == dark).all()
+    assert findings[0].accuracy == right[dark].mean()
+    assert findings[0].p < 0.001
+    assert findings[0].rest is not None
+    assert 0.9 < findings[0].rest < 1
+    html = str(section(results).html)
+    assert "beyond chance" in html
+    assert "No slice differs" not in html
+    assert html.count("<img") % 3 == 0
+    assert "<img" in html
+
+
+def test_a_column_of_the_table_of_labels_makes_slices(folder: Path) -> None:
+    random = np.random.default_rng(2)
+    camera = np.where(np.arange(200) % 4 == 0, "old", "new").astype(object)
+    camera[:3] = "lent"
+    right = random.random(200) < np.where(camera == "old", 0.5, 0.97)
+    results = make(folder, right, camera=camera)
+    found = find(results, slices_of(results.table).slices, None)[0]
+    assert (found.part.fact, found.part.value) == ("Column “camera”", "old")
+    assert "Column “camera”: 1 value with too few test images" in str(section(results).html)
+
+
+def test_numbers_in_a_column_are_cut_at_their_terciles(folder: Path) -> None:
+    ages = np.arange(90).astype(str).astype(object)
+    ages[:9] = ""
+    results = make(folder, np.ones(90, bool), camera=ages)
+    values = [each.value for each in slices_of(results.table).slices if "camera" in each.fact]
+    assert values == ["9 to 35", "36 to 62", "63 to 89", "(empty)"]
+
+
+def test_without_a_difference_none_is_reported(folder: Path) -> None:
+    right = np.random.default_rng(3).random(200) < 0.9
+    assert "No slice differs beyond chance" in str(section(make(folder, right)).html)
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 0.0), (4, 1.0), (15, 0.0), (15, 1.0)])
+def test_few_images_all_right_or_all_wrong(folder: Path, count: int, share: float) -> None:
+    html = str(section(make(folder, np.full(count, share == 1.0))).html)
+    assert ("No slice differs" in html) == (count == 15)
+
+
+def test_a_manifest_of_an_earlier_version_is_enough(folder: Path) -> None:
+    results = make(folder, np.ones(30, bool))
+    assert {each.fact for each in slices_of(results.table).slices} == {"Brightness", "Contrast", "Sharpness"}
+
+
+def test_with_one_stratum_it_is_fishers_test() -> None:
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        right, member = random.random(60) < 0.8, random.random(60) < 0.3
+        table = [[(right & member).sum(), (~right & member).sum()]]
+        table += [[(right & ~member).sum(), (~right & ~member).sum()]]
+        ours = p_worse(right, member, np.zeros(60, int), None)
+        assert np.isclose(ours, fisher_exact(table, "less").pvalue)
+
+
+def test_a_slice_is_not_blamed_for_the_class_that_it_holds() -> None:
+    """Half of the slice's images are of a hard class, which is as hard elsewhere."""
+    random = np.random.default_rng(5)
+    labels = np.repeat([0, 1], 500)
+    right = random.random(1000) < np.where(labels == 1, 0.6, 0.99)
+    member = random.random(1000) < np.where(labels == 1, 0.6, 0.1)
+    assert p_worse(right, member, np.zeros(1000, int), None) < 1e-6
+    assert p_worse(right, member, strata_of(labels), None) > 0.05
+    share = rest_share(right, member, strata_of(labels))
+    assert share is not None
+    assert abs(share - right[member].mean()) < 0.1
+
+
+def test_small_classes_are_one_stratum() -> None:
+    assert strata_of(np.array([0, 1, 2, 3, 3, 3, 3, 3])).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_holm_corrects_as_published() -> None:
+    assert np.allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_false_alarms_are_as_rare_as_stated(grouped: bool) -> None:
+    """No slice is worse; with groups, images of one share their fate and most of their properties."""
+    random = np.random.default_rng(6)
+    alarms = 0
+    for _ in range(DRAWS):
+        groups = np.repeat(np.arange(30), 8) if grouped else np.arange(240)
+        fate = random.random(groups.max() + 1) < 0.85
+        right = np.where(random.random(240) < 0.8, fate[groups], random.random(240) < 0.85)
+        labels = random.integers(0, 3, groups.max() + 1)[groups]
+        facts = random.normal(size=(groups.max() + 1, 8))[groups]
+        members = [fact <= np.quantile(fact, 0.33) for fact in facts.T]
+        strata = strata_of(labels)
+        values = [p_worse(right, member, strata, groups if grouped else None) for member in members]
+        alarms += holm(np.array(values)).min() <= 0.05
+    assert alarms <= DRAWS * 0.05 + 3 * (DRAWS * 0.05 * 0.95) ** 0.5
+
+
+def test_images_of_one_group_do_not_count_as_many(folder: Path) -> None:
+    """One bad group of 20 images is no evidence on what other groups like it would give."""
+    right = np.ones(200, bool)
+    right[:20] = False
+    camera = np.where(np.arange(200) < 20, "old", "new").astype(object)
+    groups = [f"g{number // 20}" for number in range(200)]
+    results = make(folder, right, camera=camera, groups=groups)
+    found = find(results, slices_of(results.table).slices, groups_of(results))
+    by_value = {each.part.value: each for each in found}
+    assert by_value["old"].p == 1
+    assert by_value["old"].groups == 1
+    alone = find(results, slices_of(results.table).slices, None)
+    assert alone[0].part.value == "old"
+    assert alone[0].p < 1e-6
