@@ -34,7 +34,7 @@ def as_markdown() -> list[str]:
     table = load_table(paths.IMAGE_TABLE, ["path", "split"])
     places = {path: row for row, path in table.loc[table["split"] == "test", "path"].items()}
     count = f"{len(wrong)} of {len(predictions)} test images are wrong; the most confident mistakes:"
-    lines = [count, "", "| | |", "|---|---|"]
+    lines = [count, "", "| picture | mistake |", "|---|---|"]
     for _, mistake in shown.iterrows():
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
         words = f"**{label}** taken for **{predicted}**, {mistake['confidence']:.0%}"
