@@ -1,6 +1,7 @@
 """The test images with their predictions, and what the sections of the report draw on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,17 +40,17 @@ class Results:
     classes: tuple[str, ...]
     metrics: Metrics
 
-    @property
+    @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image: int64 [N]."""
         return np.asarray(self.probabilities.argmax(1))
 
-    @property
+    @cached_property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of that class: float64 [N]."""
         return np.asarray(self.probabilities.max(1))
 
-    @property
+    @cached_property
     def groups(self) -> list[str] | None:
         """The group of each image, its own picture if it has none; None if no image has a group."""
         return groups_of(self.table)
