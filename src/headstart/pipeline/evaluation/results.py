@@ -67,17 +67,17 @@ class Results:
         """The group of each image, which is itself if it has none."""
         return [row.group or row.pixels for row in self.table.itertuples()]
 
-    @property
+    @cached_property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image: int64 [N]."""
         return np.asarray(self.probabilities.argmax(1))
 
-    @property
+    @cached_property
     def confidence(self) -> NDArray[np.float64]:
         """The probability of that class: float64 [N]."""
         return np.asarray(self.probabilities.max(1))
 
-    @property
+    @cached_property
     def groups(self) -> list[str] | None:
         """The group of each image, its own picture if it has none; None if no image has a group."""
         return groups_of(self.table)
