@@ -12,6 +12,7 @@ from headstart.pipeline.evaluation.metrics import Interval, classification_metri
 from headstart.pipeline.evaluation.report import (
     Figure,
     Mistake,
+    Nearest,
     Report,
     in_turn,
     majority_note,
@@ -223,3 +224,19 @@ def test_thumbnail_fits_and_is_never_enlarged(shape: tuple[int, int], size: tupl
     with Image.open(io.BytesIO(jpeg)) as image:
         assert (image.format, image.size, image.mode) == ("JPEG", size, "RGB")
     assert jpeg == thumbnail_jpeg(pixels.copy())
+
+
+def test_a_mistake_is_shown_with_its_evidence_and_its_nearest_images(report: Report) -> None:
+    plain = Page(render_report(replace(report, mistakes=[mistake(1, 0.9)])))
+    near = (
+        Nearest("train/<a>.jpg", "defect", 0.876, thumbnail_jpeg(GREY)),
+        Nearest("train/b.jpg", "ok", -0.5, thumbnail_jpeg(GREY)),
+    )
+    why = replace(mistake(1, 0.9), overlay_jpeg=thumbnail_jpeg(GREY), nearest=near)
+    page = Page(render_report(replace(report, mistakes=[why])))
+    assert len(page.attributes("img")) == len(plain.attributes("img")) + 3
+    assert "Evidence for defect" in [image.get("alt") for image in page.attributes("img")]
+    assert {"title": "train/<a>.jpg"} in page.attributes("span")
+    assert "defect, 0.88" in page.text
+    assert "ok, -0.50" in page.text
+    assert "evidence" not in plain.text
