@@ -1,7 +1,6 @@
 """Commands for the network: describe it, classify with it pretrained or trained, start from a head."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -108,9 +107,7 @@ def _classify(chosen: argparse.Namespace) -> None:
 
 
 def _predict(chosen: argparse.Namespace) -> None:
-    model, page, *files = enter_with(
-        chosen.model or str(paths.HEAD), chosen.explain or os.devnull, *chosen.paths
-    )
+    model, page, *files = enter_with(chosen.model or str(paths.HEAD), chosen.explain or "", *chosen.paths)
     model = model if chosen.model else str(paths.HEAD)
     explain = Path(page) if chosen.explain else None
     if explain is not None:

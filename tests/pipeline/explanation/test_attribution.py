@@ -72,7 +72,7 @@ def logits(given: Attribution, pixels: np.ndarray) -> torch.Tensor:
 
 @cache
 def trained() -> Attribution:
-    """A head that tells patched pictures from plain ones, trained on 80 of them."""
+    """A head that separates patched pictures from plain ones, trained on 80 of them."""
     given = attribution_of(SHALLOW)
     random = np.random.default_rng(5)
     plain = random.normal(120, 12, (40, 224, 224, 3)).clip(0, 255).astype(np.uint8)

@@ -68,11 +68,12 @@ def _nearest(results: Results, chosen: NDArray[np.int64]) -> list[tuple[Nearest,
     rows = results.table["row"].to_numpy()[chosen]
     queries = np.concatenate([part for row in rows for part in space.vectors(range(int(row), int(row) + 1))])
     found = most_similar(space, queries, train, NEAREST)
-    files, labels = results.images["path"].tolist(), results.images["label"].tolist()
     return [
-        tuple(
-            Nearest(files[row], labels[row], float(similarity), picture(int(row), NEAREST_SIDE))
-            for row, similarity in zip(*pair, strict=True)
-        )
+        tuple(_of_row(results, int(row), float(similarity)) for row, similarity in zip(*pair, strict=True))
         for pair in zip(found.rows, found.similarities, strict=True)
     ]
+
+
+def _of_row(results: Results, row: int, similarity: float) -> Nearest:
+    own = results.images.iloc[row]
+    return Nearest(own["path"], own["label"], similarity, picture(row, NEAREST_SIDE))

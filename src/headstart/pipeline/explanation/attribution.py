@@ -85,15 +85,17 @@ class Attribution:
             pixels: packed pictures, uint8 [N, H, W, 3]; a few are computed at a time.
             classes: int64 [N], places in the order of the head's classes.
         """
-        counted = torch.from_numpy(self.contributions(pixels, classes))
-        above = (counted - counted.mean((1, 2), keepdim=True)).clamp(min=0)[:, None]
+        counted = torch.from_numpy(self.contributions(pixels, classes))[:, None]
+        # of four places the pooling after them chose one for each channel: neighbours share what they count
+        shared = F.avg_pool2d(counted, 3, stride=1, padding=1, count_include_pad=False)
+        above = (shared - shared.mean((2, 3), keepdim=True)).clamp(min=0)
         large = F.interpolate(above, pixels.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
         most = large.amax((1, 2), keepdim=True)
         scaled: Maps = (large / torch.where(most > 0, most, 1)).numpy()
         return scaled
 
     def contributions(self, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> Maps:
-        """What each place adds to the log-odds of a class, in nats: float32 [N, h, w] at the maps' own size.
+        """Share of each place in the log-odds of a class, in nats: float32 [N, h, w] at the maps' own size.
 
         Negative places count against the class. Arguments as for `maps`.
         """

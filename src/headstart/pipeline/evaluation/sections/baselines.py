@@ -21,7 +21,7 @@ from headstart.pipeline.pixels.packed import PackedImages
 
 FACTS = ("width", "height", "shape", "bytes", "bytes per pixel", "brightness", "contrast")
 FACTS_TRAIN = 5_000  # training images that the facts are learnt from
-TREES = 100
+TREES = 50
 LEAF = 3  # training images in a leaf, at least
 NEIGHBOURS = (1, 5, 15)
 NEIGHBOURS_TRAIN = 20_000  # training images among which neighbours are looked for
@@ -115,8 +115,8 @@ def _facts(images: pd.DataFrame, rows: range) -> NDArray[np.float64]:
         grey = part.mean(3)
         looks.append(np.stack([grey.mean((1, 2)), grey.std((1, 2))], axis=1))
     own[["brightness", "contrast"]] = np.concatenate(looks).astype(np.float64)
-    found: NDArray[np.float64] = own[list(FACTS)].to_numpy(np.float64)
-    return found
+    facts: NDArray[np.float64] = own[list(FACTS)].to_numpy(np.float64)
+    return facts
 
 
 def _by_neighbours(train: LabelledRows, results: Results) -> tuple[Labels, int]:
