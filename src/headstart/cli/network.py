@@ -114,7 +114,7 @@ def _predict(chosen: argparse.Namespace) -> None:
     predictor = Predictor.load(head, backbone)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     scored = score(images, predictor)
-    print_predictions(scored, predictor.classes, images, chosen.json)
+    print_predictions(scored, predictor.classes, images, chosen.json, predictor.refusal)
 
 
 def _model_files(model: str) -> tuple[str, Path, Path]:

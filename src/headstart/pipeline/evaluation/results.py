@@ -11,6 +11,7 @@ from headstart.ground import paths
 from headstart.pipeline.evaluation.metrics import Metrics
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.feature_file import Rows
+from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
 
@@ -43,6 +44,8 @@ class Results:
         labels: int64 [N], places in `classes`.
         probabilities: float64 [N, C].
         temperature: of the head, 1 if none was fitted.
+        abstention: when the head gives no label; None if it always does. All figures count its most probable
+            class.
     """
 
     options: Evaluate
@@ -56,6 +59,7 @@ class Results:
     metrics: Metrics
     validation: Validation
     temperature: float
+    abstention: Abstention | None
 
     @property
     def groups(self) -> list[str]:
