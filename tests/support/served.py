@@ -26,12 +26,16 @@ class Network:
 
     def __init__(self) -> None:
         self.passes = 0
+        self.refused: str | None = None
         self.at_each_pass: Callable[[], object] = lambda: None
 
     def pixels(self, image: bytes) -> np.ndarray:
         if image != IMAGE:
             raise DataError("cannot be decoded")
         return np.zeros((2, 2, 3), np.uint8)
+
+    def refusal(self, probabilities: np.ndarray) -> str | None:
+        return self.refused
 
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         self.passes += 1

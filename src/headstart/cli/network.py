@@ -122,13 +122,13 @@ def _predict(chosen: argparse.Namespace) -> None:
     predictor = Predictor.load(head, backbone)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     if explain is None:
-        print_predictions(score(images, predictor), predictor.classes, images, chosen.json)
+        print_predictions(score(images, predictor), predictor.classes, images, chosen.json, predictor.refusal)
         return
     from headstart.ground.files import write_text
     from headstart.versions.serving.explaining import Explaining
 
     explaining = Explaining(predictor, name)
-    print_predictions(explaining.score(images), predictor.classes, images, chosen.json)
+    print_predictions(explaining.score(images), predictor.classes, images, chosen.json, predictor.refusal)
     write_text(explain, explaining.page())
     print(f"explained: {chosen.explain}", file=sys.stderr)
 

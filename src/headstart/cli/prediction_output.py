@@ -1,7 +1,7 @@
 """Print predictions as they arrive: a table for people, JSON lines for programs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,17 @@ from headstart.pipeline.data.reading import shown
 Scored = Iterable[tuple[Path, np.ndarray | DataError]]
 
 
-def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path], as_json: bool) -> None:
+def print_predictions(
+    scored: Scored,
+    names: Sequence[str],
+    files: Sequence[Path],
+    as_json: bool,
+    refusal: Callable[[np.ndarray], str | None] = lambda scores: None,
+) -> None:
     """Print one line per file: its label and probability, or why it has none.
+
+    Args:
+        refusal: why the head gives no label for the probabilities of a file; None if it gives one.
 
     Raises:
         HeadstartError: no file could be read.
@@ -26,10 +35,13 @@ def print_predictions(scored: Scored, names: Sequence[str], files: Sequence[Path
             _print_failure(path, scores, width, as_json)
             continue
         read += 1
-        best = int(scores.argmax())
+        best, refused = int(scores.argmax()), refusal(scores)
         if as_json:
             found = {name: float(score) for name, score in zip(names, scores, strict=True)}
-            print(_json({"path": str(path), "label": names[best], "probabilities": found}), flush=True)
+            label = {"label": names[best]} if refused is None else {"label": None, "error": refused}
+            print(_json({"path": str(path), **label, "probabilities": found}), flush=True)
+        elif refused is not None:
+            print(f"{shown(str(path)):<{width}}  {refused} ({names[best]} {scores[best]:.4f})", flush=True)
         else:
             print(
                 f"{shown(str(path)):<{width}}  {names[best]:<{label_width}}  {scores[best]:.4f}", flush=True

@@ -21,6 +21,7 @@ from headstart.pipeline.evaluation.metrics import classification_metrics
 from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections.probabilities import section
 from headstart.pipeline.evaluation.sections.probability_plots import coverage_png, pr_png
+from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import probabilities_of
 
@@ -88,6 +89,7 @@ def results(
         ),
         validation=Validation(range(test + 40, count), drawn["val"], shares["val"]),
         temperature=temperature,
+        abstention=None,
     )
 
 
@@ -175,6 +177,16 @@ def test_the_costlier_class_is_the_one_with_the_threshold() -> None:
     assert "Threshold for “class 0”" in text
     assert "that is missed costs 9 " in text
     assert "Threshold for “class 1”" in text_of(results())
+
+
+def test_the_refusals_of_a_head_are_shown_with_the_accuracy_of_the_rest() -> None:
+    found = results(test=400)
+    text = text_of(replace(found, abstention=Abstention(0.9, 0.25)))
+    refused = found.confidence < 0.9
+    right = (found.predicted == found.labels)[~refused]
+    expected = f"confidence below 90.0%, as this head does 25% {refused.mean():.1%} {right.mean():.1%}"
+    assert expected in text
+    assert "as this head does" not in text_of(found)
 
 
 def test_costs_of_more_than_two_classes_are_an_error() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import ParamsError
 from headstart.pipeline.evaluation.intervals import Interval, group_weights, percentile
+from headstart.pipeline.network.abstention import threshold_at
 from headstart.pipeline.network.heads import nearest
 
 Floats = NDArray[np.float64]
@@ -131,7 +132,7 @@ def refusal(scores: Floats, rate: float, applied: Floats) -> Refusal:
         rate: the share of them to refuse, at most; less if scores tie.
         applied: float64 [N], scores of the images to answer.
     """
-    threshold = float(np.sort(scores)[int(rate * len(scores))])
+    threshold = threshold_at(scores, rate)
     return Refusal(threshold, applied >= threshold)
 
 

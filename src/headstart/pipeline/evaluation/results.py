@@ -14,6 +14,7 @@ from headstart.pipeline.evaluation.metrics import Metrics
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.feature_file import Rows
 from headstart.pipeline.features.vectors import Vectors, vectors
+from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
@@ -48,6 +49,8 @@ class Results:
         labels: int64 [N], places in `classes`.
         probabilities: float64 [N, C].
         temperature: of the head, 1 if none was fitted.
+        abstention: when the head gives no label; None if it always does. All figures count its most probable
+            class.
     """
 
     options: Evaluate
@@ -61,6 +64,7 @@ class Results:
     metrics: Metrics
     validation: Validation
     temperature: float
+    abstention: Abstention | None
 
     @property
     def own_groups(self) -> list[str]:

@@ -97,6 +97,7 @@ def _evaluate(options: Evaluate) -> Results:
         ),
         validation=validation,
         temperature=head.temperature,
+        abstention=head.abstention,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 
 from headstart.errors import BackboneError, ModelError
 from headstart.pipeline.network import checkpoint, temperature
+from headstart.pipeline.network.abstention import Abstention, read_abstention
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import Network
 from headstart.pipeline.network.vgg import named_tensors
@@ -16,9 +17,15 @@ from headstart.pipeline.network.weights import initial_tensors
 
 
 class Head(Chain):
-    """The layers after the cut, and the temperature that turns their logits into probabilities."""
+    """The layers after the cut, and all that makes an answer of their logits.
 
-    temperature = 1.0
+    Attributes:
+        temperature: of the probabilities.
+        abstention: when it gives no label; None if it always answers.
+    """
+
+    temperature: float = 1.0
+    abstention: Abstention | None = None
 
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """Class probabilities of the inputs [N, ...]: float64 [N, C]."""
@@ -105,6 +112,7 @@ def trained_head(network: Network, head: Path, backbone: Path) -> Head:
     """
     own = checkpoint.load_checked(head, network.head_names())
     chain = _head(network, own, backbone, checkpoint.metadata(head, checkpoint.HEAD)["backbone"])
+    chain.abstention = read_abstention(own, str(head))
     if temperature.TENSOR in own:
         chain.temperature = float(own[temperature.TENSOR])
         if not 0 < chain.temperature < math.inf:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from headstart.ground.settings import Count, Rate, Section, Seed
+from headstart.ground.settings import Count, Rate, Section, Seed, Share
 
 
 class Backbone(Section):
@@ -35,3 +35,18 @@ class Model(Section):
     """new layers by the name of the layer or group that they replace"""
     train: list[str]
     """names, or prefixes of names, of layers to train besides the new ones"""
+
+
+class Abstain(Section):
+    """When a head gives no label: one of the two is set."""
+
+    confidence: Share | None = None
+    """an image of less confidence is refused"""
+    rate: Rate | None = None
+    """share of the validation images to refuse, from which the confidence is chosen"""
+
+    @model_validator(mode="after")
+    def _one_is_set(self) -> "Abstain":
+        if (self.confidence is None) == (self.rate is None):
+            raise ValueError("abstain takes either confidence or rate, such as {rate: 0.05}")
+        return self

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from headstart.errors import ModelError
-from headstart.pipeline.network import checkpoint, temperature
+from headstart.pipeline.network import abstention, checkpoint, temperature
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import Network, NetworkSpec, is_within, plan, spec_of
 from headstart.pipeline.network.weight_files import check_finite
@@ -53,7 +53,8 @@ def read_initial(path: Path, digest: str) -> tuple[dict[str, torch.Tensor], dict
             "or `headstart init-from` again"
         )
     check_finite(tensors, f"train.init: {path}")
-    tensors.pop(temperature.TENSOR, None)  # it holds for the earlier head alone
+    for name in (temperature.TENSOR, abstention.CONFIDENCE, abstention.RATE):
+        tensors.pop(name, None)  # they hold for the earlier head alone
     return tensors, checkpoint.metadata(path)
 
 

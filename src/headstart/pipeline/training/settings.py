@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag, model_validator
 
 from headstart.ground.settings import Count, Digest, NotNegative, Positive, Precision, Rate, Section, Seed
+from headstart.pipeline.network.settings import Abstain
 
 
 class Range(Section):
@@ -113,6 +114,8 @@ class Train(Section):
     """largest norm of all gradients together; None for no limit"""
     temperature: bool
     """fit a temperature to the validation split, by which the logits are divided (Guo et al. 2017)"""
+    abstain: Abstain | None
+    """when the head refuses to answer; None: it always answers"""
     precision: Precision
     """`bf16` for mixed precision"""
     seed: Seed

@@ -14,6 +14,7 @@ from headstart.pipeline.features.examples import class_weights, rows_of
 from headstart.pipeline.features.feature_file import batches, features_metadata, resident
 from headstart.pipeline.features.rows_source import open_rows
 from headstart.pipeline.network import checkpoint, temperature
+from headstart.pipeline.network.abstention import fit_abstention
 from headstart.pipeline.network.assembly import starting_head
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import plan, spec_of
@@ -60,10 +61,9 @@ def run(train: Train) -> str:
 
         tensors, history, outcomes = _train(data, start, train, tried, show, key)
     sentence = ""
-    if train.temperature:
-        fitted = _temperature(data, start(), tensors)
-        tensors = {**tensors, temperature.TENSOR: torch.tensor(fitted, dtype=torch.float64)}
-        sentence = f"; temperature {fitted:.3f}"
+    if train.temperature or train.abstain:
+        added, sentence = _calibrated(data, train, start(), tensors)
+        tensors = {**tensors, **added}
     _write(train, metadata, tensors, history, outcomes)
     remove_checkpoints(key)
     return _summary(history, len(tried)) + sentence + start.sentence
@@ -115,13 +115,27 @@ def _train(
 
 
 @torch.inference_mode()
-def _temperature(data: TrainingData, head: Chain, tensors: Mapping[str, torch.Tensor]) -> float:
-    """The temperature of the head that was kept, fitted to the validation split."""
+def _calibrated(
+    data: TrainingData, train: Train, head: Chain, tensors: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Temperature and abstention of the head that was kept, from the validation split, and both in words."""
     head.load({**head.tensors(), **tensors})
     head.to(runtime.device()).to(memory_format=torch.channels_last).eval()
     val = data.val
     found = [head(batch).cpu() for _, batch in batches(data.rows, val.indices, data.network.eval_batch)]
-    return temperature.fit_temperature(torch.cat(found).double().numpy(), val.labels.numpy())
+    logits, value = torch.cat(found).double(), 1.0
+    added, words = {}, ""
+    if train.temperature:
+        value = temperature.fit_temperature(logits.numpy(), val.labels.numpy())
+        added[temperature.TENSOR] = torch.tensor(value, dtype=torch.float64)
+        words += f"; temperature {value:.3f}"
+    if train.abstain:
+        chosen = fit_abstention(train.abstain, temperature.probabilities_of(logits, value).numpy())
+        added |= chosen.tensors()
+        words += (
+            f"; no answer below a confidence of {chosen.confidence:.4g} ({chosen.rate:.1%} of validation)"
+        )
+    return added, words
 
 
 def _write(

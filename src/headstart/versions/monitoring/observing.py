@@ -27,6 +27,7 @@ WINDOW = 256  # files in flight
 WINDOW_BYTES = 2**26  # of rows at the cut
 WORKERS = 4
 MOST_NUMBERS = 4096  # per image in the features test; larger maps are averaged down
+REFUSED = "(refused)"  # in place of a label, so that the share of refusals is compared like those of classes
 COLUMNS = ("path", "pixels", "format", "size", "brightness", "contrast", "sharpness", "label", "confidence")
 
 
@@ -138,7 +139,9 @@ class Observer:
 
     def _row(self, picture: _Picture, probabilities: NDArray[np.float64]) -> dict[str, object]:
         best = int(probabilities.argmax())
-        answer = {"label": self.predictor.classes[best], "confidence": float(probabilities[best])}
+        refused = self.predictor.refusal(probabilities) is not None
+        label = REFUSED if refused else self.predictor.classes[best]
+        answer = {"label": label, "confidence": float(probabilities[best])}
         return {**picture.facts, **answer}
 
     @torch.inference_mode()

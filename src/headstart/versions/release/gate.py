@@ -87,7 +87,7 @@ def check(
             )
         say(f"{len(images.files)} test images of {record.name}")
         own, kept = _score_candidate(record, images, wanted.gate, folder)
-        checks = _thresholds(images, own, wanted.thresholds)
+        checks = _thresholds(images, own, wanted.thresholds) + _refusals(images, own, wanted.gate)
         if earlier.heads:
             checks.append(_earlier("earlier_heads", earlier, all_images - len(images.files)))
         rival = None
@@ -164,6 +164,27 @@ def _thresholds(images: TestImages, own: Scores, wanted: Thresholds) -> list[Che
         Check(name, passed_if(found[name] >= least), found[name], f"at least {least:g}")
         for name, least in wanted.model_dump().items()
     ]
+
+
+def _refusals(images: TestImages, own: Scores, gate: Gate) -> list[Check]:
+    """The share of images that the version refuses, and its accuracy on the others, beside the full one.
+
+    All other figures count its most probable class, so that refusing hides no mistake. A share whose
+    interval is above that of the validation images is named.
+    """
+    if own.expected is None:
+        return []
+    refused = np.array(own.refused[: len(images.files)], np.bool_)
+    rate = float(refused.mean())
+    right = _right(own, images)[~refused]
+    rest = f"accuracy on the others {share(float(right.mean()))}" if len(right) else "none is answered"
+    found = f"{int(refused.sum())} of {len(refused)} images refused ({share(rate)}); {rest}"
+    bounds = wilson(float(refused.sum()), len(refused), gate.confidence)
+    note = (
+        f"more than the {share(own.expected)} of the validation images" if bounds.low > own.expected else ""
+    )
+    wanted = f"{share(own.expected)} of the validation images were"
+    return [Check("refused", "passed", rate, wanted, note, bounds.low, bounds.high, found=found)]
 
 
 def _earlier(name: str, earlier: Earlier, left_out: int) -> Check:

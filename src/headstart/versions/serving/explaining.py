@@ -43,10 +43,16 @@ class Near:
 
 @dataclass(frozen=True)
 class Explained:
-    """A picture on the page; `likely` holds the most probable classes with their probabilities."""
+    """A picture on the page.
+
+    Attributes:
+        likely: the most probable classes with their probabilities.
+        refused: why the head gives it no label; None if it gives one.
+    """
 
     path: str
     likely: tuple[tuple[str, float], ...]
+    refused: str | None
     jpeg: bytes
     overlay_jpeg: bytes | None
     nearest: tuple[Near, ...]
@@ -97,6 +103,7 @@ class Explaining:
             Explained(
                 path=shown(str(path)),
                 likely=self._likely(probabilities),
+                refused=self._predictor.refusal(probabilities),
                 jpeg=thumbnail_jpeg(pixels, SIDE),
                 overlay_jpeg=overlay,
                 nearest=own,

@@ -30,7 +30,10 @@ FETCHED_AT_ONCE = 8
 
 
 class Answer(NamedTuple):
-    """A model's answer for one image; without a label, `error` gives the reason."""
+    """A model's answer for one image; without a label, `error` gives the reason.
+
+    An image that the model refuses has probabilities, one that it cannot read has none.
+    """
 
     label: str | None
     probabilities: dict[str, float] | None

@@ -72,6 +72,11 @@ class Predictor:
         with decode(image, self.limits) as picture:
             return pack(picture, self.transform)
 
+    def refusal(self, probabilities: np.ndarray) -> str | None:
+        """Why an image with these probabilities [C] gets no label; None if it gets one."""
+        own = self.head.abstention
+        return own.reason if own is not None and own.refuses(probabilities) else None
+
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Map packed images uint8 [N, H, W, 3] to probabilities float64 [N, C]."""
         return self.predict_features(self.features(pixels))

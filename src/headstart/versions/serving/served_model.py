@@ -43,7 +43,9 @@ class ServedModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return one row per image, in order; an unreadable image has no label, and `error` gives the reason.
+        """Return one row per image, in order; without a label, `error` gives the reason.
+
+        An unreadable image has neither label nor probabilities; one that is refused has probabilities.
 
         Args:
             params: `batch`: images per forward pass, at most 256; memory beyond the request itself depends
@@ -106,7 +108,9 @@ class ServedModel(PythonModel):
             return None, None, self.version, str(found)
         classes = self.predictor.classes
         probabilities = dict(zip(classes, map(float, found), strict=True))
-        return classes[found.argmax()], probabilities, self.version, None
+        refusal = self.predictor.refusal(found)
+        label = classes[found.argmax()] if refusal is None else None
+        return label, probabilities, self.version, refusal
 
 
 def version_of(head: Path, digest: str) -> str:

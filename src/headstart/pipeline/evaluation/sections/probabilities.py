@@ -97,7 +97,7 @@ class Refused:
 
     by: str
     rate: float
-    threshold: str
+    rule: str
     share: float
     accuracy: float | None
     interval: Interval | None
@@ -226,25 +226,30 @@ def _refused(results: Results, right: Flags, distances: tuple[Floats, Floats] | 
     if distances is not None:
         measures["distance"] = (-distances[0], -distances[1])
     rows = []
+    if (own_rule := results.abstention) is not None:
+        answered = results.confidence >= own_rule.confidence
+        limit = f"confidence below {_share(own_rule.confidence)}, as this head does"
+        rows.append(_row("head", own_rule.rate, limit, answered, right, results))
     for by, (known, own) in measures.items():
         for rate in RATES:
             found = decisions.refusal(known, rate, own)
             limit = (
                 f"below {_share(found.threshold)}" if by == "confidence" else f"above {-found.threshold:.3g}"
             )
-            answered = found.answered
-            rows.append(
-                Refused(
-                    by=by,
-                    rate=rate,
-                    threshold=limit,
-                    share=float((~answered).mean()),
-                    accuracy=float(right[answered].mean()) if answered.any() else None,
-                    interval=_accuracy_interval(right, answered, results) if answered.any() else None,
-                    mistakes=int((~right & ~answered).sum()),
-                )
-            )
+            rows.append(_row(by, rate, f"{by} {limit}", found.answered, right, results))
     return rows
+
+
+def _row(by: str, rate: float, rule: str, answered: Flags, right: Flags, results: Results) -> Refused:
+    return Refused(
+        by=by,
+        rate=rate,
+        rule=rule,
+        share=float((~answered).mean()),
+        accuracy=float(right[answered].mean()) if answered.any() else None,
+        interval=_accuracy_interval(right, answered, results) if answered.any() else None,
+        mistakes=int((~right & ~answered).sum()),
+    )
 
 
 def _accuracy_interval(right: Flags, answered: Flags, results: Results) -> Interval:
