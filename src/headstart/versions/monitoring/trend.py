@@ -141,6 +141,7 @@ def trend(
         unseen = everything.without(_seen(records, notes, folder))
         left = _of_classes(unseen, records.values())
         scores = _scores(name, records, left, confidence, notes, say)
+        recorded = {number: _recorded(record) for number, record in records.items()}
     return Trend(
         model=name,
         source=target.name,
@@ -151,7 +152,7 @@ def trend(
         champions=tuple(
             replace(
                 champion,
-                then=_recorded(records.get(champion.reign.version)),
+                then=recorded.get(champion.reign.version),
                 now=scores.get(champion.reign.version),
                 note="; ".join(notes.get(champion.reign.version, [])),
             )
@@ -233,9 +234,7 @@ def _scores(
     return found
 
 
-def _recorded(record: Record | None) -> Accuracy | None:
-    if record is None:
-        return None
+def _recorded(record: Record) -> Accuracy:
     metrics = record.metrics
     bounds = metrics["intervals"]["accuracy"]
     return Accuracy(metrics["accuracy"], bounds["low"], bounds["high"], metrics["images"])
