@@ -8,6 +8,7 @@ from PIL import Image
 
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data import manifest
+from headstart.pipeline.data.labels import read_labels
 from headstart.pipeline.data.layout import read_folders
 from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.manifest import (
@@ -134,3 +135,16 @@ def test_a_path_that_leads_out_of_the_data_is_not_followed(tmp_path: Path, path:
     table.to_parquet(tmp_path / "manifest.parquet")
     with pytest.raises(HeadstartError, match="does not lead into data"):
         read_manifest(tmp_path / "manifest.parquet")
+
+
+def test_further_columns_of_a_table_of_labels_are_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(2):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(data / f"{number}.png")
+    (data / "labels.csv").write_text("path,label,site,camera\n0.png,cat, north ,c1\n")
+    found = read_labels(data / "labels.csv", ["0.png", "1.png"])
+    with Store(tmp_path / "store") as store:
+        table, _ = build_manifest(data, found, store, RECIPE)
+    assert table["column:site"].tolist() == ["north", ""]
+    assert table["column:camera"].tolist() == ["c1", ""]

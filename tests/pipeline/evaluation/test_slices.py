@@ -1,23 +1,43 @@
 """Slices with low accuracy are found, and chance alone seldom raises a false alarm."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import fisher_exact
 from sections import section as params
 
 from headstart.pipeline.evaluation.metrics import classification_metrics
 from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.sections import cross_validation, learning_curve
 from headstart.pipeline.evaluation.sections.slice_facts import slices_of
 from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
 from headstart.pipeline.evaluation.sections.slices import find, groups_of, section
+from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pixels.packed import write_npy_header
 
 SIDE = 24
 DRAWS = 100
 CLASSES = ("cat", "dog")
+
+
+class Held:
+    """Rows in memory."""
+
+    views = 1
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = torch.from_numpy(values.astype(np.float32))
+        self.row_shape = tuple(values.shape[1:])
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        return self._values[start:stop]
+
+    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
+        return self.rows(start, start + len(views))
 
 
 def make(
@@ -185,3 +205,42 @@ def test_images_of_one_group_do_not_count_as_many(folder: Path) -> None:
     alone = find(results, slices_of(results.table).slices, None)
     assert alone[0].part.value == "old"
     assert alone[0].p < 1e-6
+
+
+def test_if_nothing_is_frozen_the_probe_s_sections_say_so(folder: Path) -> None:
+    facts = make(folder, np.ones(30, bool))
+    manifest = pd.read_parquet(folder / "artifacts/manifest.parquet").assign(similar="")
+    manifest.to_parquet(folder / "artifacts/manifest.parquet")
+    results = replace(facts, head={"cut": INPUT}, images=facts.images.assign(split="test"))
+    assert "Nothing of this network is frozen" in str(learning_curve.section(results).html)
+    folded = cross_validation.section(results)
+    assert folded is not None
+    assert "nothing of this" in str(folded.html)
+    off = replace(results, options=params("evaluate", folds=0))
+    assert cross_validation.section(off) is None
+
+
+@pytest.mark.parametrize("count", [12, 150])
+def test_the_probe_s_sections_are_made_of_stored_features(folder: Path, count: int) -> None:
+    facts = make(folder, np.random.default_rng(7).random(count) < 0.9)
+    manifest = pd.read_parquet(folder / "artifacts/manifest.parquet").assign(similar="")
+    manifest.to_parquet(folder / "artifacts/manifest.parquet")
+    splits = np.array(["train", "train", "test"])[np.arange(count) % 3]
+    test = splits == "test"
+    vectors = np.random.default_rng(8).normal(size=(count, 6)) + 3 * facts.labels[:, None]
+    results = replace(
+        facts,
+        head={"cut": "features.30"},
+        images=facts.images.assign(split=splits),
+        rows=Held(vectors),
+        table=facts.table[test],
+        labels=facts.labels[test],
+        probabilities=facts.probabilities[test],
+    )
+    page = str(learning_curve.section(results).html)
+    assert ("Twice the training images" in page) == (count == 150)
+    assert page == str(learning_curve.section(replace(results)).html)
+    folded = cross_validation.section(results)
+    assert folded is not None
+    assert "Probe, cross-validated" in str(folded.html)
+    assert str(folded.html) == str(getattr(cross_validation.section(replace(results)), "html", ""))

@@ -23,7 +23,12 @@ def section(results: Results) -> Section | None:
     vectors, labels, families = results.vectors, results.classes_of_images, results.families
     groups = len(np.unique(families))
     if vectors is None or groups < options.folds:
-        return Section(TITLE, fragment(PACKAGE, TEMPLATE, {}, folds=options.folds, groups=groups, found=None))
+        return Section(
+            TITLE,
+            fragment(
+                PACKAGE, TEMPLATE, {"percent": _percent}, folds=options.folds, groups=groups, found=None
+            ),
+        )
     classes = len(results.classes)
     found = cross_validate(
         vectors, labels, families, classes, options.folds, options.confidence, options.seed
@@ -47,7 +52,7 @@ def section(results: Results) -> Section | None:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"percent": lambda share: f"{100 * share:.1f}%"},
+        {"percent": _percent},
         found=found,
         folds=options.folds,
         rows=rows,
@@ -69,3 +74,7 @@ def _verdict(harder: float, easier: float, level: float) -> str:
         "That is more than chance: the test images are easier than the others of their classes, and the "
         "accuracy on them is likely to be better than on new ones."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"

@@ -12,7 +12,7 @@ from headstart.pipeline.evaluation.probe import Sums, fit, sums_of
 from headstart.pipeline.features.vectors import Vectors
 
 REPEATS = 40
-WORK = 4e9  # products of numbers that the repeats may take in all; large sets are repeated less often
+WORK = 3e8  # products of numbers that the repeats may take; large sets are repeated less often, but twice
 
 Numbers = NDArray[np.int64]
 
@@ -57,7 +57,7 @@ def cross_validate(
     do it?, Journal of the American Statistical Association 119, 2024.
     """
     random = np.random.default_rng(seed)
-    work = folds * len(labels) * vectors.shape[1] * classes
+    work = folds * len(labels) * vectors.shape[1] * max(classes, 10)
     repeats = int(min(REPEATS, max(2, WORK // work)))
     names = families.astype(str)
     outer: list[float] = []

@@ -10,7 +10,7 @@ from headstart.pipeline.evaluation.probe import fit, sums_of
 from headstart.pipeline.features.vectors import Vectors
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)  # of the training images
-DRAWS = 20
+DRAWS = 10
 RESAMPLES = 500
 FLOORS = np.linspace(0, 0.95, 20)  # of the least error: what no number of images would remove
 LAST = 3  # points of a curve that show its present slope
@@ -50,7 +50,7 @@ def grow(
     classes: int,
     seed: int,
 ) -> Growth:
-    """Train a probe on 10, 20, 40, 70 and 100% of the training images, 20 draws of each.
+    """Train a probe on 10, 20, 40, 70 and 100% of the training images, 10 draws of each.
 
     A draw adds images to those of its smaller parts; groups stay together, and classes keep their shares.
 

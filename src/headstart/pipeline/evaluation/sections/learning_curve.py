@@ -28,7 +28,7 @@ def section(results: Results) -> Section:
     """The accuracy of a probe by the number of training images, and its extrapolation to twice as many."""
     vectors = results.vectors
     if vectors is None:
-        return Section("Learning curve", fragment(PACKAGE, TEMPLATE, {}, growth=None))
+        return Section("Learning curve", fragment(PACKAGE, TEMPLATE, {"percent": _percent}, growth=None))
     families = results.families
     test = results.table["row"].to_numpy(np.int64)
     growth = grow(
@@ -56,7 +56,7 @@ def section(results: Results) -> Section:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"percent": lambda share: f"{100 * share:.1f}%"},
+        {"percent": _percent},
         growth=growth,
         images=len(test),
         draws=DRAWS,
@@ -114,3 +114,7 @@ def comparison(probe: Mask, head: Mask, groups: Numbers, confidence: float) -> s
         f"{said}. The probe makes more of the same images: before you collect more, look at the head's "
         "training (train.lr, train.epochs, train.weight_decay)."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
