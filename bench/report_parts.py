@@ -33,7 +33,7 @@ from headstart.ground import paths
 from headstart.ground.reading import load_table
 from headstart.params import load_params
 from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections import cross_validation, learning_curve, slices
 from headstart.pipeline.features.feature_file import Features
 
@@ -49,7 +49,8 @@ probabilities /= probabilities.sum(1, keepdims=True)
 metrics = classification_metrics(labels, probabilities, classes, confidence=0.95, resamples=10, seed=0)
 head = {"cut": "features.30"}
 results = Results(
-    options, head, images, Features(paths.FEATURES), table, labels, probabilities, classes, metrics
+    options, head, images, Features(paths.FEATURES), table, labels, probabilities, classes, metrics,
+    Validation(range(0), labels[:0], probabilities[:0]),
 )
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 found = {}

@@ -11,7 +11,8 @@ from sections import section
 
 from headstart.ground import paths
 from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.results import Results, groups_of
+from headstart.pipeline.evaluation.results import Results, Validation, groups_of
+from headstart.pipeline.network.network import INPUT
 
 HEAD = {
     "arch": "vgg16",
@@ -21,7 +22,7 @@ HEAD = {
     "dropout": 0.5,
     "replace": {},
     "train": [],
-    "cut": "classifier.5",
+    "cut": INPUT,
     "precision": "fp32",
     "transform": "IMAGENET1K_V1",
     "views": None,
@@ -52,27 +53,32 @@ def make_results(
 ) -> Results:
     """Results with these labels and answers; writes pictures and tables below `root`.
 
-    The first images are answered with the least confidence.
+    The first images are answered with the least confidence. Training and validation images are like those of
+    test. Nothing is frozen, so there are no features.
     """
     count = len(labels)
     names = np.array(classes, dtype=object)
-    table = pd.DataFrame(
+    own = pd.DataFrame(
         {
             "path": [f"{classes[label]}/{number}.jpg" for number, label in enumerate(labels)],
             "label": names[np.asarray(labels)],
-            "split": "test",
             "pixels": [f"{number:064x}" for number in range(count)],
             "group": list(groups) if groups else "",
-            "row": range(count),
         }
     )
+    parts = [
+        own.assign(split=split, path=f"{split}/" + own["path"], pixels=split + own["pixels"])
+        for split in ("train", "val")
+    ]
+    images = pd.concat([*parts, own.assign(split="test")], ignore_index=True)
+    table = images.iloc[2 * count :].assign(row=range(2 * count, 3 * count))
     probabilities = _probabilities(np.asarray(predicted), len(classes))
-    _write(root, table, side)
+    _write(root, images, side)
     return Results(
         options=section("evaluate", resamples=20),
         head={**HEAD, "classes": list(classes)},
-        images=table,
-        rows=None,  # type: ignore[arg-type]  # the sections of the page read no features
+        images=images,
+        rows=None,  # type: ignore[arg-type]  # there are none
         table=table,
         labels=np.asarray(labels),
         probabilities=probabilities,
@@ -86,6 +92,7 @@ def make_results(
             seed=0,
             groups=groups_of(table),
         ),
+        validation=Validation(range(count, 2 * count), np.asarray(labels), probabilities),
     )
 
 
@@ -97,13 +104,13 @@ def _probabilities(predicted: NDArray[np.int64], classes: int) -> NDArray[np.flo
     return found
 
 
-def _write(root: Path, table: pd.DataFrame, side: int) -> None:
+def _write(root: Path, images: pd.DataFrame, side: int) -> None:
     for folder in ("artifacts", "reports"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (len(table), side, side, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(images), side, side, 3), dtype=np.uint8)
     np.save(root / paths.IMAGES, pixels)
-    train = table.assign(split="train", path="train/" + table["path"])
-    pd.concat([train, table]).assign(excluded="").to_parquet(root / paths.MANIFEST)
+    facts = {"width": side, "height": side, "bytes": 1000, "format": "PNG", "mode": "RGB", "similar": ""}
+    images.assign(excluded="", **facts).to_parquet(root / paths.MANIFEST)
     EPOCHS.to_csv(root / paths.HISTORY, index=False)
     scores = {"val_loss": 0.6, "val_accuracy": 0.8}
     pd.DataFrame([TRIAL | scores]).to_csv(root / paths.TRIALS, index=False)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sections import section
 
 from headstart.ground import paths
 from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections import baselines
-from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.pixels.packed import write_npy_header
 
 SPLIT = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -80,7 +80,7 @@ def results_of(
     probabilities = np.full((len(truth), len(classes)), 0.1 / (len(classes) - 1))
     probabilities[np.arange(len(truth)), answered] = 0.9
     return Results(
-        options=Evaluate(confidence=0.95, resamples=20, seed=0),
+        options=section("evaluate", resamples=20),
         head={"cut": cut},
         images=images,
         rows=Held(random.normal(size=(count, 24)) + apart * random.normal(size=(len(classes), 24))[labels]),
@@ -97,6 +97,7 @@ def results_of(
             seed=0,
             groups=table["group"].tolist() if groups else None,
         ),
+        validation=Validation(range(0), truth[:0], probabilities[:0]),
     )
 
 

@@ -26,13 +26,13 @@ def test_every_mistake_shown_is_explained(tree: Path, head: str) -> None:
     wrong = answers[answers["predicted"] != answers["label"]]
     assert len(wrong)
     for answer in ("a", "b"):
-        assert page.count(f'alt="Evidence for {answer}"') == (wrong["predicted"] == answer).sum()
+        assert page.count(f"where the evidence for {answer} lies") == (wrong["predicted"] == answer).sum()
     train = pd.read_parquet(paths.IMAGE_TABLE).set_index("path")
-    near = re.findall(r'<span title="(.*?)">.*?> (\w), ', page)
+    near = re.findall(r'<figure title="(.*?)">.*?<figcaption>(\w) ', page)
     # without frozen layers no features are stored, so nothing is nearest
     assert len(near) == (3 * len(wrong) if head == "pooled" else 0)
     assert all(train.loc[path, "split"] == "train" for path, _ in near)
     assert all(train.loc[path, "label"] == label for path, label in near)
-    assert "<h2>Baselines</h2>" in page
+    assert '<section id="baselines">' in page
     main(["evaluate"])
     assert paths.REPORT.read_text() == page

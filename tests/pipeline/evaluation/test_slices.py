@@ -11,7 +11,7 @@ from scipy.stats import fisher_exact
 from sections import section as params
 
 from headstart.pipeline.evaluation.metrics import classification_metrics
-from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections import cross_validation, learning_curve
 from headstart.pipeline.evaluation.sections.slice_facts import slices_of
 from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
@@ -79,6 +79,7 @@ def make(
         metrics=classification_metrics(
             labels, probabilities, CLASSES, confidence=0.95, resamples=10, seed=0, groups=groups
         ),
+        validation=Validation(range(0), labels[:0], probabilities[:0]),
     )
 
 

@@ -63,8 +63,8 @@ class Results:
     classes: tuple[str, ...]
     metrics: Metrics
     validation: Validation
-    temperature: float
-    abstention: Abstention | None
+    temperature: float = 1.0
+    abstention: Abstention | None = None
 
     @property
     def own_groups(self) -> list[str]:
