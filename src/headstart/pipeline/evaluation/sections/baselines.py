@@ -44,7 +44,9 @@ class Baseline:
 def section(results: Results) -> Section:
     """Compare the model with three rules that are fitted to the training images: see the functions below."""
     train = rows_of(results.images, "train", results.classes)
-    commonest = _measured("Always the commonest class", _commonest(train, results), results)
+    always = _commonest(train, results)
+    name = f"Always “{results.classes[always[0]]}”, the commonest class in training"
+    commonest = _measured(name, always, results)
     facts = _measured("Size, file size, brightness and contrast alone", _by_facts(train, results), results)
     rules = [commonest, facts]
     notes = [_facts_note(facts, commonest, results)]
