@@ -67,7 +67,7 @@ def test_a_champion_that_does_not_answer_is_named_with_the_reason(monkeypatch: p
     def answer(uri: str, files: Sequence[Path]) -> Scores:
         if uri.endswith("/2"):
             raise TrackingError("it does not load\nTraceback")
-        return Scores(["a", "b", "b", "b"], ("a", "b"), None, 0.0)
+        return Scores(["a", "b", "b", "b"], [False] * 4, ("a", "b"), None, 0.0, None)
 
     monkeypatch.setattr(trend, "score", answer)
     notes: dict[str, list[str]] = {}
