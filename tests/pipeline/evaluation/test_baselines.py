@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from held import Held
 from sections import section
 
 from headstart.ground import paths
@@ -17,22 +17,6 @@ from headstart.pipeline.evaluation.sections import baselines
 from headstart.pipeline.pixels.packed import write_npy_header
 
 SPLIT = {"train": 0.6, "val": 0.2, "test": 0.2}
-
-
-class Held:
-    """Rows in memory."""
-
-    views = 1
-
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = torch.from_numpy(values.astype(np.float32))
-        self.row_shape = tuple(values.shape[1:])
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        return self._values[start:stop]
-
-    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        return self.rows(start, start + len(views))
 
 
 @pytest.fixture(autouse=True)

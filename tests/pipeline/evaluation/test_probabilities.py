@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from held import Held
 from PIL import Image
 from sections import section as params
 
@@ -24,21 +25,6 @@ from headstart.pipeline.evaluation.sections.probability_plots import coverage_pn
 from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import probabilities_of
-
-
-class Held:
-    """Features in memory."""
-
-    views = 1
-
-    def __init__(self, values: np.ndarray) -> None:
-        self._values, self.row_shape = torch.from_numpy(values), values.shape[1:]
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        return self._values[start:stop]
-
-    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        return self.rows(start, start + len(views))
 
 
 def results(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from held import Held
 from scipy.stats import fisher_exact
 from sections import section as params
 
@@ -22,22 +22,6 @@ from headstart.pipeline.pixels.packed import write_npy_header
 SIDE = 24
 DRAWS = 100
 CLASSES = ("cat", "dog")
-
-
-class Held:
-    """Rows in memory."""
-
-    views = 1
-
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = torch.from_numpy(values.astype(np.float32))
-        self.row_shape = tuple(values.shape[1:])
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        return self._values[start:stop]
-
-    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        return self.rows(start, start + len(views))
 
 
 def make(

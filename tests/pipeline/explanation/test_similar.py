@@ -1,28 +1,10 @@
 """The most similar images are those nearest by cosine, however the rows are read."""
 
 import numpy as np
-import torch
+from held import Held
 
 from headstart.pipeline.explanation.similar import Space, most_similar
 from headstart.pipeline.features.vectors import WIDEST
-
-
-class Held:
-    """Rows in memory, which remember how many were read at once."""
-
-    views = 1
-
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = torch.from_numpy(values.astype(np.float32))
-        self.row_shape = tuple(values.shape[1:])
-        self.most = 0
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        self.most = max(self.most, stop - start)
-        return self._values[start:stop]
-
-    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        return self.rows(start, start + len(views))
 
 
 def test_the_most_similar_are_those_with_the_largest_cosine() -> None:

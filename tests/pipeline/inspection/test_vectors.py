@@ -1,26 +1,10 @@
 """Short vectors of features keep what distinguishes pictures, and the unusual stand out."""
 
 import numpy as np
-import torch
+from held import Held
 
 from headstart.pipeline.features.vectors import KEPT, vectors
 from headstart.pipeline.inspection.neighbours import neighbours, unusualness
-
-
-class Held:
-    """Rows in memory."""
-
-    views = 1
-
-    def __init__(self, values: np.ndarray) -> None:
-        self._values = torch.from_numpy(values.astype(np.float32))
-        self.row_shape = tuple(values.shape[1:])
-
-    def rows(self, start: int, stop: int) -> torch.Tensor:
-        return self._values[start:stop]
-
-    def viewed(self, start: int, views: np.ndarray) -> torch.Tensor:
-        return self.rows(start, start + len(views))
 
 
 def of(values: np.ndarray) -> np.ndarray:
