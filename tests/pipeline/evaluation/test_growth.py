@@ -9,6 +9,7 @@ from headstart.pipeline.evaluation.sections import folds
 from headstart.pipeline.evaluation.sections.folds import cross_validate, folds_of
 from headstart.pipeline.evaluation.sections.growth import Growth, _gains, entries_of, gain, grow
 from headstart.pipeline.evaluation.sections.learning_curve import UNKNOWN, comparison, sentence
+from headstart.pipeline.evaluation.sections.learning_curve_plots import curve_png
 
 WIDTH = 20
 
@@ -117,6 +118,22 @@ def test_too_few_images_say_nothing() -> None:
     assert gain(growth, groups // 20, 0.95, 0) is None  # 20 groups
     few = Growth(growth.sizes[:3], growth.right[:, :3], 1)
     assert gain(few, groups, 0.95, 0) is None
+
+
+def test_an_easy_set_promises_nothing_and_is_drawn() -> None:
+    vectors, labels = draw(1000, 4, seed=12, apart=6.0)
+    growth = grow(vectors, labels, np.arange(1000), np.arange(1000) < 400, np.arange(400, 1000), 4, 0)
+    assert growth.accuracies[0, -1] == 1
+    assert gain(growth, np.arange(600), 0.95, 0) is None
+    png = curve_png(growth.sizes, growth.accuracies, 1.0, Interval(0.001, 0.002))  # beyond 1
+    assert png.startswith(b"\x89PNG")
+
+
+def test_cross_validation_without_a_mistake_is_no_certainty() -> None:
+    vectors, labels = draw(30, 2, seed=13, apart=8.0)
+    found = cross_validate(vectors, labels, np.arange(30), 2, 3, 0.95, 0)
+    assert found.accuracy == 1
+    assert found.interval.low < 0.95
 
 
 def test_sentences_state_the_range() -> None:

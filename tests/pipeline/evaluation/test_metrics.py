@@ -110,6 +110,12 @@ def test_wilson_agrees_with_scipy(hits: int, images: int, confidence: float) -> 
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_the_ends_of_wilsons_interval_are_reached_and_not_nearly() -> None:
+    for images in range(1, 3000):
+        assert intervals.wilson(images, images, 0.95).high == 1
+        assert intervals.wilson(0, images, 0.95).low == 0
+
+
 def test_bootstrap_is_that_of_resampled_rows() -> None:
     labels, probabilities = draw(5, 3, images=40)
     rng = np.random.default_rng(9)
@@ -196,7 +202,7 @@ def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(np.concatenate(blocks, axis=1), whole)
 
 
-@pytest.mark.parametrize("names", [("class 0", "NA", "3"), ("a,b", 'c"d', "é")])
+@pytest.mark.parametrize("names", [("class 0", "NA", "3"), ("a,b", 'c"d', "é"), ("a\rb", "c\nd", " e")])
 def test_figures_are_read_as_they_were_written(names: tuple[str, ...], tmp_path: Path) -> None:
     labels, probabilities = draw(3, 3)
     labels = np.minimum(labels, 1)  # the last class has no images, so its AUC is None

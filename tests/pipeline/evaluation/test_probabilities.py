@@ -170,7 +170,7 @@ def test_the_refusals_of_a_head_are_shown_with_the_accuracy_of_the_rest() -> Non
     text = text_of(replace(found, abstention=Abstention(0.9, 0.25)))
     refused = found.confidence < 0.9
     right = (found.predicted == found.labels)[~refused]
-    expected = f"confidence below 90.0%, as this head does 25% {refused.mean():.1%} {right.mean():.1%}"
+    expected = f"confidence below 0.900, as this head does 25% {refused.mean():.1%} {right.mean():.1%}"
     assert expected in text
     assert "as this head does" not in text_of(found)
 

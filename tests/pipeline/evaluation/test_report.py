@@ -23,7 +23,7 @@ from headstart.pipeline.evaluation.metrics import Interval
 from headstart.pipeline.evaluation.report import Nearest, Section, render_report, tiles, title_of
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import classes, confusion, data, gallery, mistakes, training
-from headstart.pipeline.evaluation.verdict import training_note, verdict
+from headstart.pipeline.evaluation.verdict import Verdict, training_note, verdict
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
 VOID = {"meta", "link", "img", "br"}
@@ -179,22 +179,38 @@ def test_all_right_all_wrong_and_a_class_without_images() -> None:
 
 
 def test_verdict_compares_with_the_commonest_answer() -> None:
-    better = verdict(two_classes().metrics, is_random=False)
+    def of(labels: Sequence[int], predicted: Sequence[int]) -> Verdict:
+        found = results(labels, predicted)
+        return verdict(found.metrics, stage._above_commonest(found), is_random=False)
+
+    better = of([0] * 50 + [1] * 50, [1] * 15 + [0] * 35 + [0] * 5 + [1] * 45)
     assert better.is_good
     assert better.sentence.endswith("better than always answering “defect”, which is right for 50.0%.")
-    alike = verdict(results([0] * 7 + [1] * 3, [0] * 6 + [1] * 4).metrics, is_random=False)
+    alike = of([0] * 7 + [1] * 3, [0] * 6 + [1] * 4)
     assert not alike.is_good
     assert "cannot be told apart from always answering “defect”, which is right for 70.0%" in alike.sentence
-    worse = verdict(results([0] * 70 + [1] * 30, [1] * 100).metrics, is_random=False)
+    worse = of([0] * 70 + [1] * 30, [1] * 100)
     assert "worse than always answering “defect”" in worse.sentence
+    for count in (1, 13, 19):  # right for all, or wrong for one: no worse than chance explains
+        assert "100.0%), which cannot be told apart from" in of([0] * count, [0] * count).sentence
+    assert "cannot be told apart from" in of([0], [1]).sentence
 
 
 def test_verdict_says_what_to_do_next() -> None:
-    steps = verdict(two_classes().metrics, is_random=True).steps
+    steps = verdict(two_classes().metrics, Interval(0.1, 0.6), is_random=True).steps
     assert "backbone.weights" in steps[0]
     assert "“defect”: 7 of its 10 images are found" in steps[1]
     assert "points wide" in steps[2]
     assert "gate/comparison.html" in steps[-1]
+
+
+def test_images_linked_by_group_or_near_duplicate_stay_together() -> None:
+    found = make_results(Path(), [0] * 4, [0] * 4, ("a", "b"), groups=["g", "g", "", ""])
+    manifest = pd.read_parquet(paths.MANIFEST)
+    manifest.loc[manifest["path"].isin(["a/1.jpg", "a/2.jpg"]), "similar"] = "near"
+    manifest.to_parquet(paths.MANIFEST)
+    first, second, third, fourth = found.families[-4:]
+    assert first == second == third != fourth
 
 
 def test_tiles_have_their_intervals() -> None:

@@ -26,7 +26,7 @@ def write_figures(metrics: Metrics, folder: Path = paths.METRICS.parent) -> None
         replacing(folder / paths.CLASSES.name) as new,
         new.open("w", newline="", encoding="utf-8") as file,
     ):
-        table = csv.writer(file, lineterminator="\n")
+        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         table.writerow([CLASS, *names])
         for name, own in metrics.per_class.items():
             table.writerow([name, *asdict(own).values()])  # None is an empty cell

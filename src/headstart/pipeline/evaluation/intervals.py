@@ -30,7 +30,10 @@ def wilson(successes: float, trials: float, confidence: float) -> Interval:
     share, spread = successes / trials, z * z / trials
     centre = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    return Interval(
+        0.0 if successes <= 0 else max(0.0, centre - half),  # not only up to rounding
+        1.0 if successes >= trials else min(1.0, centre + half),
+    )
 
 
 def exact(successes: float, trials: float, confidence: float) -> Interval:
@@ -111,13 +114,18 @@ def effective_images(values: NDArray[np.float64], groups: Sequence[str]) -> floa
     return len(values) / max(1.0, of_groups / float((rest**2).sum()))
 
 
-def weights_of(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def weights_of(
+    images: int, resamples: int, seed: int, rows: int | None = None
+) -> Iterator[NDArray[np.int64]]:
     """Bootstrap resamples, as counts of how often each image was drawn: blocks of int64 [images, B].
 
     The draws do not depend on the size of a block.
+
+    Args:
+        rows: to which the caller widens a block; `images` by default.
     """
     generator = np.random.default_rng(seed)
-    block = max(1, BLOCK // images)
+    block = max(1, BLOCK // max(images, rows or 0))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         drawn = generator.integers(0, images, size=(size, images))
@@ -135,7 +143,7 @@ def group_weights(groups: NDArray[np.int64], resamples: int, seed: int) -> Itera
     Source: C. A. Field, A. H. Welsh, Bootstrapping clustered data, Journal of the Royal Statistical Society B
     69, 2007 (the randomized cluster bootstrap).
     """
-    for weights in weights_of(int(groups.max()) + 1, resamples, seed):
+    for weights in weights_of(int(groups.max()) + 1, resamples, seed, len(groups)):
         yield np.ascontiguousarray(weights[groups])
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from headstart.ground import paths
 from headstart.ground.reading import load_table
@@ -96,12 +98,22 @@ class Results:
 
     @property
     def families(self) -> NDArray[np.int64]:
-        """The group of each of `images`, else its near duplicates, else equal pictures, as numbers: [M]."""
+        """Numbers of the sets of `images` that are linked by group, near duplicate or equal pixels: [M]."""
         similar = load_table(paths.MANIFEST, ["path", "similar"]).set_index("path")["similar"]
-        near = similar.reindex(self.images["path"]).to_numpy()
-        alike = self.images["pixels"].where(near == "", near)
-        names = self.images["group"].where(self.images["group"] != "", alike)
-        return np.asarray(pd.factorize(names)[0], np.int64)
+        near = similar.reindex(self.images["path"]).fillna("")
+        count = width = len(self.images)
+        rows, columns = [], []
+        for key in (self.images["group"], near, self.images["pixels"]):
+            texts = key.to_numpy()
+            numbers, names = pd.factorize(texts)
+            linked = np.flatnonzero(texts != "")
+            rows.append(linked)
+            columns.append(width + numbers[linked])
+            width += len(names)
+        places = np.concatenate(rows), np.concatenate(columns)
+        graph = coo_array((np.ones(len(places[0])), places), shape=(width, width))
+        sets = connected_components(graph, directed=False)[1][:count]
+        return np.asarray(pd.factorize(sets)[0], np.int64)
 
     @property
     def classes_of_images(self) -> NDArray[np.int64]:

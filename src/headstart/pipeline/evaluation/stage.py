@@ -7,7 +7,10 @@ from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation import explanations, metrics, report
+from headstart.pipeline.evaluation.decisions import costs_of
 from headstart.pipeline.evaluation.figures import write_figures
+from headstart.pipeline.evaluation.intervals import Interval
+from headstart.pipeline.evaluation.paired_difference import difference
 from headstart.pipeline.evaluation.results import Results, Validation, groups_of
 from headstart.pipeline.evaluation.sections import (
     baselines,
@@ -25,7 +28,7 @@ from headstart.pipeline.evaluation.sections import (
     training,
 )
 from headstart.pipeline.evaluation.settings import Evaluate
-from headstart.pipeline.evaluation.verdict import training_note, verdict
+from headstart.pipeline.evaluation.verdict import commonest_of, training_note, verdict
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.predict_rows import predict_head
 from headstart.pipeline.features.rows_source import open_rows
@@ -43,6 +46,7 @@ PLACES = (  # registration stores them beside the report
 def run(evaluate: Evaluate) -> str:
     """Write metrics, predictions, the tables that `dvc plots` draws, and the HTML report."""
     results = _evaluate(evaluate)
+    page = report.render_report(_report(results))  # before anything is written
     write_figures(results.metrics)
     with replacing(paths.PREDICTIONS) as new:
         _predictions(results).to_parquet(new, index=False, compression="zstd")
@@ -50,7 +54,7 @@ def run(evaluate: Evaluate) -> str:
         _confusion_rows(results).to_csv(new, index=False)
     with replacing(paths.ROC) as new:
         _roc_rows(results).to_csv(new, index=False)
-    write_text(paths.REPORT, report.render_report(_report(results)))
+    write_text(paths.REPORT, page)
     environment = runtime.environment("fp32", paths.LOCK)
     write_json(paths.ENVIRONMENTS / "evaluate.json", environment.to_dict())
     interval = results.metrics.intervals["accuracy"]
@@ -58,13 +62,14 @@ def run(evaluate: Evaluate) -> str:
     within = "" if groups is None else f" in {groups} groups"
     return (
         f"{len(results.labels)} test images{within}: accuracy {results.metrics.accuracy:.4f} "
-        f"({evaluate.confidence:.0%} interval {interval.low:.4f} to {interval.high:.4f})"
+        f"({evaluate.confidence * 100:g}% interval {interval.low:.4f} to {interval.high:.4f})"
     )
 
 
 def _evaluate(options: Evaluate) -> Results:
     runtime.make_deterministic(options.seed)
     spec = spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD))
+    costs_of(options.costs, spec.classes)  # what does not fit is refused before the work
     network = plan(spec)
     head = trained_head(network, paths.HEAD, paths.BACKBONE)
     table = load_table(paths.IMAGE_TABLE)
@@ -141,12 +146,19 @@ def _report(results: Results) -> report.Report:
     return report.Report(
         title=report.title_of(results.classes),
         banner=model.random_banner() if is_random else None,
-        verdict=verdict(results.metrics, is_random=is_random),
+        verdict=verdict(results.metrics, _above_commonest(results), is_random=is_random),
         metrics=results.metrics,
         notes=[_training_note(results)],
         sections=_sections(results, counts),
         places=PLACES,
     )
+
+
+def _above_commonest(results: Results) -> Interval:
+    """The interval of the accuracy less that of always answering with the commonest class."""
+    always = results.labels == results.classes.index(commonest_of(results.metrics))
+    right = results.predicted == results.labels
+    return difference(right, always, results.options.confidence, results.groups)[1]
 
 
 def _sections(results: Results, counts: data.Counts) -> tuple[report.Section, ...]:

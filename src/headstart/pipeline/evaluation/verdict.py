@@ -20,19 +20,24 @@ class Verdict:
     steps: tuple[str, ...]
 
 
-def verdict(metrics: Metrics, *, is_random: bool) -> Verdict:
+def commonest_of(metrics: Metrics) -> str:
+    """The class that most test images have: no other constant answer is right more often."""
+    return max(metrics.per_class, key=lambda name: metrics.per_class[name].support)
+
+
+def verdict(metrics: Metrics, gap: Interval, *, is_random: bool) -> Verdict:
     """Judge the accuracy against always answering with the class that most test images have.
 
-    No other constant answer is right more often. The accuracy counts as better if its interval lies above
-    that class's share of the images. The champion is unknown here: the gate compares the two later.
+    The champion is unknown here: the gate compares the two later.
 
     Args:
+        gap: interval of the accuracy less that of this answer, on the same images (`difference`).
         is_random: the convolutions were never trained.
     """
-    commonest = max(metrics.per_class, key=lambda name: metrics.per_class[name].support)
+    commonest = commonest_of(metrics)
     baseline = metrics.per_class[commonest].support / metrics.images
     interval = metrics.intervals["accuracy"]
-    is_good = interval.low > baseline
+    is_good = gap.low > 0
     classes = len(metrics.per_class)
     measured = (
         f"{share(metrics.accuracy)} of {counted(metrics.images, 'test image')} of {classes} classes "
@@ -41,11 +46,12 @@ def verdict(metrics: Metrics, *, is_random: bool) -> Verdict:
     always = f"always answering “{commonest}”, which is right for {share(baseline)}"
     if is_good:
         sentence = f"The model is right for {measured}: better than {always}."
-    elif interval.high < baseline:
+    elif gap.high < 0:
         sentence = f"Not usable: the model is right for {measured}, worse than {always}."
     else:
         sentence = (
-            f"Not usable yet: the model is right for {measured}, which cannot be told apart from {always}."
+            f"Not usable yet: the model is right for {measured}, which cannot be told apart from {always}: "
+            f"the difference is {100 * gap.low:.1f} to {100 * gap.high:.1f} points."
         )
     return Verdict(sentence, is_good, _steps(metrics, interval, is_random=is_random, is_good=is_good))
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from headstart.ground import paths
 from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.paired_difference import difference
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
+from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.explanation.similar import Space
 from headstart.pipeline.features.examples import LabelledRows, rows_of
 from headstart.pipeline.features.vectors import Vectors
@@ -30,13 +32,15 @@ AT_ONCE = 512  # images
 STEP = 4  # pixels between those whose brightness is measured
 
 Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A rule and the share of test images for which it is right."""
+    """A rule and the share of test images for which it is right; `right` says for which, bool [N]."""
 
     name: str
+    right: Flags
     accuracy: float
     interval: Interval
 
@@ -49,19 +53,20 @@ def section(results: Results) -> Section:
     commonest = _measured(name, always, results)
     facts = _measured("Size, file size, brightness and contrast alone", _by_facts(train, results), results)
     rules = [commonest, facts]
-    notes = [_facts_note(facts, commonest, results)]
+    model = results.predicted == results.labels
+    own = Baseline("The model", model, results.metrics.accuracy, results.metrics.intervals["accuracy"])
+    notes = [_facts_note(facts, commonest, own, results)]
     if results.head["cut"] == INPUT:
         notes.append("There is no baseline by neighbours: nothing is frozen, so no features are stored.")
     else:
         predicted, count = _by_neighbours(train, results)
         name = f"The nearest {count} training images" if count > 1 else "The nearest training image"
         rules.append(_measured(f"{name}, by features", predicted, results))
-    own = Baseline("The model", results.metrics.accuracy, results.metrics.intervals["accuracy"])
-    notes += [_overlap_note(rule, own) for rule in rules if rule.interval.high >= own.interval.low]
+    notes += [_note(rule, _gap(own, rule, results)) for rule in rules]
     html = fragment(
         "headstart.pipeline.evaluation.sections",
         "baselines.html.j2",
-        {"percent": _percent},
+        {"percent": share},
         rows=[own, *rules],
         confidence=results.options.confidence,
         notes=[note for note in notes if note],
@@ -70,13 +75,13 @@ def section(results: Results) -> Section:
 
 
 def _measured(name: str, predicted: Labels, results: Results) -> Baseline:
-    right = (predicted == results.labels).astype(np.float64)
+    right = predicted == results.labels
     independent = float(len(right))
-    if results.metrics.groups is not None:
-        own = results.table
-        independent = effective_images(right, own["group"].where(own["group"] != "", own["pixels"]).tolist())
-    share = float(right.mean())
-    return Baseline(name, share, wilson(independent * share, independent, results.options.confidence))
+    if results.groups is not None:
+        independent = effective_images(right.astype(np.float64), results.groups)
+    accuracy = float(right.mean())
+    interval = wilson(independent * accuracy, independent, results.options.confidence)
+    return Baseline(name, right, accuracy, interval)
 
 
 def _commonest(train: LabelledRows, results: Results) -> Labels:
@@ -97,7 +102,9 @@ def _by_facts(train: LabelledRows, results: Results) -> Labels:
     asked = _facts(results.images, _test_rows(results))
     votes = np.zeros((len(asked), len(results.classes)))
     for number in range(TREES):
-        tree = ExtraTreeClassifier(min_samples_leaf=LEAF, random_state=results.options.seed + number)
+        tree = ExtraTreeClassifier(
+            min_samples_leaf=LEAF, random_state=(results.options.seed + number) % 2**32
+        )
         tree.fit(learnt, labels)
         votes[:, tree.classes_] += tree.predict_proba(asked)
     return np.asarray(votes.argmax(1))
@@ -173,26 +180,33 @@ def _test_rows(results: Results) -> range:
     return range(int(results.table["row"].iloc[0]), int(results.table["row"].iloc[-1]) + 1)
 
 
-def _facts_note(facts: Baseline, commonest: Baseline, results: Results) -> str:
-    model = results.metrics.intervals["accuracy"]
-    if facts.interval.low <= commonest.interval.high:
+def _gap(one: Baseline, other: Baseline, results: Results) -> Interval:
+    """The paired interval of the accuracy of one less that of the other, on the same test images."""
+    return difference(one.right, other.right, results.options.confidence, results.groups)[1]
+
+
+def _facts_note(facts: Baseline, commonest: Baseline, model: Baseline, results: Results) -> str:
+    if _gap(facts, commonest, results).low <= 0:
         return ""
-    nearly = "about as many as" if facts.interval.high >= model.low else "fewer than"
+    gap = _gap(model, facts, results)
+    compared = "fewer than" if gap.low > 0 else "more than" if gap.high < 0 else "about as many as"
     return (
         "Size, file size, brightness and contrast, which do not depend on what a picture shows, give "
-        f"{_percent(facts.accuracy)} right answers: {nearly} the model, but more than always the commonest "
+        f"{share(facts.accuracy)} right answers: {compared} the model, but more than always the commonest "
         "class. The classes may differ by how their pictures were made, and the model may have learnt that "
         "difference. Pictures of all classes from one source would show it."
     )
 
 
-def _overlap_note(rule: Baseline, model: Baseline) -> str:
-    return (
-        f"“{rule.name}” is right for {_percent(rule.accuracy)}, and its interval overlaps the model's: these "
-        "test images do not show that the model is better."
-    )
+def _note(rule: Baseline, gap: Interval) -> str:
+    """The sentence on a rule that the model does not beat; empty if it does.
 
-
-def _percent(share: float) -> str:
-    text = f"{share * 100:.1f}"
-    return "99.9%" if text == "100.0" and share < 1 else f"{text}%"
+    Args:
+        gap: interval of the model's accuracy less the rule's, on the same images.
+    """
+    if gap.low > 0:
+        return ""
+    said = f"“{rule.name}” is right for {share(rule.accuracy)}"
+    if gap.high < 0:
+        return f"{said}, more often than the model."
+    return f"{said}: these test images do not show that the model is better."

@@ -8,6 +8,7 @@ from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections.folds import cross_validate
 from headstart.pipeline.evaluation.sections.slice_tests import p_worse, strata_of
+from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
 
 PACKAGE = "headstart.pipeline.evaluation.sections"
@@ -25,9 +26,7 @@ def section(results: Results) -> Section | None:
     if vectors is None or groups < options.folds:
         return Section(
             TITLE,
-            fragment(
-                PACKAGE, TEMPLATE, {"percent": _percent}, folds=options.folds, groups=groups, found=None
-            ),
+            fragment(PACKAGE, TEMPLATE, {"percent": share}, folds=options.folds, groups=groups, found=None),
         )
     classes = len(results.classes)
     found = cross_validate(
@@ -52,9 +51,10 @@ def section(results: Results) -> Section | None:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"percent": _percent},
+        {"percent": share},
         found=found,
         folds=options.folds,
+        more=1 - 1 / options.folds > float(train.mean()),
         rows=rows,
         inside=float(found.right[test].mean()),
         outside=float(found.right[~test].mean()),
@@ -67,14 +67,12 @@ def section(results: Results) -> Section | None:
 def _verdict(harder: float, easier: float, level: float) -> str:
     """The sentence on whether the test images are like the others, of two one-sided p-values."""
     if 2 * min(harder, easier) > level:
-        return "That is no more than chance: the test images are about as hard as the others."
+        return (
+            "That is no more than chance: these images do not show that the test images are harder or easier."
+        )
     if harder < easier:
         return "That is more than chance: the test images are harder than the others of their classes."
     return (
         "That is more than chance: the test images are easier than the others of their classes, and the "
         "accuracy on them is likely to be better than on new ones."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"

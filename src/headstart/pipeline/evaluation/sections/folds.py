@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.pipeline.evaluation.intervals import Interval, effective_images
+from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
 from headstart.pipeline.evaluation.probe import Sums, fit, sums_of
 from headstart.pipeline.features.vectors import Vectors
 
@@ -57,7 +57,8 @@ def cross_validate(
     do it?, Journal of the American Statistical Association 119, 2024.
     """
     random = np.random.default_rng(seed)
-    work = folds * len(labels) * vectors.shape[1] * max(classes, 10)
+    width = vectors.shape[1]
+    work = folds * len(labels) * width * max(classes, 10) + folds * (folds + 1) / 2 * width**3
     repeats = int(min(REPEATS, max(2, WORK // work)))
     names = families.astype(str)
     outer: list[float] = []
@@ -83,7 +84,9 @@ def cross_validate(
     centre = nested - (1 + (folds - 2) / folds) * (nested - error)
     half = NormalDist().inv_cdf((1 + confidence) / 2) * spread
     low, high = 1 - centre - half, 1 - centre + half
-    interval = Interval(max(0.0, min(low, 1 - error)), min(1.0, max(high, 1 - error)))
+    independent = effective_images(first.astype(np.float64), names.tolist())
+    least = wilson((1 - error) * independent, independent, confidence)  # without mistakes nothing spreads
+    interval = Interval(max(0.0, min(low, least.low)), min(1.0, max(high, least.high)))
     return Folded(1 - error, interval, first, repeats)
 
 

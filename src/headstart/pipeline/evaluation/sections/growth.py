@@ -103,7 +103,7 @@ def gain(growth: Growth, groups: Numbers, confidence: float, seed: int) -> Inter
     The error is fitted by floor + factor x images^exponent. The interval is that of a bootstrap of the draws
     and of the groups of test images, over two ways to fit. None if nothing can be said: fewer than 4 sizes,
     fewer than 10 training images per class (the slope may still rise), test images of fewer than 30 groups,
-    or an interval wider than 10 points.
+    no mistake that is left to mend, or an interval wider than 10 points.
 
     Args:
         groups: int64 [N], the group of each test image, from 0.
@@ -111,7 +111,12 @@ def gain(growth: Growth, groups: Numbers, confidence: float, seed: int) -> Inter
     Source: J. Hestness et al., Deep learning scaling is predictable, empirically, 2017.
     """
     few = growth.sizes[-1] < LEAST_OF_CLASS * growth.classes
-    if few or len(growth.sizes) < LEAST_SIZES or len(np.unique(groups)) < LEAST_GROUPS:
+    if (
+        few
+        or growth.right[0, -1].all()
+        or len(growth.sizes) < LEAST_SIZES
+        or len(np.unique(groups)) < LEAST_GROUPS
+    ):
         return None
     draws, sizes, images = growth.right.shape
     wrong = (~growth.right).reshape(draws * sizes, images).astype(np.float64)

@@ -5,14 +5,17 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from headstart.pipeline.evaluation.intervals import Interval
+from headstart.pipeline.evaluation.paired_difference import difference
 from headstart.pipeline.evaluation.report import Figure, Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import learning_curve_plots
 from headstart.pipeline.evaluation.sections.growth import DRAWS, gain, grow
+from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
 
 PACKAGE = "headstart.pipeline.evaluation.sections"
 TEMPLATE = "learning_curve.html.j2"
+CLOSE = 0.06  # a difference of accuracies that is surely smaller leaves two curves alike
 LITTLE = 0.1  # points of accuracy that nobody would notice
 
 Mask = NDArray[np.bool_]
@@ -20,7 +23,8 @@ Numbers = NDArray[np.int64]
 
 UNKNOWN = (
     "What twice the training images would add cannot be said from this curve: there are fewer than 10 "
-    "training images per class or fewer than 30 independent test images, or the points scatter too much."
+    "training images per class or fewer than 30 independent test images, the probe makes no mistake any "
+    "more, or the points scatter too much."
 )
 
 
@@ -28,7 +32,7 @@ def section(results: Results) -> Section:
     """The accuracy of a probe by the number of training images, and its extrapolation to twice as many."""
     vectors = results.vectors
     if vectors is None:
-        return Section("Learning curve", fragment(PACKAGE, TEMPLATE, {"percent": _percent}, growth=None))
+        return Section("Learning curve", fragment(PACKAGE, TEMPLATE, {"percent": share}, growth=None))
     families = results.families
     test = results.table["row"].to_numpy(np.int64)
     growth = grow(
@@ -56,7 +60,7 @@ def section(results: Results) -> Section:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"percent": _percent},
+        {"percent": share},
         growth=growth,
         images=len(test),
         draws=DRAWS,
@@ -77,7 +81,7 @@ def sentence(expected: Interval | None, confidence: float) -> str:
     if expected is None:
         return UNKNOWN
     opening = "Twice the training images, of the same kind, would add"
-    level = f"{confidence:.0%} interval"
+    level = f"{confidence * 100:g}% interval"
     low, high = 100 * expected.low, 100 * expected.high
     if high < LITTLE:
         return f"{opening} next to nothing ({level}: {low:.1f} to {high:.1f} points)."
@@ -104,7 +108,10 @@ def comparison(probe: Mask, head: Mask, groups: Numbers, confidence: float) -> s
     sums = np.bincount(groups, weights=head.astype(np.float64) - probe)
     better, worse = int((sums > 0).sum()), int((sums < 0).sum())
     if better + worse == 0 or binomtest(better, better + worse).pvalue > 1 - confidence:
-        return f"{said}, a difference within chance: the curve is roughly that of the head."
+        _, gap = difference(head, probe, confidence, groups.astype(str).tolist())
+        if max(-gap.low, gap.high) <= CLOSE:
+            return f"{said}, a difference within chance: the curve is roughly that of the head."
+        return f"{said}, a difference within chance, but these test images are too few to call the two alike."
     if better > worse:
         return (
             f"{said}. The head makes more of the same images, so the direction of the curve "
@@ -114,7 +121,3 @@ def comparison(probe: Mask, head: Mask, groups: Numbers, confidence: float) -> s
         f"{said}. The probe makes more of the same images: before you collect more, look at the head's "
         "training (train.lr, train.epochs, train.weight_decay)."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"

@@ -35,7 +35,7 @@ def curve_png(
         axes.plot(sizes[-1:], [head], "D", color=VERMILION, label="head")
         if gain is not None:
             last = means[-1]
-            low, high = last + gain.low, min(1.0, last + gain.high)
+            low, high = (float(np.clip(last + end, 0, 1)) for end in (gain.low, gain.high))
             middle = (low + high) / 2
             twice = 2 * sizes[-1]
             axes.plot([sizes[-1], twice], [last, middle], ":", color=GREY)

@@ -20,6 +20,7 @@ TEMPLATE = "probabilities.html.j2"
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 RATES = (0.05, 0.1, 0.2)
 DRAWN = 6  # precision-recall curves, of the classes that are found worst
+LEAST, MOST = 0.02, 50  # a temperature beyond these is that of a split with too few mistakes
 ALIKE = 0.05  # a temperature within this of 1 changes nothing worth a remark
 
 
@@ -39,12 +40,20 @@ class Temperatures:
         value: the temperature of the head, or, if it has none, the one that would be fitted.
         is_fitted: the head has it.
         fitted, plain: the test images at this temperature and at 1.
+        images: of the validation split.
+        helps: whether the test images show that the log loss is less with it.
     """
 
     value: float
     is_fitted: bool
     fitted: Claims
     plain: Claims
+    images: int
+    helps: bool
+
+    @property
+    def is_unknown(self) -> bool:
+        return not LEAST < self.value < MOST
 
     @property
     def changes_little(self) -> bool:
@@ -123,7 +132,7 @@ def section(results: Results) -> Section:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"share": _share, "points": _points, "between": _between, "number": _number},
+        {"share": _share, "points": _points, "between": _between, "number": _number, "threshold": _threshold},
         accuracy=results.metrics.accuracy,
         mistakes=int((~right).sum()),
         temperature=_temperatures(results),
@@ -143,24 +152,36 @@ def _temperatures(results: Results) -> Temperatures:
     value = own if is_fitted else fit_factor(results.validation.probabilities, results.validation.labels)
     given = results.probabilities
     fitted, plain = (given, rescaled(given, 1 / own)) if is_fitted else (rescaled(given, value), given)
-    return Temperatures(value, is_fitted, _claims(fitted, results), _claims(plain, results))
+    with_it, without = (_losses(each, results) for each in (fitted, plain))
+    options = results.options
+    saved = decisions.mean_interval(
+        without - with_it, results.own_groups, options.confidence, options.resamples, options.seed
+    )
+    return Temperatures(
+        value,
+        is_fitted,
+        Claims(float(fitted.max(1).mean()), float(with_it.mean())),
+        Claims(float(plain.max(1).mean()), float(without.mean())),
+        images=len(results.validation.labels),
+        helps=saved.low > 0,
+    )
 
 
-def _claims(probabilities: Floats, results: Results) -> Claims:
+def _losses(probabilities: Floats, results: Results) -> Floats:
+    """The log loss of each test image in nats: float64 [N]."""
     own = probabilities[np.arange(len(results.labels)), results.labels]
-    losses = -np.log(np.maximum(own, np.finfo(np.float64).eps))
-    return Claims(float(probabilities.max(1).mean()), float(losses.mean()))
+    return np.asarray(-np.log(np.maximum(own, np.finfo(np.float64).eps)))
 
 
 def _curves(results: Results) -> tuple[dict[str, PrCurve], int]:
     """The curves of the classes that are found worst, the worst first, and how many are left out."""
-    curves = {
-        name: decisions.pr_curve(results.probabilities[:, index], results.labels == index)
-        for index, name in enumerate(results.classes)
-        if (results.labels == index).any()
-    }
-    order = sorted(curves, key=lambda name: (curves[name].average, name))
-    return {name: curves[name] for name in order[:DRAWN]}, len(order[DRAWN:])
+
+    def curve(index: int) -> PrCurve:
+        return decisions.pr_curve(results.probabilities[:, index], results.labels == index)
+
+    found = [(curve(index).average, results.classes[index], index) for index in np.unique(results.labels)]
+    order = [index for _, _, index in sorted(found)]
+    return {results.classes[index]: curve(index) for index in order[:DRAWN]}, len(order[DRAWN:])
 
 
 def _thresholds(results: Results) -> Thresholds | None:
@@ -179,6 +200,10 @@ def _thresholds(results: Results) -> Thresholds | None:
     usual = np.where(labelled == positives, 0.0, np.where(positives, missed, alarm))
     resampled = results.own_groups, options.confidence, options.resamples, options.seed
     count, others = int(positives.sum()), int((~positives).sum())
+    found = (
+        _share_interval(positives, scores < best, results),
+        _share_interval(~positives, scores >= best, results),
+    )
     values = sorted({*THRESHOLDS, best})
     return Thresholds(
         name=results.classes[index],
@@ -190,15 +215,41 @@ def _thresholds(results: Results) -> Thresholds | None:
         best=best,
         validation=decisions.errors_at(*known, best, missed, alarm),
         test=errors,
-        missed=_share_interval(positives, scores < best, results),
-        false_alarms=_share_interval(~positives, scores >= best, results),
-        cost=decisions.mean_interval(own, *resampled),
+        missed=found[0],
+        false_alarms=found[1],
+        cost=_cost_interval(
+            errors, missed * count / len(scores), alarm * others / len(scores), found, (count, others)
+        ),
         saved=float((usual - own).mean()),
         saved_interval=decisions.mean_interval(usual - own, *resampled),
         rows=[
             Threshold(value, decisions.errors_at(scores, positives, value, missed, alarm), value == best)
             for value in values
         ],
+    )
+
+
+def _cost_interval(
+    errors: Errors, missed: float, alarm: float, shares: tuple[Interval, Interval], counts: tuple[int, int]
+) -> Interval:
+    """The interval of the cost per image, from the exact ones of both shares of mistakes.
+
+    Unlike a bootstrap's it is no point where no mistake was made.
+
+    Args:
+        missed, alarm: cost per image if all images of the class, or of the other one, were mistaken.
+        shares: of mistakes in the class, and in the other one.
+        counts: images of each.
+
+    Source: as `intervals.of_mean`.
+    """
+    rates = np.array([errors.missed, errors.false_alarms]) / np.maximum(counts, 1)
+    weights = np.array([missed, alarm])
+    below = weights * (rates - [each.low for each in shares])
+    above = weights * ([each.high for each in shares] - rates)
+    return Interval(
+        max(0.0, errors.cost - float(np.sqrt((below**2).sum()))),
+        errors.cost + float(np.sqrt((above**2).sum())),
     )
 
 
@@ -228,13 +279,15 @@ def _refused(results: Results, right: Flags, distances: tuple[Floats, Floats] | 
     rows = []
     if (own_rule := results.abstention) is not None:
         answered = results.confidence >= own_rule.confidence
-        limit = f"confidence below {_share(own_rule.confidence)}, as this head does"
+        limit = f"confidence below {_threshold(own_rule.confidence)}, as this head does"
         rows.append(_row("head", own_rule.rate, limit, answered, right, results))
     for by, (known, own) in measures.items():
         for rate in RATES:
             found = decisions.refusal(known, rate, own)
             limit = (
-                f"below {_share(found.threshold)}" if by == "confidence" else f"above {-found.threshold:.3g}"
+                f"below {_threshold(found.threshold)}"
+                if by == "confidence"
+                else f"above {-found.threshold:.3g}"
             )
             rows.append(_row(by, rate, f"{by} {limit}", found.answered, right, results))
     return rows
@@ -275,4 +328,11 @@ def _between(interval: Interval) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) >= 0.0005 else "0"
+    return "0" if value == 0 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _threshold(value: float) -> str:
+    """A probability that an answer must reach; one next to 0 or 1 keeps its distance from it."""
+    if 0.001 <= value <= 0.999 or value in (0, 1):
+        return f"{value:.3f}"
+    return f"{value:.2g}" if value < 0.5 else f"1 - {1 - value:.2g}"

@@ -20,20 +20,22 @@ def pr_png(curves: Mapping[str, PrCurve]) -> bytes:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         names = names_shown(list(curves))
-        for index, (name, curve) in enumerate(zip(names, curves.values(), strict=True)):
-            axes.step(
+        lines = []
+        for index, curve in enumerate(curves.values()):
+            lines += axes.step(
                 np.append(0, curve.recall),
                 np.append(curve.precision[0], curve.precision),
                 color=PALETTE[index],
                 linestyle=DASHES[index % len(DASHES)],
-                label=f"{name} ({curve.average:.3f})",
                 where="pre",
             )
         axes.set(
             xlabel="recall: share of the class that is found", ylabel="precision: share of answers right"
         )
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        axes.legend(title="class (average precision)", loc="lower left", fontsize=8)
+        # Given one by one: a label that begins with an underscore would be left out.
+        labels = [f"{name} ({curve.average:.3f})" for name, curve in zip(names, curves.values(), strict=True)]
+        axes.legend(lines, labels, title="class (average precision)", loc="lower left", fontsize=8)
 
     return png_of(draw, 5.2, 5.0)
 

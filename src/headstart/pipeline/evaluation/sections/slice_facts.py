@@ -126,8 +126,12 @@ def _thirds(values: pd.Series, unit: str) -> list[tuple[str, NDArray[np.bool_]]]
 
 
 def _span(low: float, high: float, unit: str) -> str:
-    first, last = f"{low:.3g}", f"{high:.3g}"
+    first, last = _number(low), _number(high)
     return f"{first}{unit}" if first == last else f"{first} to {last}{unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if 100 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def _values(values: pd.Series) -> tuple[list[tuple[str, NDArray[np.bool_]]], int]:

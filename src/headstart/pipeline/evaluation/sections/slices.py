@@ -10,6 +10,7 @@ from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections.slice_facts import Slice, slices_of
 from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
+from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
 
 PACKAGE = "headstart.pipeline.evaluation.sections"
@@ -63,7 +64,7 @@ def section(results: Results) -> Section:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"percent": lambda share: f"{100 * share:.1f}%", "p_value": _p_value},
+        {"percent": share, "p_value": _p_value},
         findings=findings[:ROWS],
         tested=len(findings),
         worse=worse,
