@@ -67,9 +67,9 @@ def train_in_tree(init_from: str | None) -> State[Any]:
             published = publish_version(run.id)
         registered, decision = published.registered, published.decision
         verdict = decision.verdict if decision else verdict_before(registered)
-        publish_report(registered, data, is_unchanged=False)
         if decision is not None:  # judged by this run, so nobody was notified yet
             emit_outcome(registered, verdict, published.sentence())
+        publish_report(registered, data, is_unchanged=False)
         log(published.sentence())
         show_outcome(registered.version, verdict, is_unchanged=False)  # last: what fails before is no outcome
         return state_of(verdict, published.sentence())

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def client(uri: str, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     return tracking.connect()
 
 
+def add(curves: LiveCurves, epoch: dict[str, float]) -> None:
+    """Report an epoch, and wait until it was sent."""
+    curves.add(epoch)
+    curves.finish()
+
+
 def curve(client: MlflowClient, run_id: str, name: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in client.get_metric_history(run_id, name)]
 
@@ -73,7 +80,7 @@ def test_epochs_are_logged_while_they_are_trained_and_once(
     run_id = experiment.open_run("own", {})
     curves = LiveCurves(Opened(run_id))
     for epoch in EPOCHS[:2]:
-        curves.add({**epoch, "trials": 0})
+        add(curves, {**epoch, "trials": 0})
         steps = [step for step, _ in curve(client, run_id, "epoch/val_loss")]
         assert steps == list(range(1, epoch["epoch"] + 1))  # type: ignore[operator]
     write_history(tmp_path, monkeypatch)
@@ -90,10 +97,10 @@ def test_a_short_training_is_left_to_registration(
     monkeypatch.setattr(live_curves, "AFTER_SECONDS", 60.0)
     run_id = experiment.open_run("own", {})
     curves = LiveCurves(Opened(run_id))
-    curves.add(EPOCHS[0])
+    add(curves, EPOCHS[0])
     assert curve(client, run_id, "epoch/val_loss") == []
     curves._next = 0.0  # a minute has passed
-    curves.add(EPOCHS[1])
+    add(curves, EPOCHS[1])
     assert [step for step, _ in curve(client, run_id, "epoch/val_loss")] == [1, 2]
 
 
@@ -102,7 +109,7 @@ def test_a_sweep_has_a_curve_of_its_own(client: MlflowClient) -> None:
     curves = LiveCurves(Opened(run_id))
     for _ in range(2):  # two groups of trials
         for epoch in EPOCHS:
-            curves.add({**epoch, "trials": 4})
+            add(curves, {**epoch, "trials": 4})
     assert [step for step, _ in curve(client, run_id, "sweep/val_loss")] == [1, 2, 3, 4, 5, 6]
     assert curve(client, run_id, "epoch/val_loss") == []
 
@@ -119,10 +126,29 @@ def test_epochs_wait_for_a_server_that_is_away(
             raise TrackingError("MLflow does not answer")
 
         away.setattr(run_metrics, "log_live", refuse)
-        curves.add(EPOCHS[0])
+        add(curves, EPOCHS[0])
     assert "cannot show the epochs in MLflow at the moment: MLflow does not answer" in caplog.text
-    curves.add(EPOCHS[1])
+    add(curves, EPOCHS[1])
     assert [step for step, _ in curve(client, run_id, "epoch/val_loss")] == [1, 2]
+
+
+def test_a_server_that_is_slow_or_an_odd_error_does_not_hold_up_the_training(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = threading.Event()
+
+    def wait(*given: object) -> None:
+        answered.wait(30)
+        raise KeyError("what nobody expected")
+
+    monkeypatch.setattr(run_metrics, "log_live", wait)
+    curves = LiveCurves(Opened("some run"))
+    for epoch in EPOCHS:
+        curves.add(epoch)  # returns while the server does not
+    assert not answered.is_set()
+    answered.set()
+    curves.finish()
+    assert "cannot show the epochs in MLflow at the moment: 'what nobody expected'" in caplog.text
 
 
 @pytest.mark.parametrize("followed", [True, False])

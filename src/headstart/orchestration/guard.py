@@ -25,6 +25,7 @@ from headstart.versions.registry.versions import CHAMPION
 
 SECRET, DELIVERIES = Path(".services/guard.secret"), Path(".services/deliveries.db")
 SIZES = bounded_server.Sizes(body=64 << 10, bodies=4 << 20)
+DAY = 86400
 LOG = logging.getLogger("uvicorn.error")  # MLflow's own log gives no reason for a failed delivery
 
 
@@ -93,8 +94,8 @@ def main() -> None:
     parser.add_argument("--url", help="the address MLflow is to call; default: http://HOST:PORT/mlflow")
     parser.add_argument("--every", type=float, default=guard_check.SECONDS, help="seconds between checks")
     chosen = parser.parse_args()
-    if chosen.every < 1:
-        parser.error(f"--every {chosen.every:g}: expected at least 1 second")
+    if not 1 <= chosen.every <= DAY:
+        parser.error(f"--every {chosen.every:g}: expected 1 to {DAY} seconds")
     if chosen.url is None and chosen.host in ("0.0.0.0", "::"):
         parser.error(f"--host {chosen.host} is every address of this machine: give MLflow one with --url")
     enter_tree()
@@ -109,10 +110,14 @@ def main() -> None:
     config = configure(app, chosen.host, chosen.port)
     bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
+
+    def differs() -> bool:  # params.yaml may name another model by now
+        return journal.differs(load_params(paths.PARAMS).register_.model)
+
     stop = threading.Event()
     threading.Thread(
         target=guard_check.check_regularly,
-        args=(lambda: journal.differs(model), guard_check.start_if_idle, chosen.every, stop),
+        args=(differs, guard_check.start_if_idle, chosen.every, stop),
         name="check",
         daemon=True,  # a check that waits for a server must not keep the process alive
     ).start()

@@ -7,10 +7,12 @@ check starts the promotion flow only if there is something to judge.
 import logging
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from headstart.errors import without_password
 
 SECONDS = 300.0
+LONGEST = timedelta(hours=2)  # of a run of the promotion flow
 FLOW, NAME = "promotion", "guard"
 DEPLOYMENT = f"{FLOW}/{NAME}"
 LOG = logging.getLogger("uvicorn.error")
@@ -30,7 +32,7 @@ def check_regularly(
     while True:
         try:
             if differs() and (run := start()) is not None:
-                LOG.warning("champion changed and no webhook arrived: flow run %s judges it", run)
+                LOG.warning("alias and journal differ, and no run is at it: flow run %s judges it", run)
         except Exception as error:
             LOG.error(
                 "champion was not checked, next try in %.0f s: %s", seconds, without_password(str(error))
@@ -41,6 +43,10 @@ def check_regularly(
 
 def start_if_idle() -> str | None:
     """Start the promotion flow without waiting for it, unless a run of it waits or works already.
+
+    A run that has been pending or working for two hours is taken for lost: nothing ends a run whose worker
+    died before its first heartbeat. Another run does no harm: they wait for one another, and judge a change
+    once.
 
     Returns:
         The id of the new run; None if there is another.
@@ -57,9 +63,15 @@ def start_if_idle() -> str | None:
             flow_run_filter=filters.FlowRunFilter(
                 state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=active))
             ),
-            limit=1,
+            limit=50,
         )
-    return None if found else start_promotion()
+    now = datetime.now(UTC)
+    late = [run for run in found if run.state is not None and now - run.state.timestamp > LONGEST]
+    for run in late:
+        assert run.state is not None
+        LOG.warning("flow run %s is %s since %s", run.id, run.state.name, run.state.timestamp)
+    waits = any(run.state is None or run.state.is_scheduled() for run in found)
+    return None if waits or len(late) < len(found) else start_promotion()
 
 
 def start_promotion() -> str:

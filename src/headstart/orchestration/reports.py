@@ -1,11 +1,14 @@
 """Reports of a flow run: artifacts on its page."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.settings import get_current_settings
 
 from headstart.errors import without_password
 from headstart.orchestration.command import advice
@@ -13,6 +16,8 @@ from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @contextmanager
@@ -32,9 +37,15 @@ def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> N
 
     create_markdown_artifact(
         key="training-report",
-        markdown=overview.as_markdown(registered, data, is_unchanged),
+        markdown=overview.as_markdown(registered, data, is_unchanged, with_pictures=may_show_pictures()),
         description="The registered version against the champion",
     )
+
+
+def may_show_pictures() -> bool:
+    """Whether pictures may be sent to Prefect: its server is on this machine, or HEADSTART_PICTURES is 1."""
+    host = urlsplit(get_current_settings().api.url or "http://127.0.0.1").hostname
+    return host in LOOPBACK or os.environ.get("HEADSTART_PICTURES") == "1"
 
 
 def publish_failure(error: Exception) -> None:

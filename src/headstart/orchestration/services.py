@@ -26,6 +26,7 @@ from headstart.orchestration.prefect_api import PREFECT_PASSWORD, ask
 from headstart.orchestration.retired import CHECK, remove_retired
 
 FOLDER = Path(".services")
+LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 AUTOMATIONS = Path("automations.yaml")
 STATE = FOLDER / "processes.json"
 OWN_FOLDER, OWN_UMASK = 0o700, 0o077  # what services write is for their owner alone, as under systemd
@@ -183,10 +184,18 @@ def _start_guard(port: int, settings: Mapping[str, str]) -> None:
 
 
 def _create_automations(prefect: str, settings: Mapping[str, str]) -> None:
-    """Create the automations of automations.yaml that do not exist yet, going by their names."""
+    """Create the automations of automations.yaml that do not exist yet, going by their names.
+
+    One that waits for another number of seconds than the file says is made again.
+    """
     with reading(AUTOMATIONS, "correct it, or restore it with `git checkout`"):
         wanted = YAML(typ="safe", pure=True).load(AUTOMATIONS)["automations"]
-    there = {found["name"] for found in ask(f"{prefect}/api/automations/filter")}
+    there = {found["name"]: found for found in ask(f"{prefect}/api/automations/filter")}
+    for automation in wanted:
+        old = there.get(automation["name"])
+        if old is not None and old["trigger"].get("within") != automation["trigger"].get("within"):
+            ask(f"{prefect}/api/automations/{old['id']}", "DELETE")
+            del there[automation["name"]]
     if missing := [automation for automation in wanted if automation["name"] not in there]:
         text = json.dumps({"automations": missing})
         _run([sys.executable, "-m", "prefect", "automation", "create", "--from-json", text], settings)
@@ -212,7 +221,7 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{prefect_port}/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # In memory, as is the default, a restart of the server would end each running flow that has a limit.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        LEASES: given.get(LEASES, "prefect.server.concurrency.lease_storage.filesystem"),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "HEADSTART_RETRIES": given.get("HEADSTART_RETRIES", "3"),

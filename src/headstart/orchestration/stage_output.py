@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -46,7 +47,8 @@ class StageOutput:
     def on_line(self, line: str) -> None:
         if line.startswith(EPOCH_MARK):
             if self._on_epoch is not None:
-                self._on_epoch(json.loads(line.removeprefix(EPOCH_MARK)))
+                with suppress(ValueError):  # of a line that was cut off
+                    self._on_epoch(json.loads(line.removeprefix(EPOCH_MARK)))
             return
         if SHARE.search(line):  # a bar's last state
             self._progress.show(line)

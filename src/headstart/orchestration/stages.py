@@ -73,7 +73,11 @@ def run_stage(name: str, known_clean: bool, curves: LiveCurves | None = None) ->
     output = StageOutput(name, curves.add if curves else None)
     pull = ["--pull"] if worker_clone.is_own() else []
     followed = {FOLLOWED: "1"} if curves else {}
-    repository.run_stage(name, output.on_line, output.on_progress, arguments=pull, environment=followed)
+    try:
+        repository.run_stage(name, output.on_line, output.on_progress, arguments=pull, environment=followed)
+    finally:
+        if curves is not None:
+            curves.finish()
     said = output.finish()
     if any("didn't change, skipping" in line for line in output.lines):
         return Completed(name="Cached", message=f"{name}: nothing changed")

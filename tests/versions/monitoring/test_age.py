@@ -34,7 +34,7 @@ def test_a_champion_is_old_after_more_days_than_allowed(registered: float) -> No
         assert found is not None
         assert found.model == "models:/headstart/1"
         assert found.is_old is is_old
-        assert f"{int(days)} days ago" in found.sentence()
+        assert f"{days:.1f} days ago" in found.sentence()
         assert ("older than monitor.max_age_days (90)" in found.sentence()) is is_old
 
 

@@ -34,7 +34,7 @@ class Age:
     def sentence(self) -> str:
         """One line for a person."""
         day = f"{datetime.fromtimestamp(self.registered, UTC):%Y-%m-%d}"
-        found = f"{self.model} was registered on {day}, {int(self.days)} days ago"
+        found = f"{self.model} was registered on {day}, {self.days:.1f} days ago"
         if self.is_old:
             return (
                 f"{found}: older than monitor.max_age_days ({self.allowed}); train it again on newer images"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mlflow.tracking import MlflowClient
 
-from headstart.errors import TrackingError, UnreachableError
+from headstart.errors import HeadstartError, ParamsError, TrackingError, UnreachableError
 from headstart.pipeline.evaluation.intervals import effective_images, wilson
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import Record, open_record
@@ -20,6 +20,7 @@ from headstart.versions.release.answers import score
 from headstart.versions.release.journal import Entry
 
 DAYS = 365
+MOST_DAYS = 36500
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def trend(
         TrackingError: MLflow is out of reach, or the model had no champion in these days.
         LineageError: the test images cannot be fetched.
     """
+    if not 0 < days <= MOST_DAYS:
+        raise ParamsError(f"{days:g} days: expected more than 0 and at most {MOST_DAYS}")
     client = tracking.connect()
     first_day = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
     with tracking.translated(f"read the journal of {name}"):
@@ -162,7 +165,10 @@ def trend(
 
 
 def _newest(client: MlflowClient, name: str) -> int:
-    return max(int(version.version) for version in client.search_model_versions(f"name = '{name}'"))
+    found = [int(version.version) for version in client.search_model_versions(f"name = '{name}'")]
+    if not found:
+        raise TrackingError(f"{name} has no version left, so there are no test images of today")
+    return max(found)
 
 
 def _new(folder: Path) -> Path:
@@ -181,7 +187,7 @@ def _records(
             records[number] = open_record(f"models:/{name}/{number}", _new(folder / number))
         except UnreachableError:
             raise
-        except TrackingError as error:
+        except HeadstartError as error:
             notes[number] = [_first_line(error)]
     return records, notes
 
@@ -189,9 +195,18 @@ def _records(
 def _seen(records: dict[str, Record], notes: dict[str, list[str]], folder: Path) -> set[str]:
     """Pixel digests that a champion or a head before it was trained or selected on."""
     seen: set[str] = set()
-    for number, record in records.items():
-        earlier = earlier_heads(record, folder / f"{number} earlier")
-        seen |= seen_by(record) | earlier.pixels
+    for number, record in list(records.items()):
+        try:
+            earlier = earlier_heads(record, folder / f"{number} earlier")
+            own = seen_by(record) | earlier.pixels
+            _recorded(record)
+        except UnreachableError:
+            raise
+        except HeadstartError as error:  # which images it has seen is unknown, so it cannot be compared
+            notes.setdefault(number, []).append(_first_line(error))
+            del records[number]
+            continue
+        seen |= own
         if earlier.unknown:
             note = f"it was trained further from head {earlier.unknown[:12]}, whose images are unknown"
             notes.setdefault(number, []).append(note)
@@ -224,7 +239,7 @@ def _scores(
             labels = score(f"models:/{name}/{number}", images.files).labels
         except UnreachableError:
             raise
-        except TrackingError as error:
+        except HeadstartError as error:
             notes.setdefault(number, []).append(_first_line(error))
             continue
         right = np.array([a == b for a, b in zip(labels, images.labels, strict=True)], np.float64)

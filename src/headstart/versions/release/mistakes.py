@@ -14,7 +14,7 @@ MOST_BYTES = 8 << 10  # of one picture; a larger one is left out, so that the pa
 LONGEST_NAME, LONGEST_PATH = 40, 80
 
 
-def as_markdown() -> list[str]:
+def as_markdown(with_pictures: bool = True) -> list[str]:
     """Lines of Markdown: one table row per mistake, each kind once before any kind is repeated.
 
     Pictures are data URIs, since Prefect's pages have no place for files.
@@ -39,7 +39,8 @@ def as_markdown() -> list[str]:
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
         words = f"**{label}** taken for **{predicted}**, {mistake['confidence']:.0%}"
         words += f"<br>{cell(mistake['path'], LONGEST_PATH)}"
-        lines.append(f"| {_picture(int(places[mistake['path']]))} | {words} |")
+        picture = _picture(int(places[mistake["path"]])) if with_pictures else "not sent"
+        lines.append(f"| {picture} | {words} |")
     return lines
 
 

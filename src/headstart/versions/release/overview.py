@@ -5,6 +5,7 @@ import json
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
+from headstart.errors import DamagedFile
 from headstart.ground import paths
 from headstart.ground.markdown import cell
 from headstart.versions.provenance import comparison
@@ -17,7 +18,7 @@ TITLES = {"passed": "Passed", "failed": "Did not pass", "inconclusive": "Inconcl
 PAGES = {"index": "summary", "files": "each file", "set": "the whole set"}  # of validation
 
 
-def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
+def as_markdown(registered: Registered, data: str, is_unchanged: bool, *, with_pictures: bool = True) -> str:
     """Outcome of a flow run: the verdict, metrics beside the champion's, mistakes, images per class, links.
 
     The champion's figures are those of its own test images. The mistakes are those of the results in the
@@ -26,6 +27,7 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
     Args:
         data: the images taken from `data.source`, in words.
         is_unchanged: no stage ran, since the version holds the same results.
+        with_pictures: of the mistakes; without them their names and labels are listed.
     """
     name, number = registered.name, registered.version
     client = tracking.connect()
@@ -37,9 +39,16 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool) -> str:
         lines += [(version.description or "").split("\n")[0], ""]
         lines += [_outcome(registered, verdict, is_unchanged), ""]
         lines += _metrics(client, version, champion)
-        lines += ["", *mistakes.as_markdown(), ""]
+        lines += ["", *_mistakes(with_pictures), ""]
         lines += [f"Data: {data}", "", *_data(client, version), "", *_links(client, version)]
     return "\n".join(lines) + "\n"
+
+
+def _mistakes(with_pictures: bool) -> list[str]:
+    try:
+        return mistakes.as_markdown(with_pictures)
+    except (DamagedFile, KeyError) as error:  # the version stands all the same
+        return [f"The mistakes cannot be shown: {error}"]
 
 
 def page_of(name: str, number: str) -> str:
