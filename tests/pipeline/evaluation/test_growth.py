@@ -129,6 +129,16 @@ def test_an_easy_set_promises_nothing_and_is_drawn() -> None:
     assert png.startswith(b"\x89PNG")
 
 
+def test_no_more_is_promised_than_is_missing() -> None:
+    random = np.random.default_rng(14)
+    right = random.random((10, 5, 92)) > np.array([0.165, 0.086, 0.053, 0.038, 0.0])[:, None]
+    right[:, -1] = True
+    right[:, -1, 0] = False  # one of 92 is left
+    found = gain(Growth(np.array([29.0, 57, 114, 199, 283]), right, 2), np.arange(92), 0.95, 0)
+    assert found is not None
+    assert found.low < found.high == pytest.approx(1 / 92)
+
+
 def test_cross_validation_without_a_mistake_is_no_certainty() -> None:
     vectors, labels = draw(30, 2, seed=13, apart=8.0)
     found = cross_validate(vectors, labels, np.arange(30), 2, 3, 0.95, 0)

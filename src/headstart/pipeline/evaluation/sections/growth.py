@@ -128,7 +128,10 @@ def gain(growth: Growth, groups: Numbers, confidence: float, seed: int) -> Inter
         means = np.einsum("dsb,bd->bs", errors, drawn)
         gains.append(_gains(growth.sizes, (means * images + 0.5) / (images + 1)))
     found = percentile(np.concatenate(gains), confidence)
-    return None if found is None or found.high - found.low > WIDEST else found
+    if found is None or found.high - found.low > WIDEST:
+        return None
+    left = 1 - float(growth.right[0, -1].mean())  # no number of images adds more than what is missing
+    return Interval(min(found.low, left), min(found.high, left))
 
 
 def _gains(sizes: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
