@@ -76,7 +76,7 @@ def test_versions_predict_are_shown_and_begun_from(swept: Path) -> None:
 
 
 def test_a_version_that_does_not_pass_is_no_success(swept: Path) -> None:
-    edit_params(swept, **{"train.trials": None, "train.lr": 1e-9, "train.epochs": 1})
+    edit_params(swept, **{"train.trials": None, "train.init": None, "train.lr": 1e-9, "train.epochs": 1})
     edit_params(swept, **{"register.thresholds.accuracy": 1.0})
     out = headstart(swept, "run", status=4)
     number = re.search(r"version (\d+) registered \(alias: none\); FAIL: ", out)
