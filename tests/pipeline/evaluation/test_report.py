@@ -20,10 +20,11 @@ from headstart.ground import paths
 from headstart.pipeline.evaluation import stage
 from headstart.pipeline.evaluation.explanations import Explanation
 from headstart.pipeline.evaluation.metrics import Interval
-from headstart.pipeline.evaluation.report import Nearest, Section, render_report, tiles, title_of
+from headstart.pipeline.evaluation.report import Section, render_report, tiles, title_of
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import classes, confusion, data, gallery, mistakes, training
 from headstart.pipeline.evaluation.verdict import Verdict, training_note, verdict
+from headstart.pipeline.explanation.similar import Nearest
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
 VOID = {"meta", "link", "img", "br"}

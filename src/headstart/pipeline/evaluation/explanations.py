@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.ground import paths
-from headstart.pipeline.evaluation.report import Nearest
 from headstart.pipeline.evaluation.results import Results, picture
 from headstart.pipeline.explanation.attribution import Attribution, has_maps
 from headstart.pipeline.explanation.overlay import overlay_jpeg
-from headstart.pipeline.explanation.similar import Space, most_similar
+from headstart.pipeline.explanation.similar import Nearest, most_similar
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.network.network import INPUT, plan, spec_of
 from headstart.pipeline.pixels.packed import PackedImages
@@ -64,7 +63,7 @@ def _nearest(results: Results, chosen: NDArray[np.int64]) -> list[tuple[Nearest,
     if results.head["cut"] == INPUT:
         return [()] * len(chosen)
     train = rows_of(results.images, "train", results.classes).indices
-    space = Space.of(results.rows, train, results.options.seed)
+    space = results.space
     rows = results.table["row"].to_numpy()[chosen]
     queries = np.concatenate([part for row in rows for part in space.vectors(range(int(row), int(row) + 1))])
     found = most_similar(space, queries, train, NEAREST)

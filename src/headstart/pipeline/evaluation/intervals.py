@@ -114,6 +114,24 @@ def effective_images(values: NDArray[np.float64], groups: Sequence[str]) -> floa
     return len(values) / max(1.0, of_groups / float((rest**2).sum()))
 
 
+def of_share(
+    right: NDArray[np.bool_],
+    groups: Sequence[str] | None,
+    confidence: float,
+    method: Callable[[float, float, float], Interval] = wilson,
+) -> Interval:
+    """The interval of the share of True, of as many images as would be independent.
+
+    Args:
+        right: bool [N], N at least 1.
+        groups: the group of each image; None if each counts for itself.
+        method: `wilson` or `exact`.
+    """
+    values = right.astype(np.float64)
+    independent = float(len(values)) if groups is None else effective_images(values, groups)
+    return method(independent * float(values.mean()), independent, confidence)
+
+
 def weights_of(
     images: int, resamples: int, seed: int, rows: int | None = None
 ) -> Iterator[NDArray[np.int64]]:

@@ -142,6 +142,23 @@ def confusion_matrix(
     return cells.reshape(classes_count, classes_count).astype(np.int64)
 
 
+def roc_curves(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> dict[str, RocCurve]:
+    """One curve per class with images on both sides; if there are two classes, only the second's.
+
+    Args:
+        labels: int64 [N], places in `classes`.
+        probabilities: float64 [N, C].
+    """
+    curves = {}
+    for index, name in enumerate(classes):
+        positives = labels == index
+        if positives.any() and not positives.all() and (index or len(classes) > 2):
+            curves[name] = roc_curve(probabilities[:, index], positives)
+    return curves
+
+
 def roc_curve(scores: NDArray[np.float64], positives: NDArray[np.bool_]) -> RocCurve:
     """The ROC curve without the points that lie on a straight line between their neighbours.
 

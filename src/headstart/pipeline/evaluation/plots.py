@@ -12,6 +12,7 @@ from headstart.pipeline.evaluation.intervals import wilson
 from headstart.pipeline.evaluation.metrics import RocCurve
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -62,6 +63,14 @@ def roc_png(curves: Mapping[str, RocCurve]) -> bytes:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
 
     return png_of(draw, 5.2, 5.0)
+
+
+def history_of(history: "pd.DataFrame", best: int) -> bytes:
+    """Losses and accuracy by epoch, from the table `reports/history.csv`; see `history_png`."""
+    names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return history_png(
+        epochs=history["epoch"].tolist(), best=best, **{name: history[name].tolist() for name in names}
+    )
 
 
 def history_png(

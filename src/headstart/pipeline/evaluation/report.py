@@ -10,6 +10,7 @@ from markupsafe import Markup
 from headstart.pipeline.evaluation.metrics import METHODS, Metrics
 from headstart.pipeline.evaluation.verdict import Verdict
 from headstart.pipeline.evaluation.wording import FILTERS, decimal, decimals, share, shares
+from headstart.pipeline.explanation.similar import Nearest
 from headstart.pipeline.pages.html import fragment, png_size, render, script_digest
 
 PACKAGE = "headstart.pipeline.evaluation"
@@ -45,16 +46,6 @@ class Section:
     def id(self) -> str:
         """The name by which a link leads to the section: its title in small letters and hyphens."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """A training image like a test image; `similarity` is the cosine of their features, in [-1, 1]."""
-
-    path: str
-    label: str
-    similarity: float
-    thumbnail_jpeg: bytes
 
 
 @dataclass(frozen=True)

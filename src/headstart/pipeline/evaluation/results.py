@@ -14,6 +14,8 @@ from headstart.ground import paths
 from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation.metrics import Metrics
 from headstart.pipeline.evaluation.settings import Evaluate
+from headstart.pipeline.explanation.similar import Space
+from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.feature_file import Rows
 from headstart.pipeline.features.vectors import Vectors, vectors
 from headstart.pipeline.network.abstention import Abstention
@@ -96,7 +98,13 @@ class Results:
         with bar(2 * len(self.images), "vectors", "row") as progress:
             return vectors(self.rows, len(self.images), self.options.seed, progress.update)
 
-    @property
+    @cached_property
+    def space(self) -> Space:
+        """The stored features as unit vectors, measured on training images; only if something is frozen."""
+        train = rows_of(self.images, "train", self.classes).indices
+        return Space.of(self.rows, train, self.options.seed)
+
+    @cached_property
     def families(self) -> NDArray[np.int64]:
         """Numbers of the sets of `images` that are linked by group, near duplicate or equal pixels: [M]."""
         similar = load_table(paths.MANIFEST, ["path", "similar"]).set_index("path")["similar"]
@@ -115,7 +123,7 @@ class Results:
         sets = connected_components(graph, directed=False)[1][:count]
         return np.asarray(pd.factorize(sets)[0], np.int64)
 
-    @property
+    @cached_property
     def classes_of_images(self) -> NDArray[np.int64]:
         """The class of each of `images`, of all splits: int64 [M], places in `classes`."""
         places = {name: place for place, name in enumerate(self.classes)}

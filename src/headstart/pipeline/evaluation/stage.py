@@ -121,20 +121,10 @@ def _confusion_rows(results: Results) -> pd.DataFrame:
     return pd.DataFrame({"actual": names[results.labels], "predicted": names[results.predicted]})
 
 
-def _roc_curves(results: Results) -> dict[str, metrics.RocCurve]:
-    """One curve per class with test images on both sides; if there are two classes, only the second's."""
-    curves = {}
-    for index, name in enumerate(results.classes):
-        positives = results.labels == index
-        if positives.any() and not positives.all() and (index or len(results.classes) > 2):
-            curves[name] = metrics.roc_curve(results.probabilities[:, index], positives)
-    return curves
-
-
 def _roc_rows(results: Results) -> pd.DataFrame:
     parts = [
         pd.DataFrame(curve._asdict()).drop(columns="thresholds").assign(**{"class": name})
-        for name, curve in _roc_curves(results).items()
+        for name, curve in metrics.roc_curves(results.labels, results.probabilities, results.classes).items()
     ]
     columns = ["class", "false_positive_rate", "true_positive_rate"]
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
@@ -172,7 +162,7 @@ def _sections(results: Results, counts: data.Counts) -> tuple[report.Section, ..
         mistakes.right_section(results, right),
         baselines.section(results),
         slices.section(results),
-        curves.section(results, _roc_curves(results)),
+        curves.section(results, metrics.roc_curves(results.labels, results.probabilities, results.classes)),
         probabilities.section(results),
         learning_curve.section(results),
         cross_validation.section(results),

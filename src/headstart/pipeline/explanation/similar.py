@@ -67,6 +67,16 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """A training image like another image; `similarity` is the cosine of their features, in [-1, 1]."""
+
+    path: str
+    label: str
+    similarity: float
+    thumbnail_jpeg: bytes
+
+
+@dataclass(frozen=True)
 class Found:
     """Stored rows most like each query, the most similar first.
 

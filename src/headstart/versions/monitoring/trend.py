@@ -11,7 +11,7 @@ import numpy as np
 from mlflow.tracking import MlflowClient
 
 from headstart.errors import HeadstartError, ParamsError, TrackingError, UnreachableError
-from headstart.pipeline.evaluation.intervals import effective_images, wilson
+from headstart.pipeline.evaluation.intervals import of_share
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import Record, open_record
 from headstart.versions.registry.recorded_images import TestImages, earlier_heads, seen_by, test_images
@@ -242,9 +242,8 @@ def _scores(
         except HeadstartError as error:
             notes.setdefault(number, []).append(_first_line(error))
             continue
-        right = np.array([a == b for a, b in zip(labels, images.labels, strict=True)], np.float64)
-        independent = effective_images(right, images.groups) if images.are_grouped else float(len(right))
-        bounds = wilson(independent * float(right.mean()), independent, confidence)
+        right = np.array([a == b for a, b in zip(labels, images.labels, strict=True)])
+        bounds = of_share(right, images.groups if images.are_grouped else None, confidence)
         found[number] = Accuracy(float(right.mean()), bounds.low, bounds.high, len(right))
     return found
 

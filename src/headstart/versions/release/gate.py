@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from headstart.errors import LineageError, TrackingError, UnreachableError
 from headstart.pipeline.data.limits import Limits
-from headstart.pipeline.evaluation.intervals import effective_images, wilson
+from headstart.pipeline.evaluation.intervals import of_share, wilson
 from headstart.pipeline.evaluation.paired_difference import Flags
 from headstart.versions.provenance import comparison, origin
 from headstart.versions.registry import tracking, versions
@@ -271,11 +271,8 @@ def _amount(figure: float, unit: str) -> str:
 
 def _summary(images: TestImages, own: Scores, against: str | None, rival: float | None) -> str:
     right = _right(own, images)
-    independent, within = float(len(right)), ""
-    if images.are_grouped:
-        independent = effective_images(right.astype(np.float64), images.groups)
-        within = f" in {len(set(images.groups))} groups"
-    bounds = wilson(independent * float(right.mean()), independent, INTERVAL)
+    within = f" in {len(set(images.groups))} groups" if images.are_grouped else ""
+    bounds = of_share(right, images.groups if images.are_grouped else None, INTERVAL)
     own_accuracy = (
         f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) "
         f"on {len(right)} test images{within}"

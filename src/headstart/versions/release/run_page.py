@@ -72,22 +72,11 @@ def drawn() -> dict[str, bytes]:
         "calibration": plots.calibration_png(labels, probabilities),
         "history": _history(),
     }
-    curves = {
-        name: measures.roc_curve(probabilities[:, index], labels == index)
-        for index, name in enumerate(classes)
-        if 0 < (labels == index).sum() < len(labels) and (index or len(classes) > 2)
-    }
+    curves = measures.roc_curves(labels, probabilities, classes)
     return pictures | ({"roc": plots.roc_png(curves)} if curves else {})
 
 
 def _history() -> bytes:
     history = load_table(paths.HISTORY)
     best = history.loc[history["val_loss"].idxmin(), "epoch"]  # the first of several, as in training
-    return plots.history_png(
-        epochs=history["epoch"].tolist(),
-        train_loss=history["train_loss"].tolist(),
-        val_loss=history["val_loss"].tolist(),
-        train_accuracy=history["train_accuracy"].tolist(),
-        val_accuracy=history["val_accuracy"].tolist(),
-        best=int(best),
-    )
+    return plots.history_of(history, int(best))

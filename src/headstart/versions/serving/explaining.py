@@ -14,7 +14,7 @@ from headstart.ground.reading import load_table
 from headstart.pipeline.data.reading import shown
 from headstart.pipeline.explanation.attribution import Attribution, has_maps
 from headstart.pipeline.explanation.overlay import overlay_jpeg
-from headstart.pipeline.explanation.similar import Space, most_similar
+from headstart.pipeline.explanation.similar import Nearest, Space, most_similar
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.feature_file import Features, features_metadata
 from headstart.pipeline.network.network import INPUT, plan, spec_of
@@ -32,16 +32,6 @@ SAME = ("arch", "width", "cut", "precision", "transform", "replace", "train", "h
 
 
 @dataclass(frozen=True)
-class Near:
-    """A training image like a picture; `similarity` is the cosine of their features, in [-1, 1]."""
-
-    path: str
-    label: str
-    similarity: float
-    jpeg: bytes
-
-
-@dataclass(frozen=True)
 class Explained:
     """A picture on the page.
 
@@ -55,7 +45,7 @@ class Explained:
     refused: str | None
     jpeg: bytes
     overlay_jpeg: bytes | None
-    nearest: tuple[Near, ...]
+    nearest: tuple[Nearest, ...]
 
 
 class Explaining:
@@ -145,7 +135,7 @@ class Explaining:
         maps = attribution.maps(np.stack(self._pixels), answered)
         return [overlay_jpeg(*pair, SIDE) for pair in zip(self._pixels, maps, strict=True)]
 
-    def _nearest(self) -> tuple[list[tuple[Near, ...]], str]:
+    def _nearest(self) -> tuple[list[tuple[Nearest, ...]], str]:
         """The training images most like each picture, and if there are none, the reason."""
         if reason := _unusable(self._predictor.metadata):
             return [()] * len(self._pixels), reason
@@ -176,6 +166,6 @@ def _unusable(metadata: dict[str, Any]) -> str:
     return ""
 
 
-def _near(table: pd.DataFrame, packed: PackedImages, row: int, similarity: float) -> Near:
+def _near(table: pd.DataFrame, packed: PackedImages, row: int, similarity: float) -> Nearest:
     path, label = table["path"].iloc[row], table["label"].iloc[row]
-    return Near(path, label, similarity, thumbnail_jpeg(packed.rows(row, row + 1)[0], NEAREST_SIDE))
+    return Nearest(path, label, similarity, thumbnail_jpeg(packed.rows(row, row + 1)[0], NEAREST_SIDE))

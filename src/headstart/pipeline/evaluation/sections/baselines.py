@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from headstart.ground import paths
 from headstart.ground.reading import load_table
-from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.intervals import Interval, of_share
 from headstart.pipeline.evaluation.paired_difference import difference
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.wording import share
-from headstart.pipeline.explanation.similar import Space
 from headstart.pipeline.features.examples import LabelledRows, rows_of
 from headstart.pipeline.features.vectors import Vectors
 from headstart.pipeline.network.network import INPUT
@@ -76,12 +75,8 @@ def section(results: Results) -> Section:
 
 def _measured(name: str, predicted: Labels, results: Results) -> Baseline:
     right = predicted == results.labels
-    independent = float(len(right))
-    if results.groups is not None:
-        independent = effective_images(right.astype(np.float64), results.groups)
-    accuracy = float(right.mean())
-    interval = wilson(independent * accuracy, independent, results.options.confidence)
-    return Baseline(name, right, accuracy, interval)
+    interval = of_share(right, results.groups, results.options.confidence)
+    return Baseline(name, right, float(right.mean()), interval)
 
 
 def _commonest(train: LabelledRows, results: Results) -> Labels:
@@ -136,7 +131,7 @@ def _by_neighbours(train: LabelledRows, results: Results) -> tuple[Labels, int]:
 
     Source: T. Cover, P. Hart, Nearest neighbor pattern classification, 1967.
     """
-    space = Space.of(results.rows, train.indices, results.options.seed)
+    space = results.space
     known = train.indices[:NEIGHBOURS_TRAIN]
     vectors = np.concatenate(list(space.vectors(known)))
     labels = train.labels_of(known).numpy()

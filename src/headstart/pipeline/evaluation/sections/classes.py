@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.intervals import Interval, of_share
 from headstart.pipeline.evaluation.metrics import ClassMetrics, confusion_matrix
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
@@ -46,12 +46,10 @@ def rows(results: Results) -> list[ClassRow]:
     groups = results.groups
     found = []
     for number, (name, values) in enumerate(results.metrics.per_class.items()):
-        images: float = values.support
-        if groups is not None and images:
-            own = np.flatnonzero(results.labels == number)
-            hits = (results.predicted[own] == number).astype(np.float64)
-            images = effective_images(hits, [groups[place] for place in own])
-        interval = wilson(values.recall * images, images, results.metrics.confidence) if images else None
+        own = np.flatnonzero(results.labels == number)
+        of_own = None if groups is None else [groups[place] for place in own]
+        found_of = results.predicted[own] == number
+        interval = of_share(found_of, of_own, results.metrics.confidence) if len(own) else None
         found.append(ClassRow(number, name, int(right[number]), values, interval))
     return sorted(
         found, key=lambda row: (not row.values.support, row.values.recall, -row.values.support, row.number)

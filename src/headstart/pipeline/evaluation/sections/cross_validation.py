@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.intervals import Interval, of_share
 from headstart.pipeline.evaluation.probe import fit, sums_of
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
@@ -37,8 +37,7 @@ def section(results: Results) -> Section | None:
     probe = fit(sums_of(vectors[train], labels[train], classes))
     alone = probe.classes_of(vectors[test]) == labels[test]
     names = families[test].astype(str).tolist()
-    count = effective_images(alone.astype(np.float64), names)
-    own = wilson(float(alone.mean()) * count, count, options.confidence)
+    own = of_share(alone, names, options.confidence)
     rows: list[tuple[str, str, int, float, Interval]] = [
         ("Head", "test images", len(alone), results.metrics.accuracy, results.metrics.intervals["accuracy"]),
         ("Probe", "test images", len(alone), float(alone.mean()), own),

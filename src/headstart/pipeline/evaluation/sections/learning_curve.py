@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from headstart.pipeline.evaluation.intervals import Interval
 from headstart.pipeline.evaluation.paired_difference import difference
-from headstart.pipeline.evaluation.report import Figure, Section
+from headstart.pipeline.evaluation.report import Figure, Section, figures
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import learning_curve_plots
 from headstart.pipeline.evaluation.sections.growth import DRAWS, gain, grow
@@ -52,11 +52,8 @@ def section(results: Results) -> Section:
         (round(size), values.mean(), values.min(), values.max())
         for size, values in zip(growth.sizes.tolist(), accuracies.T, strict=True)
     ]
-    figure = Figure(
-        "Learning curve",
-        "Accuracy on the test images by the number of training images.",
-        learning_curve_plots.curve_png(growth.sizes, accuracies, results.metrics.accuracy, expected),
-    )
+    caption = "Accuracy on the test images by the number of training images."
+    png = learning_curve_plots.curve_png(growth.sizes, accuracies, results.metrics.accuracy, expected)
     html = fragment(
         PACKAGE,
         TEMPLATE,
@@ -67,7 +64,7 @@ def section(results: Results) -> Section:
         rows=rows,
         sentence=sentence(expected, confidence),
         comparison=comparison(growth.right[0, -1], results.predicted == results.labels, groups, confidence),
-        figure=figure,
+        figure=figures(Figure("Learning curve", caption, png, f"Learning curve: {caption}")),
     )
     return Section("Learning curve", html)
 

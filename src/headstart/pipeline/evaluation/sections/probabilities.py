@@ -1,14 +1,16 @@
 """How far probabilities can be acted on: their temperature, thresholds with costs, and answers refused."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from headstart.pipeline.evaluation import decisions
 from headstart.pipeline.evaluation.decisions import Errors, Flags, Floats, PrCurve
 from headstart.pipeline.evaluation.distances import nearest_training
-from headstart.pipeline.evaluation.intervals import Interval, effective_images, exact, wilson
-from headstart.pipeline.evaluation.report import Section
+from headstart.pipeline.evaluation.intervals import Interval, exact, of_share, wilson
+from headstart.pipeline.evaluation.report import Figure, Section, figures
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import probability_plots as plots
 from headstart.pipeline.features.examples import rows_of
@@ -129,6 +131,7 @@ def section(results: Results) -> Section:
         if row.by == "confidence" and row.accuracy is not None
     }
     nearness = None if distances is None else -distances[1]
+    coverage = plots.coverage_png(right, results.confidence, nearness, points)
     html = fragment(
         PACKAGE,
         TEMPLATE,
@@ -137,14 +140,31 @@ def section(results: Results) -> Section:
         mistakes=int((~right).sum()),
         temperature=_temperatures(results),
         level=results.options.confidence,
-        pr=plots.pr_png(curves),
-        left_out=left_out,
-        coverage=plots.coverage_png(right, results.confidence, nearness, points),
+        figures=_figures(curves, left_out, coverage, has_distances=distances is not None),
         thresholds=_thresholds(results),
         refused=refused,
         has_distances=distances is not None,
     )
     return Section("Probabilities", html)
+
+
+def _figures(curves: dict[str, PrCurve], left_out: int, coverage: bytes, *, has_distances: bool) -> Markup:
+    rest = f", for the {DRAWN} classes with the lowest average precision; {left_out} more are not drawn"
+    farthest = ", or those farthest from every training image" if has_distances else ""
+    shown = {
+        "Precision and recall": (
+            f"Each class against the rest, on the test images{rest if left_out else ''}.",
+            plots.pr_png(curves),
+        ),
+        "Refusing to answer": (
+            "Accuracy among the test images that are answered, if those with the lowest confidence are "
+            f"refused{farthest}. Dots: the shares below, with the threshold from the validation split.",
+            coverage,
+        ),
+    }
+    return figures(
+        *(Figure(title, caption, png, f"{title}: {caption}") for title, (caption, png) in shown.items())
+    )
 
 
 def _temperatures(results: Results) -> Temperatures:
@@ -253,14 +273,15 @@ def _cost_interval(
     )
 
 
-def _share_interval(within: Flags, wrong: Flags, results: Results) -> Interval:
-    """The exact interval of the share of wrong answers; (0, 1) without images."""
+def _share_interval(
+    within: Flags, right: Flags, results: Results, method: Callable[..., Interval] = exact
+) -> Interval:
+    """The interval of the share of True among some images; of none of them, the exact one is (0, 1)."""
     if not within.any():
         return exact(0, 0, results.options.confidence)
-    values = wrong[within].astype(np.float64)
     groups = [group for group, kept in zip(results.own_groups, within, strict=True) if kept]
-    independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
-    return exact(float(values.mean()) * independent, independent, results.options.confidence)
+    alike = len(set(groups)) < len(groups)
+    return of_share(right[within], groups if alike else None, results.options.confidence, method)
 
 
 def _distances(results: Results) -> tuple[Floats, Floats] | None:
@@ -300,16 +321,9 @@ def _row(by: str, rate: float, rule: str, answered: Flags, right: Flags, results
         rule=rule,
         share=float((~answered).mean()),
         accuracy=float(right[answered].mean()) if answered.any() else None,
-        interval=_accuracy_interval(right, answered, results) if answered.any() else None,
+        interval=_share_interval(answered, right, results, wilson) if answered.any() else None,
         mistakes=int((~right & ~answered).sum()),
     )
-
-
-def _accuracy_interval(right: Flags, answered: Flags, results: Results) -> Interval:
-    values = right[answered].astype(np.float64)
-    groups = [group for group, kept in zip(results.own_groups, answered, strict=True) if kept]
-    independent = effective_images(values, groups) if len(set(groups)) < len(groups) else len(values)
-    return wilson(float(values.mean()) * independent, independent, results.options.confidence)
 
 
 def _share(value: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.pipeline.evaluation.intervals import Interval, effective_images, wilson
+from headstart.pipeline.evaluation.intervals import Interval, of_share
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections.slice_facts import Slice, slices_of
@@ -93,14 +93,13 @@ def find(results: Results, slices: tuple[Slice, ...], groups: NDArray[np.int64] 
     for each, p in zip(slices, corrected, strict=True):
         own = right[each.member]
         inside = None if groups is None else groups[each.member].astype(str)
-        count = len(own) if inside is None else effective_images(own.astype(np.float64), inside.tolist())
         findings.append(
             Finding(
                 each,
                 len(own),
                 None if inside is None else len(set(inside)),
                 float(own.mean()),
-                wilson(float(own.mean()) * count, count, results.options.confidence),
+                of_share(own, None if inside is None else inside.tolist(), results.options.confidence),
                 rest_share(right, each.member, strata),
                 float(p),
             )

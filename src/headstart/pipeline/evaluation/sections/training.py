@@ -31,14 +31,7 @@ class TrialRow:
 def section(results: Results) -> Section:
     """Make the section from the tables that training wrote."""
     history, kept = load_table(paths.HISTORY), int(results.head["epoch"])
-    png = plots.history_png(
-        epochs=history["epoch"].tolist(),
-        train_loss=history["train_loss"].tolist(),
-        val_loss=history["val_loss"].tolist(),
-        train_accuracy=history["train_accuracy"].tolist(),
-        val_accuracy=history["val_accuracy"].tolist(),
-        best=kept,
-    )
+    png = plots.history_of(history, kept)
     best = history.set_index("epoch").loc[kept]
     alt = (
         f"Loss and accuracy over {len(history)} epochs; epoch {kept} was kept, with a validation loss of "
