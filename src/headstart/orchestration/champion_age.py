@@ -28,12 +28,9 @@ def look_at_age() -> "Age | None":
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def report_age(age: "Age") -> None:
     """Publish the age on this flow run's page, and emit the event for automations."""
-    from headstart.versions.registry.uri import ModelUri
-    from headstart.versions.release import overview
+    from headstart.orchestration.model_events import page_of, resource_of
 
-    model = ModelUri.parse(age.model)
-    name, number = str(model.name), str(model.number)
-    link = overview.page_of(name, number)
+    link = page_of(age.model)
     create_markdown_artifact(
         key="champion-age",
         markdown=f"## The champion is old\n\n{age.sentence()}\n\n[The version]({link})\n",
@@ -41,11 +38,7 @@ def report_age(age: "Age") -> None:
     )
     emit_event(
         event=EVENT,
-        resource={
-            "prefect.resource.id": f"headstart.model.{name}",
-            "prefect.resource.name": name,
-            "headstart.version": age.model,
-        },
+        resource=resource_of(age.model),
         payload={
             "message": age.sentence(),
             "link": link,

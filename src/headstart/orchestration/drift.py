@@ -28,27 +28,19 @@ def publish_drift(compared: "Monitored") -> None:
 
 def emit_drift(compared: "Monitored") -> None:
     """Emit the drift event for automations to react to."""
-    from headstart.versions.release import overview
+    from headstart.orchestration.model_events import page_of, resource_of
 
     found = compared.found
-    from headstart.versions.registry.uri import ModelUri
-
-    model = ModelUri.parse(compared.model)
-    name, number = str(model.name), str(model.number)
     run_id = flow_run.get_id()
     emit_event(
         event=EVENT,
-        resource={
-            "prefect.resource.id": f"headstart.model.{name}",
-            "prefect.resource.name": name,
-            "headstart.version": compared.model,
-        },
+        resource=resource_of(compared.model),
         related=[{"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}]
         if run_id
         else [],
         payload={
             "message": f"{compared.model}: {found.sentence()}",
-            "link": overview.page_of(name, number),
+            "link": page_of(compared.model),
             "source": compared.source,
             "alpha": found.alpha,
             "checks": {check.name: check.figure for check in found.drifted},
