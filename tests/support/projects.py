@@ -79,6 +79,15 @@ def draw_images(folder: Path, classes: dict[str, int], seed: int = 0) -> None:
             Image.fromarray(noise.astype(np.uint8)).save(folder / name / f"{index:03}.png")
 
 
+def draw_mislabelled(folder: Path, count: int, wrong: int) -> None:
+    """Draw `count` images each of `dark` and `light`, of which `wrong` in all lie in the other class."""
+    draw_images(folder, {"dark": count, "light": count})
+    random = np.random.default_rng(1)
+    for path in random.choice(sorted(folder.rglob("*.png")), wrong, replace=False):
+        other = "light" if path.parent.name == "dark" else "dark"
+        path.rename(path.parent.parent / other / f"moved-{path.name}")
+
+
 def make_repository(root: Path) -> None:
     """Make `root` a git and DVC project with its data added and a first commit."""
     (root / ".gitignore").write_text(

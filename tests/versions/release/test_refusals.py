@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
-from projects import draw_images, edit_params, headstart, make_repository, repro
+from projects import draw_images, draw_mislabelled, edit_params, headstart, make_repository, repro
 from registries import client_of, uri_of
 
 pytestmark = pytest.mark.server  # registration takes a while
@@ -17,11 +16,7 @@ pytestmark = pytest.mark.server  # registration takes a while
 @pytest.fixture
 def project(tree: Path) -> Path:
     """A version that refuses a quarter of its validation images."""
-    draw_images(tree / "data", {"dark": 60, "light": 60})
-    random = np.random.default_rng(1)
-    for path in random.choice(sorted((tree / "data").rglob("*.png")), 24, replace=False):
-        other = "light" if path.parent.name == "dark" else "dark"
-        path.rename(path.parent.parent / other / f"moved-{path.name}")
+    draw_mislabelled(tree / "data", 60, 24)
     edit_params(tree, **{"train.abstain": {"rate": 0.25}, "monitor.min_images": 15})
     edit_params(tree, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
     make_repository(tree)

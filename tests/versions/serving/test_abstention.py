@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from projects import draw_images, edit_params
+from projects import draw_mislabelled, edit_params
 from pydantic import ValidationError
 from served import IMAGE, loaded, served_model
 
@@ -66,11 +66,7 @@ def test_a_refused_image_has_probabilities_and_a_reason_but_no_label(tmp_path: P
 @pytest.fixture
 def project(tree: Path) -> Path:
     """Two classes with some wrong labels, and a head that refuses a quarter of the validation images."""
-    draw_images(tree / "data", {"dark": 40, "light": 40})
-    random = np.random.default_rng(1)
-    for path in random.choice(sorted((tree / "data").rglob("*.png")), 16, replace=False):
-        other = "light" if path.parent.name == "dark" else "dark"
-        path.rename(path.parent.parent / other / f"moved-{path.name}")
+    draw_mislabelled(tree / "data", 40, 16)
     edit_params(tree, **{"train.abstain": {"rate": 0.25}, "train.temperature": True})
     for command in ("backbone", "validate", "preprocess", "features", "train", "evaluate"):
         main([command])
