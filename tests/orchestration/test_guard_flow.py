@@ -62,6 +62,14 @@ class Guarded:
             assert time.monotonic() < until, logs
             time.sleep(0.5)
 
+    def judged(self) -> list[str]:
+        """Final states of all runs that found something to judge, in order.
+
+        The guard's own check may come between a change and its webhook: one of the two runs then finds
+        nothing to do any more.
+        """
+        return [name for name in self.finished() if name != "Unchanged"]
+
     def finished(self) -> list[str]:
         """Wait for all runs of the flow to end, and return their final states in order."""
         with get_client(sync_client=True) as prefect:
@@ -146,8 +154,9 @@ def test_a_bad_version_set_by_hand_is_put_back_at_once(guarded: Guarded) -> None
     guarded.wait_for(lambda: "promotion.refused" in guarded.tags("2") and guarded.champion() == "1")
     assert guarded.changes()[-1].kind == "refusal"
     assert "Promotion refused" in guarded.client.get_model_version("headstart", "2").description
-    guarded.wait_for(lambda: len(guarded.finished()) == 2)
-    assert guarded.finished() == ["Refused", "Unchanged"]  # its own change triggers one check, and no more
+    guarded.wait_for(lambda: "Unchanged" in guarded.finished())
+    assert guarded.judged() == ["Refused"]
+    assert len(guarded.finished()) <= 4  # its own change triggers one check; the guard's own may add two
 
 
 def test_removals_good_versions_and_overrides_stand(guarded: Guarded) -> None:
@@ -159,7 +168,7 @@ def test_removals_good_versions_and_overrides_stand(guarded: Guarded) -> None:
     guarded.client.set_model_version_tag("headstart", "2", "promotion.override", "an experiment")
     guarded.promote_by_hand("2")
     guarded.wait_for(lambda: guarded.changes()[-1].override == "an experiment")
-    assert guarded.finished() == ["Refused", "Unchanged", "Completed", "Completed", "Completed"]
+    assert guarded.judged() == ["Refused", "Completed", "Completed", "Completed"]
     assert guarded.champion() == "2"
     assert not {"promotion.override", "promotion.refused"} & set(guarded.tags("2"))
 
@@ -172,8 +181,9 @@ def test_another_guard_at_the_same_port_exits_and_the_webhook_stays_the_firsts(g
 
 
 def test_without_the_guard_the_next_check_puts_a_bad_version_back(guarded: Guarded) -> None:
+    before = len(guarded.finished())
     headstart(guarded.root, "rollback")
-    guarded.wait_for(lambda: len(guarded.finished()) == 6)
+    guarded.wait_for(lambda: len(guarded.finished()) > before)
     os.killpg(guarded.guard.pid, signal.SIGKILL)
     guarded.guard.wait(60)
     guarded.promote_by_hand("2")
