@@ -22,7 +22,7 @@ def test_a_service_writes_files_that_only_its_owner_can_read(
     assert mode(services.FOLDER) == 0o700
     script = "import os; os.mkdir('prefect'); open('prefect/prefect.db', 'w').close()"
     services._spawn("prefect", [sys.executable, "-c", script], os.environ)
-    os.waitpid(services._services()[0].pid, 0)
+    os.waitpid(services.recorded()[0].pid, 0)
     assert mode(tmp_path / "prefect") == 0o700
     assert mode(tmp_path / "prefect/prefect.db") == 0o600
     assert mode(services.FOLDER / "logs/prefect.log") & 0o022 == 0

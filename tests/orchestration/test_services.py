@@ -115,6 +115,12 @@ def test_services_that_run_are_not_started_again(project: Path, started: dict[st
     given = [part for name, port in started.items() for part in (f"--{name}-port", str(port))]
     headstart(project, "services", "start", "--gpu", "cpu", *given)
     assert (project / ".services/processes.json").read_text() == processes
+    found = json.loads(headstart(project, "services", "status", "--json"))
+    assert {each["name"] for each in found["services"]} == {
+        *("prefect", "mlflow", "guard", "worker cpu", "worker gpu-none", "worker guard")
+    }
+    assert {each["state"] for each in found["services"]} == {"healthy"}
+    assert all((project / each["log"]).is_file() for each in found["services"])
     other = ["--prefect-port", str(free_port())]
     said = headstart(project, "services", "start", *other, status=1)
     assert f"prefect runs at http://127.0.0.1:{started['prefect']}" in said

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 OWNER = "HEADSTART_OWNER"
@@ -23,6 +24,17 @@ def started(pid: int) -> str:
     shown = subprocess.run(["ps", "-o", "lstart=,stat=", "-p", str(pid)], capture_output=True, text=True)
     when, _, state = shown.stdout.strip().rpartition(" ")
     return "" if state.startswith("Z") else when.strip()
+
+
+def start_time(since: str) -> datetime | None:
+    """The time that `started` reports, in UTC; None if it reports that the process does not run."""
+    if not since:
+        return None
+    if since.isdigit():  # ticks since the system was started
+        lines = Path("/proc/stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return datetime.fromtimestamp(boot + int(since) / os.sysconf("SC_CLK_TCK"), UTC)
+    return datetime.strptime(since, "%a %b %d %H:%M:%S %Y").astimezone(UTC)  # local, from `ps`
 
 
 def as_owner() -> dict[str, str]:

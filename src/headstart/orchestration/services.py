@@ -22,7 +22,7 @@ from headstart.ground.reading import load_json, reading
 from headstart.host.owner import started
 from headstart.host.ports import check_free
 from headstart.host.project import QUIET
-from headstart.orchestration.prefect_api import PREFECT_PASSWORD, ask
+from headstart.orchestration.prefect_api import ANSWER_SECONDS, PREFECT_PASSWORD, ask
 from headstart.orchestration.retired import CHECK, remove_retired
 
 FOLDER = Path(".services")
@@ -68,17 +68,17 @@ def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> st
     """
     make_own_folder()
     ports = {"prefect": prefect_port, "mlflow": mlflow_port, "guard": guard_port}
-    running = {service.name for service in _services() if _is_alive(service)}
+    running = {service.name for service in recorded() if is_alive(service)}
     for name, port in ports.items():
         if name not in running:
             check_free(HOST, port, f"--{name}-port")
-    before = [service for service in _services() if _is_alive(service)]
+    before = [service for service in recorded() if is_alive(service)]
     _write(before)
     settings = _settings(prefect_port, mlflow_port)
     try:
         addresses = _start_all(gpus, settings, prefect_port, mlflow_port, guard_port)
     except BaseException:
-        for service in reversed(_services()):
+        for service in reversed(recorded()):
             if service not in before:
                 _end(service)
         _write(before)
@@ -95,8 +95,8 @@ def make_own_folder() -> None:
 def stop() -> str:
     """Stop exactly those services that `start` started, workers first."""
     ended = []
-    for service in reversed(_services()):
-        if _is_alive(service):
+    for service in reversed(recorded()):
+        if is_alive(service):
             _end(service)
             ended.append(service.name)
     STATE.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def _create_pool(pool: str, settings: Mapping[str, str], *, is_paused: bool) -> 
 
 
 def _has_gpu_worker() -> bool:
-    return any(service.name.startswith("worker gpu-") and _is_alive(service) for service in _services())
+    return any(service.name.startswith("worker gpu-") and is_alive(service) for service in recorded())
 
 
 def _webhook_settings() -> dict[str, str]:
@@ -293,13 +293,13 @@ def _spawn(
     address: str = "",
 ) -> None:
     """Start a service, unless it is running."""
-    if running := [service for service in _services() if service.name == name]:
+    if running := [service for service in recorded() if service.name == name]:
         if running[0].address != address:
             raise HeadstartError(f"{name} runs at {running[0].address}; `make services-stop` ends it")
         return
-    logs = FOLDER / "logs"
-    logs.mkdir(exist_ok=True)
-    with (logs / f"{name.replace(' ', '-')}.log").open("ab") as log:
+    path = log_path(name)
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as log:
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -309,7 +309,7 @@ def _spawn(
             start_new_session=True,
             umask=OWN_UMASK,
         )
-    _write([*_services(), Service(name, process.pid, started(process.pid), address)])
+    _write([*recorded(), Service(name, process.pid, started(process.pid), address)])
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
@@ -338,18 +338,19 @@ def _wait_for_workers(prefect: str, pool: str, count: int) -> None:
     if count:
         _report(f"waiting for {count} worker(s) of pool {pool}")
     until = time.monotonic() + START_SECONDS
-    while count > len(online := _online(prefect, pool)):
-        for service in _services():
+    while count > len(found := online(prefect, pool)):
+        for service in recorded():
             _check_alive(service.name)
         if time.monotonic() > until:
             raise HeadstartError(
-                f"pool {pool}: {len(online)} of {count} workers came online; {FOLDER}/logs show why"
+                f"pool {pool}: {len(found)} of {count} workers came online; {FOLDER}/logs show why"
             )
         time.sleep(0.5)
 
 
-def _online(prefect: str, pool: str) -> list[str]:
-    workers = ask(f"{prefect}/api/work_pools/{pool}/workers/filter")
+def online(prefect: str, pool: str, seconds: float = ANSWER_SECONDS) -> list[str]:
+    """Names of the workers of a pool that have reported to the Prefect server lately."""
+    workers = ask(f"{prefect}/api/work_pools/{pool}/workers/filter", seconds=seconds)
     return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
 
 
@@ -358,13 +359,18 @@ def _report(text: str) -> None:
 
 
 def _check_alive(name: str) -> None:
-    for service in _services():
-        if service.name == name and not _is_alive(service):
+    for service in recorded():
+        if service.name == name and not is_alive(service):
             raise HeadstartError(f"{name} exited at startup; {_log_of(name)}")
 
 
+def log_path(name: str) -> Path:
+    """The file that a service writes its log to."""
+    return FOLDER / "logs" / f"{name.replace(' ', '-')}.log"
+
+
 def _log_of(name: str) -> str:
-    path = FOLDER / "logs" / f"{name.replace(' ', '-')}.log"
+    path = log_path(name)
     last = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
     return "\n".join([f"{path}:", *last])
 
@@ -376,7 +382,7 @@ def _end(service: Service) -> None:
         except ProcessLookupError:
             return
         until = time.monotonic() + STOP_SECONDS
-        while _is_alive(service):
+        while is_alive(service):
             if time.monotonic() > until:
                 break
             time.sleep(0.1)
@@ -385,13 +391,14 @@ def _end(service: Service) -> None:
 
 
 def _end_named(name: str) -> None:
-    for service in _services():
+    for service in recorded():
         if service.name == name:
             _end(service)
-    _write([service for service in _services() if service.name != name])
+    _write([service for service in recorded() if service.name != name])
 
 
-def _services() -> list[Service]:
+def recorded() -> list[Service]:
+    """The services that were started here and not stopped since; some may have ended by themselves."""
     if not STATE.exists():
         return []
     advice = "stop the processes that `ps` shows by hand, then delete it"
@@ -403,7 +410,8 @@ def _write(services: list[Service]) -> None:
     write_json(STATE, [asdict(service) for service in services])
 
 
-def _is_alive(service: Service) -> bool:
+def is_alive(service: Service) -> bool:
+    """Whether the process of a service still runs."""
     _reap(service.pid)
     return started(service.pid) == service.started != ""
 
