@@ -28,6 +28,7 @@ def add_to(commands: Commands) -> None:
 
 def _monitor(chosen: argparse.Namespace) -> None:
     page_path, *given = enter_with(str(chosen.html or paths.MONITORING), *chosen.paths)
+    from headstart.cli.json_output import print_result
     from headstart.versions.monitoring import run
 
     params = checked_params()
@@ -40,5 +41,5 @@ def _monitor(chosen: argparse.Namespace) -> None:
     )
     page = Path(page_path) if chosen.html else paths.MONITORING
     found.write(page)
-    print(found.as_json() if chosen.json else f"{found.as_text()}\n\nPage: {page}")
+    print_result(chosen.json, found.as_dict, lambda: f"{found.as_text()}\n\nPage: {page}")
     sys.exit({"no drift": 0, "drift": 3, "inconclusive": 4}[found.found.verdict])

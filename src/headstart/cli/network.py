@@ -63,9 +63,8 @@ def add_to(commands: Commands) -> None:
 
 def _describe(chosen: argparse.Namespace) -> None:
     enter_tree()
-    import json
-
     from headstart.cli.description import as_text, describe
+    from headstart.cli.json_output import print_result
     from headstart.cli.network_params import classes_in
     from headstart.pipeline.network.network import network_spec, plan
 
@@ -81,7 +80,7 @@ def _describe(chosen: argparse.Namespace) -> None:
 
     spec = network_spec(params.backbone, params.model, classes)
     found = describe(spec, plan(spec), 2 if params.features.precision == "bf16" else 4)
-    print(json.dumps(found, indent=2) if chosen.json else as_text(found) + note)
+    print_result(chosen.json, lambda: found, lambda: as_text(found) + note)
 
 
 def _classify(chosen: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """Print predictions as they arrive: a table for people, JSON lines for programs."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from headstart.cli.json_output import print_json_line
 from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data.reading import shown
 
@@ -39,7 +39,7 @@ def print_predictions(
         if as_json:
             found = {name: float(score) for name, score in zip(names, scores, strict=True)}
             label = {"label": names[best]} if refused is None else {"label": None, "error": refused}
-            print(_json({"path": str(path), **label, "probabilities": found}), flush=True)
+            print_json_line({"path": str(path), **label, "probabilities": found})
         elif refused is not None:
             print(f"{shown(str(path)):<{width}}  {refused} ({names[best]} {scores[best]:.4f})", flush=True)
         else:
@@ -64,7 +64,7 @@ def print_top(scored: Scored, names: Sequence[str], files: Sequence[Path], top: 
         best = np.argsort(-scores, kind="stable")[:top]
         if as_json:
             found = [{"index": int(i), "category": names[i], "probability": float(scores[i])} for i in best]
-            print(_json({"path": str(path), "top": found}), flush=True)
+            print_json_line({"path": str(path), "top": found})
         else:
             print(shown(str(path)))
             for index in best:
@@ -74,7 +74,7 @@ def print_top(scored: Scored, names: Sequence[str], files: Sequence[Path], top: 
 
 def _print_failure(path: Path, error: DataError, width: int, as_json: bool) -> None:
     if as_json:
-        print(_json({"path": str(path), "error": str(error)}), flush=True)
+        print_json_line({"path": str(path), "error": str(error)})
     else:
         print(f"{shown(str(path)):<{width}}  cannot be read: {error}", flush=True)
 
@@ -82,7 +82,3 @@ def _print_failure(path: Path, error: DataError, width: int, as_json: bool) -> N
 def _check_read(read: int, files: Sequence[Path]) -> None:
     if not read:
         raise HeadstartError(f"none of {len(files)} files could be read")
-
-
-def _json(value: object) -> str:
-    return shown(json.dumps(value, ensure_ascii=False))  # the escape of a lone surrogate is JSON's too

@@ -101,9 +101,8 @@ def _tracking(chosen: argparse.Namespace) -> None:
 
 def _show(chosen: argparse.Namespace) -> None:
     enter_tree()
-    import json
-
     from headstart.cli import summary
+    from headstart.cli.json_output import print_result
 
     found = summary.last_results()
-    print(json.dumps(found.as_dict(), indent=2) if chosen.json else found.as_text())
+    print_result(chosen.json, found.as_dict, found.as_text)

@@ -99,8 +99,7 @@ def _add_gc(commands: Commands) -> None:
 
 def _reproduce(chosen: argparse.Namespace) -> None:
     [report_path] = enter_with(str(chosen.report or ""))
-    import json
-
+    from headstart.cli.json_output import print_result
     from headstart.ground.files import write_json
     from headstart.versions.provenance import reproduction
     from headstart.versions.registry import versions
@@ -112,10 +111,7 @@ def _reproduce(chosen: argparse.Namespace) -> None:
     made = reproduction.reproduce(chosen.model, options, report)
     path = Path(report_path) if chosen.report else reproduction.default_report(made)
     write_json(path, made.to_dict())
-    if chosen.json:
-        print(json.dumps(made.to_dict(), indent=2))
-    else:
-        print(f"{made.as_text()}\n{'Report':<25}{path}")
+    print_result(chosen.json, made.to_dict, lambda: f"{made.as_text()}\n{'Report':<25}{path}")
     verdict = made.found.verdict
     if chosen.tag:
         partial = f" (from {made.stages[0]} on)" if made.is_partial else ""
@@ -127,6 +123,7 @@ def _lineage(chosen: argparse.Namespace) -> None:
     [page_path] = enter_with(str(chosen.html or ""))
     from tempfile import TemporaryDirectory
 
+    from headstart.cli.json_output import print_result
     from headstart.ground.files import write_text
     from headstart.versions.provenance import origin
     from headstart.versions.registry.record import open_record
@@ -137,13 +134,14 @@ def _lineage(chosen: argparse.Namespace) -> None:
         name = record.name
     if chosen.html:
         write_text(Path(page_path), origin.as_html(page, f"What made {name}"))
-    print(origin.as_json(page) if chosen.json else origin.as_text(page))
+    print_result(chosen.json, lambda: origin.as_dict(page), lambda: origin.as_text(page))
 
 
 def _compare(chosen: argparse.Namespace) -> None:
     [page_path] = enter_with(str(chosen.html or ""))
     from tempfile import TemporaryDirectory
 
+    from headstart.cli.json_output import print_result
     from headstart.ground.files import write_text
     from headstart.versions.provenance import comparison
     from headstart.versions.registry.record import open_record
@@ -154,18 +152,19 @@ def _compare(chosen: argparse.Namespace) -> None:
     names = [name.partition(":/")[2].replace("/", "-") for name in (found.before, found.after)]
     path = Path(page_path) if chosen.html else Path("reports/comparisons") / f"{names[0]}..{names[1]}.html"
     write_text(path, comparison.as_html(found))
-    print(comparison.as_json(found) if chosen.json else f"{comparison.as_text(found)}\n\nPage: {path}")
+    print_result(chosen.json, found.to_dict, lambda: f"{comparison.as_text(found)}\n\nPage: {path}")
 
 
 def _gc(chosen: argparse.Namespace) -> None:
     projects = enter_with(*chosen.project)
-    import json
-
+    from headstart.cli.json_output import print_result
     from headstart.versions.provenance import collection
 
     remote = None if chosen.cache_only else chosen.remote or ""
     if chosen.restore:
-        print(collection.bring_back(remote))
+        count = collection.bring_back(remote)
+        said = f"{count} files are back in their places" if count else "nothing was moved aside within a week"
+        print_result(chosen.json, lambda: {"restored": count}, lambda: said)
         return
     found = collection.collect_garbage(
         days=chosen.days,
@@ -175,4 +174,4 @@ def _gc(chosen: argparse.Namespace) -> None:
         without_versions=chosen.no_versions,
         without_lists=chosen.without_lists,
     )
-    print(json.dumps(found.as_dict(), indent=2) if chosen.json else found.as_text())
+    print_result(chosen.json, found.as_dict, found.as_text)

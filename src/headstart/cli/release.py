@@ -3,18 +3,24 @@
 import argparse
 import os
 import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from headstart.cli.commands import MACHINE, MODEL, VERSIONS, Commands, add_json
 from headstart.cli.entering import checked_params, import_path, report
 from headstart.host.project import enter_tree
 
+if TYPE_CHECKING:
+    from headstart.versions.release.promotion import Outcome
+
 
 def add_to(commands: Commands) -> None:
     """register, gate, promote, rollback, history, guard."""
     about = "What an earlier try has pushed, registered or judged is not done again."
-    commands.add(
+    register = commands.add(
         VERSIONS, "register", "push, register, judge and alias what the stages made", _register, about=about
     )
+    add_json(register)
     gate = commands.add(
         VERSIONS,
         "gate",
@@ -42,6 +48,7 @@ def add_to(commands: Commands) -> None:
     promote.add_argument(
         "--override", metavar="TEXT", help="promote although the gate does not pass; the reason"
     )
+    add_json(promote)
     rollback = commands.add(
         VERSIONS,
         "rollback",
@@ -51,6 +58,7 @@ def add_to(commands: Commands) -> None:
     )
     rollback.add_argument("model", nargs="?", metavar="MODEL", help="a name; default: register.model")
     rollback.add_argument("--why", default="", metavar="TEXT", help="the reason, for the journal")
+    add_json(rollback)
     history = commands.add(
         VERSIONS,
         "history",
@@ -84,6 +92,7 @@ def _add_guard(commands: Commands) -> None:
 
 def _register(chosen: argparse.Namespace) -> None:
     enter_tree()
+    from headstart.cli.json_output import print_result
     from headstart.versions.registry import tracking
     from headstart.versions.release.publish import publish
 
@@ -91,22 +100,19 @@ def _register(chosen: argparse.Namespace) -> None:
     tracking.connect()  # before anything is sent
     record = params.model_dump(by_alias=True)
     published = publish(params.register_, params.gate, record, report)
-    if published.decision:
-        print(published.decision.sentence())
-    print(published.registered.sentence())
+    print_result(chosen.json, published.as_dict, published.as_text)
 
 
 def _gate(chosen: argparse.Namespace) -> None:
     enter_tree()
-    import json
-
+    from headstart.cli.json_output import print_result
     from headstart.versions.registry import versions
     from headstart.versions.release.gate import judge
 
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
     decision = judge(name, number, params.requirements, report)
-    print(json.dumps(decision.as_dict(), indent=2) if chosen.json else decision.as_text())
+    print_result(chosen.json, decision.as_dict, decision.as_text)
     sys.exit({"passed": 0, "inconclusive": 3, "failed": 4}[decision.verdict])
 
 
@@ -118,7 +124,7 @@ def _promote(chosen: argparse.Namespace) -> None:
     params = checked_params()
     name, number = versions.named(chosen.model, params.register_.model)
     done = promotion.promote(name, number, params.requirements, _user(), chosen.why, chosen.override, report)
-    print(done.sentence)
+    _print_outcome(done, chosen.json)
 
 
 def _rollback(chosen: argparse.Namespace) -> None:
@@ -126,11 +132,18 @@ def _rollback(chosen: argparse.Namespace) -> None:
     from headstart.versions.release import promotion
 
     name = chosen.model or checked_params().register_.model
-    print(promotion.rollback(name, _user(), chosen.why).sentence)
+    _print_outcome(promotion.rollback(name, _user(), chosen.why), chosen.json)
+
+
+def _print_outcome(done: "Outcome", in_json: bool) -> None:
+    from headstart.cli.json_output import print_result
+
+    print_result(in_json, lambda: asdict(done), lambda: done.sentence)
 
 
 def _history(chosen: argparse.Namespace) -> None:
     enter_tree()
+    from headstart.cli.json_output import print_result
     from headstart.versions.registry import tracking
     from headstart.versions.release import journal
 
@@ -138,7 +151,7 @@ def _history(chosen: argparse.Namespace) -> None:
     client = tracking.connect()
     with tracking.translated("read the journal"):
         found = journal.read(client, name)
-    print(journal.as_json(found) if chosen.json else journal.as_text(name, found))
+    print_result(chosen.json, found.as_dict, lambda: journal.as_text(name, found))
     for fault in found.faults:
         print(f"the journal was tampered with: {fault}", file=sys.stderr)
     sys.exit(3 if found.faults else 0)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from headstart.cli.commands import PROJECT, Commands
+from headstart.cli.commands import PROJECT, Commands, add_json
 from headstart.cli.entering import checked_params, enter_with
 from headstart.errors import HeadstartError
 
@@ -31,6 +31,7 @@ def add_to(commands: Commands) -> None:
     )
     fix.add_argument("fixes", nargs="?", metavar="FILE", help=f"default: {FIXES}")
     fix.add_argument("--undo", action="store_true", help="take the last fix back")
+    add_json(fix)
 
 
 def _review(chosen: argparse.Namespace) -> None:
@@ -49,11 +50,13 @@ def _fix(chosen: argparse.Namespace) -> None:
     from datetime import UTC, datetime
     from pathlib import Path
 
+    from headstart.cli.json_output import print_result
     from headstart.review import fixing
     from headstart.review.fixes import read_fixes
 
     if chosen.undo:
-        print("\n".join(fixing.undo()))
+        said = fixing.undo()
+        print_result(chosen.json, lambda: {"undone": said}, lambda: "\n".join(said))
         return
-    decisions = read_fixes(Path(fixes))
-    print("\n".join(fixing.fix(decisions, checked_params().data, datetime.now(UTC)).sentences()))
+    fixed = fixing.fix(read_fixes(Path(fixes)), checked_params().data, datetime.now(UTC))
+    print_result(chosen.json, fixed.as_dict, lambda: "\n".join(fixed.sentences()))

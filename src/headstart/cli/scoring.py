@@ -33,8 +33,7 @@ def add_to(commands: Commands) -> None:
 
 def _score(chosen: argparse.Namespace) -> None:
     source, out = enter_with(chosen.source, chosen.out)
-    import json
-
+    from headstart.cli.json_output import print_result
     from headstart.progress import bar
     from headstart.versions.registry.versions import resolve
     from headstart.versions.serving.batch_scoring import score_to_file
@@ -51,4 +50,4 @@ def _score(chosen: argparse.Namespace) -> None:
             progress.update(done - progress.n)
 
         scored = score_to_file(source, Path(out), model, chosen.batch, show)
-    print(json.dumps(scored.as_dict(), indent=2) if chosen.json else scored.sentence())
+    print_result(chosen.json, scored.as_dict, scored.sentence)

@@ -28,6 +28,7 @@ def add_to(commands: Commands) -> None:
 
 def _trend(chosen: argparse.Namespace) -> None:
     [page_path] = enter_with(str(chosen.html or ""))
+    from headstart.cli.json_output import print_result
     from headstart.ground.files import write_text
     from headstart.versions.monitoring import trend, trend_page
 
@@ -35,4 +36,4 @@ def _trend(chosen: argparse.Namespace) -> None:
     found = trend.trend(name, chosen.images, chosen.days, report)
     path = Path(page_path) if chosen.html else paths.TREND
     write_text(path, trend_page.as_html(found))
-    print(trend_page.as_json(found) if chosen.json else f"{trend_page.as_text(found)}\n\nPage: {path}")
+    print_result(chosen.json, found.to_dict, lambda: f"{trend_page.as_text(found)}\n\nPage: {path}")

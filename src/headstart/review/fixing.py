@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,6 +43,10 @@ class Fixed:
     folder: Path
     before: str | None
     after: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {**asdict(self), "folder": str(self.folder)}
 
     def sentences(self) -> list[str]:
         """Sentences on what changed, and what to do next."""

@@ -1,6 +1,5 @@
 """The age of a version counts from its registration, by a given clock."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from mlflow.tracking import MlflowClient
 from headstart.errors import TrackingError
 from headstart.versions.monitoring import age
 from headstart.versions.monitoring.drift import Drift
-from headstart.versions.monitoring.page import as_json
+from headstart.versions.monitoring.page import as_dict
 
 
 @pytest.fixture
@@ -47,8 +46,8 @@ def test_the_age_of_any_version_can_be_asked_and_of_none_that_is_missing(registe
 def test_the_result_for_programs_has_the_age(registered: float) -> None:
     found = age.age_of("models:/headstart/1", 90, registered + 100 * 86400)
     drift = Drift("no drift", 0.01, 30, 40, 40, 40, 40, 0, (), (), ())
-    document = json.loads(as_json("models:/headstart/1", "new", drift, found))
-    assert document["age"]["days"] == 100
+    document = as_dict("models:/headstart/1", "new", drift, found)
+    assert document["age"]["days"] == pytest.approx(100)
     assert document["age"]["max_age_days"] == 90
     assert document["age"]["is_old"] is True
-    assert json.loads(as_json("models:/headstart/1", "new", drift, None))["age"] is None
+    assert as_dict("models:/headstart/1", "new", drift, None)["age"] is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from headstart.cli.json_output import as_json
 from headstart.errors import TrackingError
 from headstart.versions.monitoring import trend, trend_page
 from headstart.versions.monitoring.trend import Accuracy, Champion, Reign, Trend, reigns
@@ -95,7 +96,7 @@ def test_the_page_shows_what_was_and_what_was_not_measured(count: int) -> None:
     text = trend_page.as_text(found)
     assert "<gone>" in text.splitlines()[-1]
     assert "0.900 (0.800 to 0.950; 40 images)" in text
-    assert json.loads(trend_page.as_json(found))["champions"][-1]["reign"]["version"] == "99"
+    assert json.loads(as_json(found.to_dict()))["champions"][-1]["reign"]["version"] == "99"
 
 
 def test_the_plot_of_nothing_measured_is_a_picture(tmp_path: Path) -> None:

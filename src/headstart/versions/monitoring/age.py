@@ -46,7 +46,7 @@ class Age:
         return {
             "model": self.model,
             "registered": datetime.fromtimestamp(self.registered, UTC).isoformat(timespec="seconds"),
-            "days": round(self.days, 2),
+            "days": self.days,
             "max_age_days": self.allowed,
             "is_old": self.is_old,
             "sentence": self.sentence(),

@@ -1,7 +1,7 @@
 """The monitoring page: verdict, checks, distributions, least familiar images; needs no network or script."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,10 +41,9 @@ def as_html(model: str, source: str, found: Drift, reference: Reference, new: Ob
     )
 
 
-def as_json(model: str, source: str, found: Drift, age: Age | None) -> str:
-    """The comparison for programs; `age` is null if `monitor.max_age_days` is."""
-    document = {"model": model, "source": source, "age": age.to_dict() if age else None, **found.to_dict()}
-    return json.dumps(document, indent=2, ensure_ascii=False)
+def as_dict(model: str, source: str, found: Drift, age: Age | None) -> dict[str, Any]:
+    """The comparison for programs; `age` is None if `monitor.max_age_days` is null."""
+    return {"model": model, "source": source, "age": age.to_dict() if age else None, **found.to_dict()}
 
 
 def as_text(model: str, source: str, found: Drift) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
@@ -58,9 +59,9 @@ class Monitored:
         """Write the page."""
         write_text(html, page.as_html(self.model, self.source, self.found, self.reference, self.new))
 
-    def as_json(self) -> str:
+    def as_dict(self) -> dict[str, Any]:
         """The result for programs."""
-        return page.as_json(self.model, self.source, self.found, self.age)
+        return page.as_dict(self.model, self.source, self.found, self.age)
 
 
 def sources_of(given: Sequence[str], configured: str | None) -> list[str]:

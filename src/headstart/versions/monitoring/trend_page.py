@@ -1,6 +1,5 @@
 """The champions of the last year as text, JSON and a page that needs neither network nor scripts."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,6 @@ def as_text(found: Trend) -> str:
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return "\n".join([f"{found.model}: {found.sentence()}", "", *lines])
-
-
-def as_json(found: Trend) -> str:
-    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
 
 
 def as_html(found: Trend) -> str:

@@ -179,14 +179,13 @@ def _model_and_number(name: str) -> tuple[str, str]:
     return model, number
 
 
-def bring_back(remote: str | None) -> str:
-    """Bring back what was moved aside, and report how much that was.
+def bring_back(remote: str | None) -> int:
+    """Bring back what was moved aside within a week, and return the number of files.
 
     Args:
         remote: name of the DVC remote, "" for the default one, None to leave remotes alone.
     """
-    count = garbage.restore(Remote.default().name if remote == "" else remote)
-    return f"{count} files are back in their places" if count else "nothing was moved aside within a week"
+    return garbage.restore(Remote.default().name if remote == "" else remote)
 
 
 def _more(count: int) -> str:

@@ -1,6 +1,5 @@
 """`headstart compare`: what changed between two versions."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -192,10 +191,6 @@ def as_html(found: Comparison) -> str:
     from headstart.pipeline.pages.html import render
 
     return render("headstart.versions.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
-
-
-def as_json(found: Comparison) -> str:
-    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
 
 
 def keep_page(before: Record, after: Record) -> None:

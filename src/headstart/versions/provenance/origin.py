@@ -1,6 +1,5 @@
 """`headstart lineage`: how a version was made, on one page."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,8 +55,9 @@ def as_text(page: Page) -> str:
     return "\n\n".join(parts)
 
 
-def as_json(page: Page) -> str:
-    return json.dumps({title: dict(facts) for title, facts in page}, indent=2, ensure_ascii=False)
+def as_dict(page: Page) -> dict[str, dict[str, str]]:
+    """The page for programs: the facts of each part, by its title."""
+    return {title: dict(facts) for title, facts in page}
 
 
 def as_html(page: Page, title: str) -> str:

@@ -70,7 +70,7 @@ class Reproduction:
             "stages_run": list(self.stages),
             "partial": self.is_partial,
             "environment": self.environment,
-            "seconds": round(self.seconds, 1),
+            "seconds": self.seconds,
             **self.found.to_dict(),
         }
 

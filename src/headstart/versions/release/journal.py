@@ -79,6 +79,11 @@ class Journal:
     def champion(self) -> str | None:
         return self.entries[-1].change.after if self.entries else None
 
+    def as_dict(self) -> dict[str, Any]:
+        """The journal for programs, with the digest of each entry."""
+        entries = [{**entry.as_dict(), "digest": entry.digest()} for entry in self.entries]
+        return {"entries": entries, "faults": list(self.faults)}
+
 
 def read(client: MlflowClient, name: str) -> Journal:
     """All entries of a model; those that were changed or removed are reported as faults."""
@@ -159,11 +164,6 @@ def as_text(name: str, journal: Journal) -> str:
         for row in rows
     ]
     return "\n".join(lines) if journal.entries else f"{name}: no change of champion is recorded yet"
-
-
-def as_json(journal: Journal) -> str:
-    entries = [{**entry.as_dict(), "digest": entry.digest()} for entry in journal.entries]
-    return json.dumps({"entries": entries, "faults": journal.faults}, indent=2, ensure_ascii=False)
 
 
 def _canonical(entry: dict[str, Any]) -> str:

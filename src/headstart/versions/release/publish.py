@@ -1,7 +1,7 @@
 """The one way to publish results: push, register, judge, set the aliases."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from headstart import repository
@@ -29,6 +29,18 @@ class Published:
         """One line for a person."""
         said = self.registered.sentence()
         return f"{said}; {self.decision.sentence()}" if self.decision else said
+
+    def as_text(self) -> str:
+        """The decision, if there is one, and the version, one line each."""
+        lines = [self.decision.sentence()] if self.decision else []
+        return "\n".join([*lines, self.registered.sentence()])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs; `decision` is None if the version was judged before."""
+        return {
+            **asdict(self.registered),
+            "decision": self.decision.as_dict() if self.decision else None,
+        }
 
 
 def publish(
