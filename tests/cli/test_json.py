@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from projects import ROOT
 
+from headstart.cli.doctor.examination import examine
 from headstart.cli.json_output import as_json
 from headstart.cli.main import main, make_parser
 from headstart.cli.prediction_output import print_predictions, print_top
@@ -62,6 +63,7 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
         "models:/m/1", "new", Drift("no drift", 0.01, 1, 1, 1, 1, 1, 0, (), (), ()), None
     ),
     "fix": lambda: Fixed((), (), (), Path("quarantine"), None, None).as_dict(),
+    "doctor": lambda: examine({}).as_dict(),
     "services status": lambda: Overview(()).as_dict(),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from headstart.cli import (
     trend,
 )
 from headstart.cli.commands import Commands, Parser
+from headstart.cli.doctor import command as doctor
 from headstart.errors import HeadstartError
 from headstart.ground.logs import hide_passwords
 from headstart.ground.refusals import explained
@@ -62,5 +63,6 @@ def make_parser() -> Parser:
     for group in (project, reviewing, stages, network, release, provenance, scoring, monitoring, trend):
         group.add_to(commands)
     services.add_to(commands, parser)
+    doctor.add_to(commands)
     commands.list_all()
     return parser

@@ -14,7 +14,7 @@ def check_server() -> None:
     Raises:
         HeadstartError: the file of profiles is damaged, or no server answers at the address that is set.
     """
-    address, source = _address()
+    address, source = server_address()
     if not address:
         return
     try:
@@ -26,8 +26,12 @@ def check_server() -> None:
         ) from error
 
 
-def _address() -> tuple[str, str]:
-    """The address of the server, and what sets it; "" if nothing does."""
+def server_address() -> tuple[str, str]:
+    """The address of the server, and what sets it; "" if nothing does.
+
+    Raises:
+        HeadstartError: the file of profiles is damaged.
+    """
     if given := os.environ.get("PREFECT_API_URL"):
         return given, "PREFECT_API_URL"
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()

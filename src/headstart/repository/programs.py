@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headstart.errors import LineageError, RemoteUnreachable
+from headstart.host.bounded_process import run_bounded
 
 LASTING = (  # errors of DVC about a remote for which retrying does not help
     "no remote specified",
@@ -55,23 +56,24 @@ def dvc(
     env: Mapping[str, str] | None = None,
     python: str = sys.executable,
     asks_remote: bool = False,
+    seconds: float | None = None,
 ) -> str:
     """Run DVC and return its standard output.
 
     Args:
         asks_remote: the command needs the DVC remote, so that a failure may be the remote's.
+        seconds: after which it is killed; None waits for as long as it takes.
 
     Raises:
+        TimeoutError: it took longer.
         RemoteUnreachable: the remote was needed, and the error does not point to another cause.
         LineageError: DVC failed; the message includes DVC's own.
     """
-    done = subprocess.run(
-        [python, "-m", "dvc", *arguments],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-    )
+    command, environment = [python, "-m", "dvc", *arguments], {**os.environ, **(env or {})}
+    if seconds is None:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    else:
+        done = run_bounded(command, seconds, folder=folder, env=environment)
     if done.returncode:
         said = done.stderr.strip()
         hint = ""

@@ -36,9 +36,13 @@ def versioned_files() -> list[Path]:
     return [path for path in (DATA, *sorted(Path("artifacts").glob("*.dvc"))) if path.exists()]
 
 
-def stale() -> dict[str, Any]:
-    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date."""
-    return status()
+def stale(seconds: float | None = None) -> dict[str, Any]:
+    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date.
+
+    Raises:
+        TimeoutError: DVC took longer than `seconds`; None waits for as long as it takes.
+    """
+    return status(seconds=seconds)
 
 
 def lock_digest() -> str:
@@ -112,8 +116,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return document
 
 
-def status(*arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def status(
+    *arguments: str, env: Mapping[str, str] | None = None, seconds: float | None = None
+) -> dict[str, Any]:
     """`dvc status` by stage, .dvc file or path; empty if nothing changed."""
-    out = dvc("status", "--json", *arguments, env=env, asks_remote="--cloud" in arguments).strip()
+    asks_remote = "--cloud" in arguments
+    out = dvc("status", "--json", *arguments, env=env, asks_remote=asks_remote, seconds=seconds).strip()
     changed: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
     return changed

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc_data.hashfile.db import get_index
+from dvc_objects.fs.generic import test_links
 
 from headstart.errors import LineageError, RemoteUnreachable
 
@@ -21,6 +23,7 @@ OBJECT = re.compile(r"([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
 STAMP, STAMPED = "%Y%m%dT%H%M%SZ", re.compile(r"\d{8}T\d{6}Z")
 KEPT_DAYS = 7
 COPIED = ("core", "cache", "remote")  # sections of DVC's configuration
+LINKS = ("reflink", "hardlink", "symlink", "copy")
 UNMOVABLE = ("http", "https")  # their files can be neither listed nor moved
 
 
@@ -176,6 +179,39 @@ def locked(folder: Path) -> Iterator[None]:
 def stamp_of_now() -> str:
     """The time, as the name of a folder."""
     return datetime.now(UTC).strftime(STAMP)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """DVC's settings of a project.
+
+    Attributes:
+        remote: name of the default remote, and `url` its address; "" if there is none.
+        cache: the folder of the cache.
+        link_types: how files of the cache may get into the project; DVC uses the first that works.
+        working: those that work here, of all that DVC knows; None before there is a cache.
+    """
+
+    remote: str
+    url: str
+    cache: Path
+    link_types: tuple[str, ...]
+    working: tuple[str, ...] | None
+
+
+def settings_of(folder: Path) -> Settings:
+    """DVC's settings of a project, after a trial of each kind of link with a file that is removed again."""
+    with _translated(folder):
+        repo = Repo(str(folder))
+        odb, config = repo.cache.local, repo.config
+        name = config["core"].get("remote") or ""
+        wanted = odb.cache_types
+        working = None
+        if Path(odb.path).exists():
+            beside = repo.fs.join(str(folder.resolve()), "file")
+            working = tuple(test_links(list(LINKS), odb.fs, odb.path, repo.fs, beside))
+        url = str(config["remote"].get(name, {}).get("url", ""))
+        return Settings(name, url, Path(odb.path), tuple(wanted), working)
 
 
 def share_settings(source: Path, target: Path) -> None:
