@@ -18,6 +18,7 @@ from headstart.pipeline.inspection.settings import Inspect
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.training.settings import Train
+from headstart.repository.settings import Repository
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.release.settings import Gate, Register, Requirements
 
@@ -38,6 +39,7 @@ class Params(Section):
     register_: Register = Field(alias="register")
     gate: Gate
     monitor: Monitor
+    repository: Repository
 
     @property
     def requirements(self) -> Requirements:

@@ -20,7 +20,7 @@ def source(repository: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     shutil.copytree(repository / "data", folder)
     grow_old(folder)
-    edit_params(repository, **{"data.source": str(folder)})
+    edit_params(repository, **{"data.source": str(folder), "repository.push_refs": True})
     dvc(repository, "config", "cache.type", "hardlink")
     commit(repository)
     run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")

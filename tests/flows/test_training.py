@@ -22,10 +22,18 @@ def runs(root: Path) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def trained(common_repository: Path) -> Path:
-    """A project whose first version the flow made."""
-    out = headstart(common_repository, "run")
+    """A project with a git remote whose first version the flow made."""
+    root = common_repository
+    run(root.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
+    run(root, "git", "push", "--quiet", "../origin", "HEAD:refs/heads/theirs")
+    run(root, "git", "remote", "add", "origin", "../origin")  # whose branches this clone has not fetched
+    before = run(root, "git", "ls-remote", "origin").stdout
+    out = headstart(root, "run")
     assert "headstart version 1 registered (alias: challenger, champion)" in out
-    return common_repository
+    last = "\n".join(out.splitlines()[-5:])
+    assert re.search(r"kept in this clone alone. `git push origin refs/runs/\w{32}` sends", last), out
+    assert run(root, "git", "ls-remote", "origin").stdout == before
+    return root
 
 
 def test_the_flow_leaves_what_dvc_repro_would_make(trained: Path) -> None:
@@ -34,10 +42,12 @@ def test_the_flow_leaves_what_dvc_repro_would_make(trained: Path) -> None:
 
 
 def test_a_second_run_finds_nothing_to_do(trained: Path) -> None:
-    out = headstart(trained, "run")
-    assert "version 1 was registered before" in out
-    assert "Running stage" not in out
-    assert versions_of(trained) == ["1"]
+    for sends in (True, False):  # no result depends on whether refs are sent
+        edit_params(trained, **{"repository.push_refs": sends})
+        out = headstart(trained, "run")
+        assert "version 1 was registered before" in out
+        assert "Running stage" not in out
+        assert versions_of(trained) == ["1"]
 
 
 @pytest.fixture(scope="module")

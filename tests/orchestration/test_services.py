@@ -72,6 +72,7 @@ def started(project: Path, notified: list[str]) -> Iterator[dict[str, int]]:
             assert "cpu, gpu-none" in said
             assert "127.0.0.1" in said.partition("Notifications")[2]
             assert "secret-part" not in said
+            assert f"are sent to git remote {project} " in said.partition("Git refs")[2]
             for path in (".services", ".services/prefect/prefect.db", "mlflow/mlflow.db"):
                 assert (project / path).stat().st_mode & 0o077 == 0, path
             yield ports

@@ -71,7 +71,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         a, b = (make_host(folder / name, pool, sshd) for name, pool in (("a", "cpu"), ("b", "gpu")))
         for pool in (a.pool, b.pool, "guard"):
             prefect.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        placing = {"HEADSTART_BRANCH": "main", "HEADSTART_PLACEMENT": "stage/gpu"}
+        placing = {"HEADSTART_BRANCH": "main", "HEADSTART_PLACEMENT": "stage/gpu", "HEADSTART_PUSH_REFS": "1"}
         workers = [start_worker(a, {**addresses, **placing}), start_worker(b, addresses)]
         try:
             deploy(author, addresses)
@@ -117,6 +117,9 @@ def test_features_and_training_run_on_the_other_host_and_their_results_lie_here(
         assert (pair.a.clone / path).read_bytes() == (pair.b.clone / path).read_bytes()
     assert "up to date" in pair.a.dvc("status")
     assert not (pair.b.clone / "data").exists()  # neither stage reads it
+    [version] = pair.tracking.search_model_versions("name = 'headstart'")
+    kept = run(pair.author, "git", "ls-remote", "origin", "refs/runs/*", "refs/versions/*").stdout.split()
+    assert kept[1::2] == [f"refs/runs/{version.run_id}", "refs/versions/headstart/1"]
 
 
 def check_what_travelled(pair: Pair, child: FlowRun, stage: str) -> None:

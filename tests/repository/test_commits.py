@@ -81,3 +81,13 @@ def test_a_bundle_without_history_still_gives_its_commit(
 
     assert fresh_clone.clone_at(tmp_path / "fresh", here.commit, "", fetch) == "the bundle of the record"
     assert (tmp_path / "fresh" / here.folder / "params.yaml").read_text() == "local\n"
+
+
+@pytest.mark.parametrize(
+    ("ref", "advice"), [("refs/runs/1", "REMOTE refs/runs/1`"), ("", ":refs/heads/NAME`")]
+)
+def test_a_commit_that_is_nowhere_is_reported_with_what_to_do(
+    project: Path, tmp_path: Path, ref: str, advice: str
+) -> None:
+    with pytest.raises(LineageError, match=f"in the clone that made it.*git push .*{advice}"):
+        fresh_clone.clone_at(tmp_path / "fresh", "0" * 40, ref, lambda path: False)

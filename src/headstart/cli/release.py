@@ -99,7 +99,7 @@ def _register(chosen: argparse.Namespace) -> None:
     params = checked_params()
     tracking.connect()  # before anything is sent
     record = params.model_dump(by_alias=True)
-    published = publish(params.register_, params.gate, record, report)
+    published = publish(params.register_, params.gate, params.repository, record, report)
     print_result(chosen.json, published.as_dict, published.as_text)
 
 

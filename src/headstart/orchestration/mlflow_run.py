@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from headstart import repository
 from headstart.errors import HeadstartError
 from headstart.ground import paths
+from headstart.orchestration.tasks import log
 
 
 class RecordedRun:
@@ -68,12 +69,13 @@ def _open() -> str | None:
 
 def _keep(run_id: str | None) -> None:
     """Keep dvc.lock under `refs/runs/`, even for a failed run; an error here is logged and hides no other."""
+    from headstart.params import load_params
     from headstart.versions.provenance import keeping
 
     if run_id is None:
         return
     try:
-        get_run_logger().info("dvc.lock: %s", keeping.keep_run(run_id))
+        keeping.keep_run(run_id, load_params(paths.PARAMS).repository, log)
     except HeadstartError as error:
         get_run_logger().error("%s", error)
 

@@ -1,4 +1,4 @@
-"""Bring the images of `data.source` into `data/`: version them, keep them under a ref and push them."""
+"""Bring the images of `data.source` into `data/`, version and push them, and keep them under a ref."""
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
@@ -8,6 +8,7 @@ from headstart import repository
 from headstart.errors import HeadstartError
 from headstart.ground import paths
 from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
+from headstart.repository.settings import Repository
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
@@ -19,7 +20,8 @@ def bring_data() -> State[str]:
     """
     from headstart.params import load_params
 
-    settings = load_params(paths.PARAMS).data
+    params = load_params(paths.PARAMS)
+    settings = params.data
     if settings.source is None:
         said = "as listed in data.dvc (`data.source` is null)"
         return Completed(name="Skipped", message=said, data=said)
@@ -28,16 +30,18 @@ def bring_data() -> State[str]:
     brought = bring(settings.source, paths.DATA, settings.settle_seconds, settings.max_removed)
     get_run_logger().info("%s: %s", settings.source, brought.sentence())
     repository.add(paths.DATA)  # each time: an earlier try may have ended between the two
-    keep_data()
+    keep_data(params.repository)
     return Completed(message=brought.sentence(), data=f"{brought.sentence()}, from {settings.source}")
 
 
-def keep_data() -> None:
-    """Keep data.dvc and dvc.lock under `refs/data/`, here and on the DVC and git remotes."""
+def keep_data(settings: Repository) -> None:
+    """Keep data.dvc and dvc.lock under `refs/data/`, push the data, and send the ref if that is set."""
     ref = repository.keep_data(repository.data_version())
-    if repository.is_sent(ref):
+    if not repository.is_stored(ref):
+        repository.push_data()
+        repository.mark_stored(ref)
+    if not settings.sends_refs or repository.is_sent(ref):
         return
-    repository.push_data()
     try:
         repository.send_data(ref)
     except HeadstartError as error:

@@ -21,7 +21,8 @@ def publish_version(run_id: str | None) -> "Published":
 
     params = load_params(paths.PARAMS)
     record = params.model_dump(by_alias=True)
-    return publish(params.register_, params.gate, record, log, run_id=run_id, step=_as_task)
+    judged_by, refs = params.gate, params.repository
+    return publish(params.register_, judged_by, refs, record, log, run_id=run_id, step=_as_task)
 
 
 def _as_task(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,14 +9,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, without_password
 from headstart.ground.files import write_json
 from headstart.ground.reading import load_json, reading
 from headstart.host.owner import started
@@ -24,6 +24,7 @@ from headstart.host.ports import check_free
 from headstart.host.project import QUIET
 from headstart.orchestration.prefect_api import ANSWER_SECONDS, PREFECT_PASSWORD, ask
 from headstart.orchestration.retired import CHECK, remove_retired
+from headstart.repository.settings import SEND
 
 FOLDER = Path(".services")
 LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
@@ -137,6 +138,7 @@ def _start_all(
         _start_worker(name, "gpu", {**settings, "CUDA_VISIBLE_DEVICES": visible})
     _start_worker("guard", "guard", {**settings, "CUDA_VISIBLE_DEVICES": ""})
     _start_guard(guard_port, settings)
+    workers = ["cpu", *cards, "guard"]
     expected = {"cpu": 1, "gpu": len(cards), "guard": 1}
     for pool, count in expected.items():
         _wait_for_workers(prefect, pool, count)
@@ -145,7 +147,8 @@ def _start_all(
         "MLflow": tracking,
         "Logs": str(FOLDER.resolve() / "logs"),
         "Guard": f"http://{HOST}:{guard_port}",
-        "Workers": ", ".join(["cpu", *cards, "guard"]),
+        "Workers": ", ".join(workers),
+        "Git refs": _sent_to(workers, settings),
         "To use them": f"export PREFECT_API_URL={prefect}/api MLFLOW_TRACKING_URI={tracking}",
         "Notifications": urlsplit(told).hostname or "on"
         if told
@@ -225,6 +228,7 @@ def _settings(prefect_port: int, mlflow_port: int) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "HEADSTART_RETRIES": given.get("HEADSTART_RETRIES", "3"),
+        SEND: given.get(SEND, "1"),  # for the guard, and for a worker that takes up where another ended
         "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow_port}",
         "PORT": str(mlflow_port),
         "HEADSTART_PYTHON": sys.executable,
@@ -266,12 +270,21 @@ def _clone(name: str) -> Path:
     from headstart.repository import project_folder
     from headstart.repository.fresh_clone import share_dvc
 
-    clone = FOLDER.resolve() / "clones" / name
+    clone = _folder_of(name)
     if not clone.exists():
         _git("clone", "--quiet", _git("rev-parse", "--show-toplevel"), str(clone))
     project = clone / project_folder()
     share_dvc(project)
     return project
+
+
+def _sent_to(workers: Sequence[str], settings: Mapping[str, str]) -> str:
+    """Where the refs of the workers' runs go, for the person who starts them."""
+    if settings[SEND] != "1":
+        return f"stay in the workers' clones ({SEND} is {settings[SEND]!r}), unless params.yaml has them sent"
+    remotes = {_git("remote", "get-url", "origin", folder=_folder_of(name)) for name in workers}
+    shown = " and ".join(sorted(without_password(remote) for remote in remotes))
+    return f"of the workers' runs, versions and data are sent to git remote {shown} ({SEND}=0: nowhere)"
 
 
 def _cards(gpus: str) -> dict[str, str]:
@@ -424,7 +437,11 @@ def _reap(pid: int) -> None:
         return
 
 
-def _git(*arguments: str) -> str:
+def _folder_of(worker: str) -> Path:
+    return FOLDER.resolve() / "clones" / worker
+
+
+def _git(*arguments: str, folder: Path | None = None) -> str:
     from headstart.repository.programs import git_line
 
-    return git_line(*arguments)
+    return git_line(*arguments, folder=folder)

@@ -12,7 +12,8 @@ from headstart.repository.programs import git, git_line
 from headstart.repository.results import LOCK, versioned_files
 
 RUNS, VERSIONS, DATA_VERSIONS = "refs/runs", "refs/versions", "refs/data"
-SENT = "refs/sent"  # never pushed: which data versions the DVC and git remotes have
+# never pushed: which data versions the DVC remote has, and which the git remote
+STORED, SENT = "refs/stored", "refs/sent"
 AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -176,10 +177,20 @@ def push_refs(refs: Sequence[str]) -> str | None:
     Raises:
         LineageError: the remote cannot be reached, or refuses.
     """
-    name = _remote()
+    name = remote_name()
     if name is not None:
         git("push", "--quiet", name, *(f"{ref}:{ref}" for ref in refs))
     return name
+
+
+def is_stored(ref: str) -> bool:
+    """Whether the DVC remote is known to have the version of the data that a ref of `keep_data` keeps."""
+    return _is_marked(ref, STORED)
+
+
+def mark_stored(ref: str) -> None:
+    """Remember that the DVC remote has the version of the data that a ref of `keep_data` keeps."""
+    _mark(ref, STORED)
 
 
 def send_data(ref: str) -> None:
@@ -188,18 +199,26 @@ def send_data(ref: str) -> None:
     Raises:
         LineageError: the remote cannot be reached, or refuses.
     """
-    name = _remote()
+    name = remote_name()
     if name is not None and not git("ls-remote", name, ref).strip():
         push_refs([ref])
-    git("update-ref", ref.replace("refs", SENT, 1), ref)
+    _mark(ref, SENT)
 
 
 def is_sent(ref: str) -> bool:
     """Whether `send_data` has succeeded for a ref."""
-    return bool(git("for-each-ref", ref.replace("refs", SENT, 1)).strip())
+    return _is_marked(ref, SENT)
 
 
-def _remote() -> str | None:
+def _mark(ref: str, kind: str) -> None:
+    git("update-ref", ref.replace("refs", kind, 1), ref)
+
+
+def _is_marked(ref: str, kind: str) -> bool:
+    return bool(git("for-each-ref", ref.replace("refs", kind, 1)).strip())
+
+
+def remote_name() -> str | None:
     """The git remote that refs are pushed to; None if the repository has none."""
     names = git_line("remote").splitlines()
     return "origin" if "origin" in names else next(iter(names), None)

@@ -61,8 +61,9 @@ def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -
                 return "the bundle of the record"
     said = "".join(f"\n{failure}" for failure in failures)
     raise LineageError(
-        f"commit {commit} is neither in this clone, nor on its git remotes, nor in a bundle of the record; "
-        f"run this in a clone whose remote has it{said}"
+        f"commit {commit} is neither in this clone, nor on its git remotes, nor in a bundle of the record. "
+        "Run this in the clone that made it, or send the commit from there to a git remote of this clone: "
+        f"`git push REMOTE {ref or f'{commit}:refs/heads/NAME'}`{said}"
     )
 
 

@@ -33,6 +33,7 @@ def make_project(folder: Path) -> Path:
     make_tree(tree, linked=False)
     draw_images(tree / "data", {"dark": 24, "light": 24})
     edit_params(tree, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
+    edit_params(tree, **{"repository.push_refs": True})
     make_repository(tree)
     run(tree.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(tree, "git", "remote", "add", "origin", "../origin")

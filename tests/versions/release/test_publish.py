@@ -121,7 +121,8 @@ def test_each_step_is_wrapped_once_and_in_order(tree: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(publishing.tracking, "forget_failure", lambda run_id: None)
     params = load_params(tree / paths.PARAMS)
-    published = publishing.publish(params.register_, params.gate, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
+    judged_by, refs = params.gate, params.repository
+    published = publishing.publish(params.register_, judged_by, refs, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
     assert steps == ["push_results", "register_model", "judge_version", "set_aliases"]
     assert published.registered.aliases == ("champion",)
     assert published.decision is decision
@@ -139,6 +140,7 @@ def test_what_was_settled_before_is_not_judged_again(tree: Path, monkeypatch: py
         publishing.tracking, "forget_failure", lambda run_id: steps.append(f"forget {run_id}")
     )
     params = load_params(tree / paths.PARAMS)
-    published = publishing.publish(params.register_, params.gate, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
+    judged_by, refs = params.gate, params.repository
+    published = publishing.publish(params.register_, judged_by, refs, {}, print, run_id="run", step=wrap)  # type: ignore[arg-type]
     assert steps == ["push_results", "register_model", "forget run"]
     assert published.decision is None

@@ -1,35 +1,99 @@
-"""Keep a run's dvc.lock under a git ref, here and on the git remote, so that it outlives this clone."""
+"""Keep a run's dvc.lock under a git ref, and remove the refs of old runs that no version needs."""
+
+import time
+from collections.abc import Callable
 
 from headstart import repository
-from headstart.errors import LineageError
+from headstart.errors import HeadstartError, LineageError
+from headstart.repository import old_runs
+from headstart.repository.settings import Repository
 from headstart.versions.registry import tracking, versions
-from headstart.versions.registry.record import REF_TAG
+from headstart.versions.registry.record import REF_TAG, runs_to_keep
+
+DAY = 86400
 
 
-def keep_run(run_id: str) -> str:
-    """Commit the project, dvc.lock included, under `refs/runs/RUN`, push it, and tag the MLflow run with it.
+def keep_run(run_id: str, settings: Repository, say: Callable[[str], object]) -> None:
+    """Commit the project, dvc.lock included, under `refs/runs/RUN`, and tag the MLflow run with it.
 
     If the run made a version, `refs/versions/MODEL/VERSION` points to the same commit, so that DVC finds the
-    version's files: `dvc get . artifacts/head.safetensors --rev refs/versions/MODEL/VERSION`. That ref is
-    pushed only if a server numbers the versions: a number from this clone's own database means nothing to
-    others.
+    version's files: `dvc get . artifacts/head.safetensors --rev refs/versions/MODEL/VERSION`. The refs stay
+    in this clone unless the settings have them sent; then `refs/versions` is sent only if a server numbers
+    the versions: a number from this clone's own database means nothing to others.
+
+    Refs of old runs are removed afterwards.
+
+    Args:
+        say: called with a line that reports where each ref is, and with one about the removal, if any. An
+            unreachable git remote is only reported there, since MLflow has dvc.lock too.
 
     Raises:
         LineageError: `refs/versions/MODEL/VERSION` names another run.
-
-    Returns:
-        A line that reports where each ref is. An unreachable git remote is only reported there, since MLflow
-        has dvc.lock too.
     """
     ref = repository.keep_run(run_id)
     named = [repository.name_version(run_id, name, number) for name, number in versions.of_run(run_id)]
     tracking.set_tags(run_id, {REF_TAG: ref})
-    sent, here = ([ref, *named], []) if tracking.is_shared() else ([ref], named)
-    try:
-        remote = repository.push_refs(sent)
-    except LineageError as error:
-        return f"{' and '.join([ref, *named])} kept in this clone alone: {error}"
+    for_others, here = ([ref, *named], []) if tracking.is_shared() else ([ref], named)
+    say(_send(for_others, here) if settings.sends_refs else _stay(for_others, here))
+    if removed := _remove_old(settings):
+        say(removed)
+
+
+def _stay(for_others: list[str], here: list[str]) -> str:
+    remote = repository.remote_name()
+    kept = f"{' and '.join([*for_others, *here])} kept in this clone"
     if remote is None:
-        return f"{' and '.join([ref, *named])} kept in this clone; there is no git remote"
+        return f"{kept}; there is no git remote"
+    return (
+        f"{kept} alone. `git push {remote} {' '.join(for_others)}` sends what others can use; "
+        "repository.push_refs: true in params.yaml does so after each run"
+    )
+
+
+def _send(for_others: list[str], here: list[str]) -> str:
+    try:
+        remote = repository.push_refs(for_others)
+    except LineageError as error:
+        return f"{' and '.join([*for_others, *here])} kept in this clone alone: {error}"
+    if remote is None:
+        return f"{' and '.join([*for_others, *here])} kept in this clone; there is no git remote"
     alone = f"; {' and '.join(here)} kept in this clone" if here else ""
-    return f"{' and '.join(sent)} sent to git remote {remote}{alone}"
+    return f"{' and '.join(for_others)} sent to git remote {remote}{alone}"
+
+
+def _remove_old(settings: Repository) -> str:
+    """Remove the refs of old runs that no version needs, here and, if refs are sent, on the git remote.
+
+    A run that only the remote has counts as old if the tracking server knows it and says so. What fails now
+    is left for the next run.
+
+    Returns:
+        A line that reports what was removed, or why that failed; "" if there was nothing to do.
+    """
+    before = time.time() - settings.keep_runs_days * DAY
+    try:
+        here = old_runs.unnamed_here()
+        old = {run for run, seconds in here.items() if seconds < before}
+        there = old_runs.unnamed_there() if settings.sends_refs else set()
+        old_there = (there & old) | tracking.begun_before(there - set(here), before)
+        if not old | old_there:
+            return ""
+        needed = runs_to_keep()
+        gone = [run for run in here if run in old and run not in needed][: old_runs.MOST]
+        gone_there = sorted(old_there - set(needed))[: old_runs.MOST]
+        places = []
+        if gone:
+            old_runs.remove_here(gone)
+            places.append(f"{len(gone)} in this clone")
+        if gone_there:
+            places.append(f"{len(gone_there)} on git remote {old_runs.remove_there(gone_there)}")
+    except HeadstartError as error:
+        return (
+            f"the refs of runs older than {settings.keep_runs_days} days are left for the next run: {error}"
+        )
+    if not places:
+        return ""
+    return (
+        f"removed the refs of runs older than {settings.keep_runs_days} days that made no version: "
+        f"{', '.join(places)}"
+    )

@@ -1,16 +1,17 @@
 """The tracking server: its address, whether it answers, and the run that a flow opens there."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import mlflow
 import sqlalchemy
 from filelock import FileLock
-from mlflow.entities import RunStatus
+from mlflow.entities import RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -22,6 +23,8 @@ from headstart.versions.registry.relocation import follow_project
 FOLDER = Path("mlflow")
 FAILURE_TAG = "headstart.failure"
 NOTE_TAG = "mlflow.note.content"
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+AT_ONCE = 200  # runs asked about in one query
 
 
 def tracking_uri() -> str:
@@ -125,6 +128,30 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
     with translated("set tags"):
         for name, value in tags.items():
             client.set_tag(run_id, name, value)
+
+
+def begun_before(run_ids: Collection[str], seconds: float) -> set[str]:
+    """Those of some runs, deleted ones included, that the server knows and that began before a time.
+
+    Args:
+        seconds: since 1970.
+
+    Raises:
+        TrackingError: the server is unreachable.
+    """
+    found: set[str] = set()
+    if not run_ids:
+        return found
+    client = connect()
+    wanted = sorted(run_id for run_id in run_ids if RUN_ID.fullmatch(run_id))
+    with translated("look up when runs began"):
+        every = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
+        for start in range(0, len(wanted), AT_ONCE):
+            among = ", ".join(f"'{run_id}'" for run_id in wanted[start : start + AT_ONCE])
+            query = f"attributes.run_id IN ({among}) and attributes.start_time < {seconds * 1000:.0f}"
+            page = client.search_runs(every, query, ViewType.ALL, max_results=AT_ONCE)
+            found.update(str(run.info.run_id) for run in page)
+    return found
 
 
 def keep_text(run_id: str, text: str, name: str) -> None:

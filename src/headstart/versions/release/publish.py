@@ -7,6 +7,7 @@ from typing import Any
 from headstart import repository
 from headstart.ground.wording import named
 from headstart.repository.new_files import new_files
+from headstart.repository.settings import Repository
 from headstart.versions.provenance import keeping
 from headstart.versions.registry import tracking
 from headstart.versions.registry.versions import Registered
@@ -46,6 +47,7 @@ class Published:
 def publish(
     register: Register,
     judged_by: Gate,
+    refs: Repository,
     params: Mapping[str, Any],
     say: Say,
     *,
@@ -55,6 +57,7 @@ def publish(
     """Publish the results that stand in the project; what an earlier try has done is not done again.
 
     Args:
+        refs: whether the run's refs are sent, and how long those of other runs are kept.
         params: the whole of params.yaml, for the record.
         say: called with each step as it starts, and with what it gave.
         run_id: the MLflow run to record in; without it one is opened, and FAILED with the reason if no
@@ -68,7 +71,7 @@ def publish(
     step(push_results)(say)
     registered = step(register_model)(register, params, run_id, say)
     if run_id is None and registered.is_new:
-        say(keeping.keep_run(registered.run_id))
+        keeping.keep_run(registered.run_id, refs, say)
     decision = None
     if not registered.is_settled:
         decision = step(judge_version)(registered, Requirements(register.thresholds, judged_by), say)
