@@ -1,6 +1,5 @@
 """A training whose version did not pass looks different in Prefect's lists from one whose version passed."""
 
-import pytest
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
 from headstart.orchestration import outcome
@@ -15,27 +14,3 @@ def test_only_a_version_that_passed_is_green_and_none_is_a_failure() -> None:
     assert all(state.type in TERMINAL_STATES and not state.is_failed() for state in states.values())
     assert {state.message for state in states.values()} == {"version 7"}
     assert set(STATUS) == {state.name for state in states.values() if not state.is_completed()}
-
-
-@pytest.mark.parametrize(
-    ("verdict", "is_unchanged", "name"),
-    [
-        ("passed", False, "version 7 passed (teal-cuckoo)"),
-        ("failed", False, "version 7 did not pass (teal-cuckoo)"),
-        ("inconclusive", False, "version 7 is inconclusive (teal-cuckoo)"),
-        ("passed", True, "version 7 is unchanged (teal-cuckoo)"),
-        ("failed", True, "version 7 is unchanged and did not pass (teal-cuckoo)"),
-        ("inconclusive", True, "version 7 is unchanged and is inconclusive (teal-cuckoo)"),
-    ],
-)
-def test_the_name_of_a_run_starts_with_its_outcome(verdict: str, is_unchanged: bool, name: str) -> None:
-    assert outcome.run_name("7", verdict, "teal-cuckoo", is_unchanged=is_unchanged) == name
-    again = outcome.run_name("8", "passed", name, is_unchanged=False)
-    assert again == "version 8 passed (teal-cuckoo)"
-
-
-def test_a_name_given_by_a_person_is_kept_whole() -> None:
-    own = "new camera (line 2)"
-    name = outcome.run_name("7", "failed", own, is_unchanged=False)
-    assert name == f"version 7 did not pass ({own})"
-    assert outcome.run_name("8", "passed", name, is_unchanged=False) == f"version 8 passed ({own})"

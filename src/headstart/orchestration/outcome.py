@@ -8,7 +8,6 @@ final, so that it would hold the deployment's only slot. A CANCELLED run ends th
 nothing is retried and the slot is free.
 """
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import get_client
@@ -17,18 +16,18 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
+from headstart.versions.release.run_name import run_name
+
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
 
 STATES = {"failed": "Rejected", "inconclusive": "Inconclusive"}
-WORDS = {"passed": "passed", "failed": "did not pass", "inconclusive": "is inconclusive"}
 TAGS = {"passed": "passed", "failed": "rejected", "inconclusive": "inconclusive"}
 EVENTS = {
     "passed": "headstart.challenger",
     "failed": "headstart.rejected",
     "inconclusive": "headstart.inconclusive",
 }
-SHOWN = re.compile(r"version \S+ (?:passed|did not pass|is inconclusive|is unchanged)[^()]* \((?P<own>.+)\)")
 
 
 def state_of(verdict: str, message: str) -> State[Any]:
@@ -46,8 +45,8 @@ def state_of(verdict: str, message: str) -> State[Any]:
 def show_outcome(number: str, verdict: str, *, is_unchanged: bool) -> None:
     """Rename the flow run, such as `version 7 did not pass (teal-cuckoo)`, and tag it with the verdict.
 
-    The name it had stays in parentheses, since MLflow's run has it too. An unchanged run gets no tag: it
-    judged nothing.
+    The name it had stays in parentheses, since MLflow's run is named by it too. An unchanged run gets no
+    tag: it judged nothing.
     """
     run_id = flow_run.get_id()
     if run_id is None:
@@ -57,16 +56,6 @@ def show_outcome(number: str, verdict: str, *, is_unchanged: bool) -> None:
         run = client.read_flow_run(run_id)  # type: ignore[arg-type]
         kept = [tag for tag in run.tags if tag not in TAGS.values()]
         client.update_flow_run(run.id, name=name, tags=kept if is_unchanged else [*kept, TAGS[verdict]])
-
-
-def run_name(number: str, verdict: str, own: str, *, is_unchanged: bool) -> str:
-    """The name of a run in Prefect's lists: the outcome, then the name it had before."""
-    if shown := SHOWN.fullmatch(own):  # the run was started again by a retry on its page
-        own = shown["own"]
-    words = WORDS[verdict]
-    if is_unchanged:
-        words = "is unchanged" if verdict == "passed" else f"is unchanged and {words}"
-    return f"version {number} {words} ({own})"
 
 
 def emit_outcome(registered: "Registered", verdict: str, message: str) -> None:

@@ -1,10 +1,13 @@
 """Messages about a tracking server never show its password."""
 
+from pathlib import Path
+
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError, TrackingUnreachable, without_password
-from headstart.versions.registry import tracking
+from headstart.versions.registry import shared, tracking
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,12 @@ def test_errors_of_the_server_lose_it_too(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(TrackingError) as caught, tracking.translated("set a tag"):
         raise MlflowException("API request to http://ann:secret@127.0.0.1:9/api failed")
     assert "secret" not in str(caught.value)
+
+
+def test_the_experiment_of_shared_files_says_what_it_keeps(tmp_path: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    kept = shared.keep(client, "lock 0123", "requirements.lock 0123", {})
+    found = client.get_experiment_by_name(shared.EXPERIMENT)
+    assert found is not None
+    assert "Deleting this experiment" in found.tags[tracking.NOTE_TAG]
+    assert client.get_run(kept.run_id).info.run_name == "requirements.lock 0123"

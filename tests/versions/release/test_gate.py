@@ -45,6 +45,8 @@ def test_the_first_version_is_judged_without_a_champion(client: MlflowClient) ->
     assert first.tags["compared_with"] == "none"
     assert first.description.startswith("PASS: accuracy ")
     assert "pencil beside Aliases" in first.description
+    assert f"](#/experiments/1/runs/{first.run_id}/artifacts/reports/report.html)" in first.description
+    assert str(client.get_run(first.run_id).info.run_name).startswith("version 1 passed (")
 
 
 def test_too_few_images_that_the_champion_never_saw_are_inconclusive(client: MlflowClient) -> None:
@@ -64,7 +66,7 @@ def test_a_version_is_judged_again_by_other_limits(client: MlflowClient, two_ver
     edit_params(two_versions, **{"gate.min_images": 1, "gate.max_latency_ms": 0.01, "gate.margin": 0.9})
     said = headstart(two_versions, "gate", "models:/headstart/2", status=4)
     assert "FAIL: " in said
-    assert "latency ms failed" in said
+    assert "latency failed: " in said
     card = client.get_model_version("headstart", "2").description
     assert "Do not promote this version: the gate's verdict is failed." in card
     assert "`headstart promote models:/headstart/2 --override REASON`" in card

@@ -153,7 +153,7 @@ def test_one_failed_check_decides_and_the_line_names_it() -> None:
     assert decision.verdict == "failed"
     assert decision.sentence() == (
         "FAIL: accuracy 0.9; mirror inconclusive: no picture; "
-        "latency ms failed: 300 ms, required: at most 100 ms"
+        "latency failed: 300 ms, required: at most 100 ms"
     )
     assert Decision.of(checks[:2], None, "").verdict == "inconclusive"
     assert Decision.of(checks[:1], "3", "x").sentence() == "PASS: x; all 1 checks passed"

@@ -13,6 +13,13 @@ from headstart.versions.registry import tracking
 
 EXPERIMENT = "headstart-shared"
 KEY_TAG = "headstart.shared"
+DESCRIPTION = """\
+Files that many registered versions need, each stored once: a run here is no training but keeps them.
+
+- **backbone**: the frozen layers of a network. **commit**: the code of versions whose commit is on no git
+  remote. **requirements.lock**: the exact versions of all libraries.
+- Deleting this experiment, or a run in it, breaks the versions that need its files.
+"""
 NOTE = "Files that registered versions share. Deleting this run breaks the versions that name it.\n"
 
 
@@ -34,7 +41,7 @@ def keep(client: MlflowClient, key: str, title: str, files: Mapping[str, Callabl
     """
     found = find(client, key)
     if found is None:
-        experiment = tracking.experiment_id(client, EXPERIMENT)
+        experiment = tracking.experiment_id(client, EXPERIMENT, DESCRIPTION)
         tags = {KEY_TAG: key, "mlflow.runName": title, "mlflow.note.content": NOTE}
         found = client.create_run(experiment, tags=tags)
     run_id, tags = str(found.info.run_id), found.data.tags

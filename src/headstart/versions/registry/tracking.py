@@ -73,6 +73,11 @@ def page(place: str) -> str:
     return f"{server_name().rstrip('/')}/#/{place}"
 
 
+def artifacts_page(experiment: str, run_id: str) -> str:
+    """The page of a run's artifacts as a link within MLflow's pages; `/PATH` after it opens a file."""
+    return f"#/experiments/{experiment}/runs/{run_id}/artifacts"
+
+
 def experiment_id(client: MlflowClient, name: str, note: str = "") -> str:
     """The experiment's id; the experiment is created if it does not exist.
 

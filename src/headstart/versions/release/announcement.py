@@ -1,4 +1,7 @@
-"""The description of a version that the gate has not judged yet: who is judging it, or why nobody is."""
+"""The description of a version that the gate has not judged yet: who is judging it, or why nobody is.
+
+Its first line is plain: lists of versions show it with every mark of Markdown in it.
+"""
 
 import os
 import socket
@@ -12,7 +15,7 @@ from headstart.versions.registry import tracking
 GATE_TAG, PENDING = "gate", "pending"
 LONGEST = 1000  # characters of an error
 NEXT = (
-    "**Not judged yet.** The gate is the next step of its registration. If this text is still here after a "
+    "Not judged yet. The gate is the next step of its registration. If this text is still here after a "
     "few minutes, the registration was interrupted: run `headstart register` in the project, which does the "
     "rest."
 )
@@ -47,7 +50,7 @@ def _describe(name: str, number: str, text: str) -> None:
 def _being_judged(name: str, number: str) -> str:
     judge = f"process {os.getpid()} on {socket.gethostname()}"
     return (
-        f"**Being judged** by the gate since {_now()}, by {judge}.\n\n"
+        f"Being judged by the gate since {_now()}, by {judge}.\n\n"
         "This takes a few passes over its test images, minutes as a rule; then the verdict stands here. If "
         "that process has ended, or this text is an hour old, the judging was interrupted. "
         f"{_again(name, number)}"
@@ -57,7 +60,7 @@ def _being_judged(name: str, number: str) -> str:
 def _stopped(name: str, number: str, error: BaseException) -> str:
     reason = without_password(f"{type(error).__name__}: {error}")[:LONGEST]
     return (
-        f"**Not judged.** The gate stopped at {_now()} without a verdict.\n\n"
+        f"Not judged. The gate stopped at {_now()} without a verdict.\n\n"
         f"```\n{reason}\n```\n\nMend what it names. {_again(name, number)}"
     )
 

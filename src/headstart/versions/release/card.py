@@ -15,6 +15,11 @@ HOW_TO = (
     "has no alias) and add the alias `champion`. The big *Promote model* button only copies the version to "
     "another registered model: it changes nothing here."
 )
+FIRST = (
+    "No other version is champion, so its registration makes this one `champion`: if that alias stands "
+    "beside *Aliases* on this page, it is in use and nothing is left to do. If it does not, press the "
+    "**pencil beside Aliases** (**Add** where it has no alias) and add `champion`."
+)
 NEXT = {
     "failed": "Look at what failed below and at the mistakes in the report, mend data or settings, and train "
     "again.",
@@ -43,7 +48,7 @@ def as_markdown(record: Record, decision: Decision) -> str:
 
 def _what_to_do(record: Record, decision: Decision) -> str:
     if decision.passed:
-        return HOW_TO
+        return HOW_TO if decision.champion else FIRST
     return (
         f"**Do not promote this version: the gate's verdict is {decision.verdict}.** "
         f"{NEXT[decision.verdict]} The guard takes `champion` back from a version that did not pass. To "
@@ -64,7 +69,7 @@ def _checks(decision: Decision) -> str:
     )
     rows = [
         (
-            check.name.replace("_", " "),
+            check.title,
             _shown(check.verdict),
             cell(check.measured()),
             cell(check.wanted),
@@ -127,21 +132,22 @@ def _what(record: Record) -> str:
 
 
 def _links(record: Record, decision: Decision) -> str:
-    """Links to MLflow's pages if it is a server, and the commands to go further."""
+    """Links to the run's pages, and the commands to go further.
+
+    They are relative, so that they hold wherever MLflow's pages are opened from: by another name than this
+    process has for the server, behind a proxy, or by `make ui` over a database.
+    """
     files = {
         "report": "reports/report.html",
+        "the data": "reports/data.html",
         "lineage": LINEAGE_PAGE,
         "validation": "reports/validation.json",
         "every check": "gate/gate.json",
     }
     if decision.champion:
         files["data, code and predictions beside the champion's"] = comparison.PAGE
-    if tracking.is_shared():
-        run = tracking.page(f"experiments/{record.run.info.experiment_id}/runs/{record.run_id}")
-        shown = ", ".join(f"[{title}]({run}/artifacts/{path})" for title, path in files.items())
-    else:
-        shown = ", ".join(f"{title} `{path}`" for title, path in files.items())
-        shown += f" among the artifacts of run `{record.run_id}`"
+    artifacts = tracking.artifacts_page(record.run.info.experiment_id, record.run_id)
+    shown = ", ".join(f"[{title}]({artifacts}/{path})" for title, path in files.items())
     return "\n".join(
         [
             "### Where to look next",

@@ -39,6 +39,11 @@ class Check:
     high: float | None = None
     found: str = ""
 
+    @property
+    def title(self) -> str:
+        """The name for people, without a unit: the figure has it."""
+        return self.name.removesuffix("_ms").removesuffix("_mb").replace("_", " ")
+
     def measured(self) -> str:
         """The figure for people."""
         if self.figure is None:
@@ -84,9 +89,7 @@ class Decision:
     def sentence(self) -> str:
         """One line: the verdict, the first figures, and what did not pass."""
         wrong = [check for check in self.checks if check.verdict != "passed"]
-        parts = [
-            f"{check.name.replace('_', ' ')} {check.verdict}: {check.reason()}" for check in wrong[:COUNT]
-        ]
+        parts = [f"{check.title} {check.verdict}: {check.reason()}" for check in wrong[:COUNT]]
         if len(wrong) > COUNT:
             parts.append(f"and {len(wrong) - COUNT} more checks")
         if not wrong:
@@ -95,10 +98,7 @@ class Decision:
 
     def as_text(self) -> str:
         """The sentence, then one line per check, for a terminal."""
-        cells = [
-            (check.name.replace("_", " "), check.verdict, check.measured(), check.wanted)
-            for check in self.checks
-        ]
+        cells = [(check.title, check.verdict, check.measured(), check.wanted) for check in self.checks]
         widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
         rows = [
             "  " + "".join(map(str.ljust, row, widths)) + check.note

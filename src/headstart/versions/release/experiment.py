@@ -15,6 +15,7 @@ Each run is one training by Headstart: a new head on a frozen VGG, made by the s
 - **Artifacts** of a run: `reports/report.html`, its plots as PNG in `reports/plots`, the table
   `reports/classes.csv` with one row per class, and `record/`, which has all that is needed to make the
   version again.
+- The name of a run starts with the gate's verdict on its version; the run's own name follows in parentheses.
 - A run that **failed** has the reason as its tag `headstart.failure`.
 - Runs inside a run are the trials of a sweep.
 """

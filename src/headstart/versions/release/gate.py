@@ -29,6 +29,7 @@ from headstart.versions.release.announcement import announced
 from headstart.versions.release.answers import Scores, score
 from headstart.versions.release.decision import Check, Decision, passed_if, share
 from headstart.versions.release.paired import compare
+from headstart.versions.release.run_name import run_name
 from headstart.versions.release.settings import Gate, Requirements, Thresholds
 
 __all__ = ["Check", "Decision", "check", "judge"]
@@ -54,7 +55,8 @@ def check(
     champion: str | None = None,
     say: Callable[[str], object] = lambda text: None,
 ) -> Decision:
-    """Judge a version and record every figure on it: tags, description, gate.json and metrics of its run.
+    """Judge a version and record every figure on it: tags, description, gate.json and metrics of its run,
+    whose name then starts with the verdict.
 
     What differs from the champion is stored beside it as a page. Aliases stay as they are. A second decision
     replaces the first.
@@ -156,13 +158,16 @@ def _recalls(right: Flags, labels: list[str]) -> dict[str, float]:
 
 def _thresholds(images: TestImages, own: Scores, wanted: Thresholds) -> list[Check]:
     right = _right(own, images)
+    accuracy = float(right.mean())
+    balanced = float(np.mean(list(_recalls(right, images.labels).values())))
     found = {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": float(np.mean(list(_recalls(right, images.labels).values()))),
+        "accuracy": (accuracy, f"{right.sum()} of {len(right)} images are right ({share(accuracy)})"),
+        "balanced_accuracy": (balanced, f"{share(balanced)}, the mean recall of the classes"),
     }
     return [
-        Check(name, passed_if(found[name] >= least), found[name], f"at least {least:g}")
+        Check(name, passed_if(figure >= least), figure, f"at least {share(least)}", found=words)
         for name, least in wanted.model_dump().items()
+        for figure, words in [found[name]]
     ]
 
 
@@ -274,7 +279,7 @@ def _summary(images: TestImages, own: Scores, against: str | None, rival: float 
     within = f" in {len(set(images.groups))} groups" if images.are_grouped else ""
     bounds = of_share(right, images.groups if images.are_grouped else None, INTERVAL)
     own_accuracy = (
-        f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f}) "
+        f"accuracy {right.mean():.3f} ({bounds.low:.2f}-{bounds.high:.2f} at {share(INTERVAL)}) "
         f"on {len(right)} test images{within}"
     )
     if against is None:
@@ -293,6 +298,8 @@ def _record(client: MlflowClient, name: str, number: str, record: Record, decisi
     client.set_model_version_tag(name, number, CHECKS_TAG, "; ".join(map(_short, decision.checks)))
     client.set_model_version_tag(name, number, "compared_with", decision.champion or "none")
     client.update_model_version(name, number, card.as_markdown(record, decision))
+    own = str(client.get_run(record.run_id).info.run_name)
+    client.set_tag(record.run_id, "mlflow.runName", run_name(number, decision.verdict, own))
     client.set_model_version_tag(name, number, versions.GATE_TAG, decision.verdict)
 
 

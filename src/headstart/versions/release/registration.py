@@ -141,7 +141,7 @@ def _record(
     _log_tags(client, run_id, commit, digest, head)
     _log_files(client, run_id, commit)
     run_page.log_plots(client, run_id)
-    _describe(client, run_id, metrics, head)
+    _describe(client, run_id, metrics, head, params["evaluate"]["confidence"])
     _log_dataset(client, run_id, commit)
     _check_record(client, run_id)
     model, is_stored_now = _log_model(client, run_id, package)
@@ -203,10 +203,12 @@ def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) ->
     client.log_batch(run_id, params=[Param(key, as_param(value)) for key, value in flat.items()])
 
 
-def _describe(client: MlflowClient, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+def _describe(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any], confidence: float
+) -> None:
     """Log the trials of a sweep, and describe the run."""
     run = client.get_run(run_id)
-    note = run_page.run_note(run.info.experiment_id, run_id, metrics, head)
+    note = run_page.run_note(run.info.experiment_id, run_id, metrics, head, confidence)
     if trials := run_metrics.log_trials(client, run_id):
         note += run_page.sweep_note(run.info.experiment_id, trials)
     client.set_tag(run_id, tracking.NOTE_TAG, note)
@@ -274,13 +276,17 @@ def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, 
     """Store what versions of one environment and one commit have in common; where each file is kept."""
     lock = hashlib.sha256(paths.LOCK.read_bytes()).hexdigest()
     kept = {
-        paths.LOCK.name: (f"lock {lock}", lambda path: shutil.copyfile(paths.LOCK, path)),
+        paths.LOCK.name: (
+            f"lock {lock}",
+            f"{paths.LOCK.name} {lock[:12]}",
+            lambda path: shutil.copyfile(paths.LOCK, path),
+        ),
     }
     if not commit.on_remote:
-        kept["commit.bundle"] = (f"commit {commit.commit}", repository.bundle)
+        kept["commit.bundle"] = (f"commit {commit.commit}", f"commit {commit.commit[:12]}", repository.bundle)
     return {
-        name: {"key": key, "run_id": shared.keep(client, key, key[:19], {name: write}).run_id}
-        for name, (key, write) in kept.items()
+        name: {"key": key, "run_id": shared.keep(client, key, title, {name: write}).run_id}
+        for name, (key, title, write) in kept.items()
     }
 
 

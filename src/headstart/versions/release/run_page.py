@@ -14,25 +14,31 @@ from headstart.ground import paths
 from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation import metrics as measures
 from headstart.pipeline.evaluation import plots
+from headstart.versions.registry import tracking
 from headstart.versions.registry.record import REPORTS
+from headstart.versions.release.decision import share
 
 PLOTS = f"{REPORTS}/plots"
 PROBABILITY = "probability:"
 FILES = {"report": "report.html", "the data": "data.html", "figures of each class": "classes.csv"}
 
 
-def run_note(experiment: str, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+def run_note(
+    experiment: str, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any], confidence: float
+) -> str:
     """The description of a run: what it measured, what it is, and links to its pages.
 
     Args:
         metrics: as `read_headline` returns them.
         head: metadata of the head's file.
+        confidence: level of the intervals, such as 0.95.
     """
     bounds = metrics["intervals"]["accuracy"]
-    artifacts = f"#/experiments/{experiment}/runs/{run_id}/artifacts"
+    artifacts = tracking.artifacts_page(experiment, run_id)
     pages = [f"[{title}]({artifacts}/{REPORTS}/{name})" for title, name in FILES.items()]
     lines = [
-        f"**Test accuracy {metrics['accuracy']:.4f}** (interval {bounds['low']:.4f} to {bounds['high']:.4f}) "
+        f"**Test accuracy {metrics['accuracy']:.4f}** ({share(confidence)} interval {bounds['low']:.4f} to "
+        f"{bounds['high']:.4f}) "
         f"on {metrics['images']} images of {len(head['classes'])} classes.",
         "",
         f"- Network: {head['arch']}, head `{head['head']}`, best epoch {head['epoch']}",
