@@ -16,6 +16,7 @@ from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
+    from headstart.versions.release.decision import Decision
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -31,14 +32,18 @@ def failure_shown() -> Iterator[None]:
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
+def publish_report(
+    registered: "Registered", data: str, decision: "Decision | None", is_unchanged: bool
+) -> None:
     """Publish the verdict, figures beside the champion's, mistakes and links on this flow run's page."""
     from headstart.versions.release import overview
 
     create_markdown_artifact(
         key="training-report",
-        markdown=overview.as_markdown(registered, data, is_unchanged, with_pictures=may_show_pictures()),
-        description="The registered version against the champion",
+        markdown=overview.as_markdown(
+            registered, data, decision, is_unchanged, with_pictures=may_show_pictures()
+        ),
+        description=f"{registered.name} version {registered.version}: verdict, figures, mistakes and links",
     )
 
 
