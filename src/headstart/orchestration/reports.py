@@ -61,8 +61,8 @@ def publish_failure(error: Exception) -> None:
     try:
         create_markdown_artifact(
             key="training-report",
-            markdown=f"## Failed: {kind}\n\n{said}\n\n{advice(error)}\n",
-            description="Why this run failed",
+            markdown=f"## Failed: {kind}\n\n{advice(error)}\n\n{said}\n",  # which may be many lines
+            description=f"Why this run failed: {kind}",
         )
     except Exception as other:  # Prefect's own server may be gone
         get_run_logger().error("the report of this failure could not be published: %s", other)
