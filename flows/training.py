@@ -17,7 +17,13 @@ from headstart.host.project import enter_tree
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.mlflow_run import recorded_run
 from headstart.orchestration.new_images import bring_data
-from headstart.orchestration.outcome import emit_outcome, show_outcome, state_of
+from headstart.orchestration.outcome import (
+    emit_outcome,
+    forget_outcome,
+    judged_before,
+    show_outcome,
+    state_of,
+)
 from headstart.orchestration.publishing import publish_version, registered_before, verdict_before
 from headstart.orchestration.pull_step import in_newest
 from headstart.orchestration.reports import failure_shown, publish_report
@@ -38,6 +44,7 @@ def train_and_register(init_from: str | None = None) -> State[Any]:
         Completed, named Unchanged if there was nothing to do; Cancelled, named Rejected or Inconclusive, if
         the version did not pass the gate. The message names the version in the registry.
     """
+    forget_outcome()
     enter_tree()
     quieten()
     if worker_clone.is_own():
@@ -56,23 +63,30 @@ def train_in_tree(init_from: str | None) -> State[Any]:
         is_clean = init_from is None and not repository.stale()
         if is_clean and (found := registered_before()) is not None:
             mark_cached()
-            publish_report(found, data, is_unchanged=True)
-            log(f"nothing changed: {found.sentence()}")
-            show_outcome(found.version, verdict_before(found), is_unchanged=True)
-            return Completed(name="Unchanged", message=found.sentence())
+            publish_report(found, data, None, is_unchanged=True)
+            verdict = verdict_before(found)
+            said = judged_before(found.sentence(), verdict)
+            log(f"nothing changed: {said}")
+            show_outcome(found.version, verdict, "unchanged")
+            return Completed(name="Unchanged", message=said)
         with recorded_run() as run:
             if init_from is not None:
                 start_from_earlier_head(init_from)
             mark_cached() if is_clean else run_stages(run)
             published = publish_version(run.id)
         registered, decision = published.registered, published.decision
-        verdict = decision.verdict if decision else verdict_before(registered)
-        if decision is not None:  # judged by this run, so nobody was notified yet
-            emit_outcome(registered, verdict, published.sentence())
-        publish_report(registered, data, is_unchanged=False)
-        log(published.sentence())
-        show_outcome(registered.version, verdict, is_unchanged=False)  # last: what fails before is no outcome
-        return state_of(verdict, published.sentence())
+        if decision is None:
+            verdict = verdict_before(registered)
+            said = judged_before(published.sentence(), verdict)
+        else:  # nobody was notified yet
+            verdict, said = decision.verdict, published.sentence()
+            emit_outcome(registered, verdict, said)
+        publish_report(registered, data, decision, is_unchanged=False)
+        log(said)
+        show_outcome(
+            registered.version, verdict, "judged" if decision else "found"
+        )  # last: what fails before is no outcome
+        return state_of(verdict, said)
 
 
 if __name__ == "__main__":

@@ -63,11 +63,13 @@ def test_deployments_of_an_earlier_version_are_removed_by_their_exact_names(
         before = now.replace("name: train-now", "name: on-demand").replace("name: score", "name: on-demand")
         path.write_text(before.replace("name: guard\n", "name: reconcile\n", 1))
         run(repository, *deploy)
-        assert retired.remove_retired(address) == []  # this prefect.yaml has them
+        assert retired.find_retired(address) == {}  # this prefect.yaml has them
         path.write_text(now.replace("name: daily", "name: on-demand-daily"))
         run(repository, *deploy)
-        assert retired.remove_retired(address) == list(retired.RETIRED)
-        assert retired.remove_retired(address) == []
+        found = retired.find_retired(address)
+        assert list(found) == list(retired.RETIRED)
+        retired.remove(address, found)
+        assert retired.find_retired(address) == {}
         names = {each["name"] for each in ask(address, "deployments/filter")}
         assert names == {"nightly", "train-now", "gpu", "guard", "score", "daily", "on-demand-daily"}
         triggers = [each for each in ask(address, "automations/filter") if "drift" in each["name"]]

@@ -10,6 +10,7 @@ from headstart import repository
 from headstart.errors import HeadstartError
 from headstart.ground import paths
 from headstart.orchestration.tasks import log
+from headstart.versions.release.run_name import own_name
 
 
 class RecordedRun:
@@ -54,11 +55,12 @@ def _open() -> str | None:
 
     settings = load_params(paths.PARAMS).register_
     commit = repository.current_commit()
+    own = own_name(str(flow_run.get_name() or ""))  # Prefect's context keeps the name of before a retry
     tags = {
         "mlflow.source.git.commit": commit.commit,
         "headstart.flow_run": str(flow_run.get_id() or ""),
-        "headstart.flow_run_name": str(flow_run.get_name() or ""),
-        "mlflow.runName": str(flow_run.get_name() or "training"),
+        "headstart.flow_run_name": own,
+        "mlflow.runName": own or "training",
     }
     try:
         return experiment.open_run(settings.experiment, tags)

@@ -16,7 +16,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
-from headstart.versions.release.run_name import run_name
+from headstart.versions.release.run_name import WORDS, Came, own_name, run_name
 
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
@@ -42,20 +42,38 @@ def state_of(verdict: str, message: str) -> State[Any]:
     return Cancelled(name=STATES[verdict], message=message)
 
 
-def show_outcome(number: str, verdict: str, *, is_unchanged: bool) -> None:
+def judged_before(sentence: str, verdict: str) -> str:
+    """The message of a run that found a version judged: the version's own sentence and the verdict."""
+    return f"{sentence}; judged before: it {WORDS[verdict]}"
+
+
+def forget_outcome() -> None:
+    """Give a run that starts again the name it had at first, and remove the tag of its former outcome.
+
+    A run that is retried on its page would show that outcome until it ends, and for good if it fails.
+    """
+    name, tags = str(flow_run.get_name()), flow_run.get_tags()
+    if own_name(name) != name or not set(TAGS.values()).isdisjoint(tags):
+        _update(own_name(name), None)
+
+
+def show_outcome(number: str, verdict: str, came: Came) -> None:
     """Rename the flow run, such as `version 7 did not pass (teal-cuckoo)`, and tag it with the verdict.
 
-    The name it had stays in parentheses, since MLflow's run is named by it too. An unchanged run gets no
-    tag: it judged nothing.
+    The name it had stays in parentheses, since MLflow's run is named by it too. A run that judged nothing
+    gets no tag.
     """
-    run_id = flow_run.get_id()
-    if run_id is None:
-        return
-    name = run_name(number, verdict, str(flow_run.get_name()), is_unchanged=is_unchanged)
+    if flow_run.get_id() is not None:
+        name = run_name(number, verdict, str(flow_run.get_name()), came)
+        _update(name, TAGS[verdict] if came == "judged" else None)
+
+
+def _update(name: str, tag: str | None) -> None:
+    """Rename the flow run, and replace the tag of an outcome by another; None removes it."""
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(run_id)  # type: ignore[arg-type]
-        kept = [tag for tag in run.tags if tag not in TAGS.values()]
-        client.update_flow_run(run.id, name=name, tags=kept if is_unchanged else [*kept, TAGS[verdict]])
+        run = client.read_flow_run(flow_run.get_id())  # type: ignore[arg-type]
+        kept = [each for each in run.tags if each not in TAGS.values()]
+        client.update_flow_run(run.id, name=name, tags=kept if tag is None else [*kept, tag])
 
 
 def emit_outcome(registered: "Registered", verdict: str, message: str) -> None:

@@ -16,6 +16,7 @@ from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
+    from headstart.versions.release.decision import Decision
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -31,14 +32,18 @@ def failure_shown() -> Iterator[None]:
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
-def publish_report(registered: "Registered", data: str, is_unchanged: bool) -> None:
+def publish_report(
+    registered: "Registered", data: str, decision: "Decision | None", is_unchanged: bool
+) -> None:
     """Publish the verdict, figures beside the champion's, mistakes and links on this flow run's page."""
     from headstart.versions.release import overview
 
     create_markdown_artifact(
         key="training-report",
-        markdown=overview.as_markdown(registered, data, is_unchanged, with_pictures=may_show_pictures()),
-        description="The registered version against the champion",
+        markdown=overview.as_markdown(
+            registered, data, decision, is_unchanged, with_pictures=may_show_pictures()
+        ),
+        description=f"{registered.name} version {registered.version}: verdict, figures, mistakes and links",
     )
 
 
@@ -56,8 +61,8 @@ def publish_failure(error: Exception) -> None:
     try:
         create_markdown_artifact(
             key="training-report",
-            markdown=f"## Failed: {kind}\n\n{said}\n\n{advice(error)}\n",
-            description="Why this run failed",
+            markdown=f"## Failed: {kind}\n\n{advice(error)}\n\n{said}\n",  # which may be many lines
+            description=f"Why this run failed: {kind}",
         )
     except Exception as other:  # Prefect's own server may be gone
         get_run_logger().error("the report of this failure could not be published: %s", other)

@@ -1,6 +1,7 @@
 """Deployments under names that this project gave up: removed, so that no schedule starts the old ones."""
 
 import urllib.error
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -14,23 +15,20 @@ RETIRED = (CHECK, "training/on-demand", "scoring/on-demand")
 TAG = "headstart"
 
 
-def remove_retired(prefect: str) -> list[str]:
-    """Remove them from a Prefect server, with their triggers and planned runs; past runs stay.
+def find_retired(prefect: str) -> dict[str, str]:
+    """The ids of those that a Prefect server still has, by name.
 
-    Only exact names are removed, only if they have the tag of this project's deployments, and not if
-    prefect.yaml has them (again).
+    Only exact names count, only if they have the tag of this project's deployments, and not if prefect.yaml
+    has them (again).
 
     Args:
         prefect: the server's address, such as `http://127.0.0.1:4200`.
-
-    Returns:
-        The names that were removed.
 
     Raises:
         OSError: the server does not answer or refuses.
     """
     kept = _names()
-    removed = []
+    there = {}
     for name in RETIRED:
         if name.partition("/")[2] in kept:
             continue
@@ -41,10 +39,21 @@ def remove_retired(prefect: str) -> list[str]:
                 raise
             continue
         if TAG in found["tags"]:
-            ask(f"{prefect}/api/automations/owned-by/prefect.deployment.{found['id']}", "DELETE")
-            ask(f"{prefect}/api/deployments/{found['id']}", "DELETE")
-            removed.append(name)
-    return removed
+            there[name] = str(found["id"])
+    return there
+
+
+def remove(prefect: str, found: Mapping[str, str]) -> None:
+    """Remove deployments, with their triggers and planned runs; past runs stay.
+
+    Triggers come first: once the deployment is gone, nothing leads to them.
+
+    Raises:
+        OSError: the server does not answer or refuses.
+    """
+    for own in found.values():
+        ask(f"{prefect}/api/automations/owned-by/prefect.deployment.{own}", "DELETE")
+        ask(f"{prefect}/api/deployments/{own}", "DELETE")
 
 
 def _names() -> set[str]:

@@ -23,7 +23,7 @@ from headstart.host.owner import started
 from headstart.host.ports import check_free
 from headstart.host.project import QUIET
 from headstart.orchestration.prefect_api import ANSWER_SECONDS, PREFECT_PASSWORD, ask
-from headstart.orchestration.retired import CHECK, remove_retired
+from headstart.orchestration.retired import CHECK, find_retired, remove
 from headstart.repository.settings import SEND
 
 FOLDER = Path(".services")
@@ -125,10 +125,7 @@ def _start_all(
         _create_pool(pool, settings, is_paused=pool == "gpu" and not cards and not _has_gpu_worker())
     _report("creating the deployments of prefect.yaml")
     _run([*python, "prefect", "--no-prompt", "deploy", "--all"], settings)
-    if removed := remove_retired(prefect):
-        _report(f"removed deployments of an earlier version: {', '.join(removed)}")
-    if CHECK in removed:  # a guard that runs since then has no check of its own
-        _end_named("guard")
+    _remove_retired(prefect)
     _create_automations(prefect, settings)
     if told := os.environ.get("HEADSTART_NOTIFY"):
         _run([*python, "headstart.orchestration.notifications"], settings)
@@ -154,6 +151,19 @@ def _start_all(
         if told
         else "off (set HEADSTART_NOTIFY to a webhook URL)",
     }
+
+
+def _remove_retired(prefect: str) -> None:
+    """Remove deployments of an earlier version, and end its guard, which has no check of its own.
+
+    The guard ends first: after a kill in between, the next start finds the deployment again and ends it.
+    """
+    if not (found := find_retired(prefect)):
+        return
+    if CHECK in found:
+        _end_named("guard")
+    remove(prefect, found)
+    _report(f"removed deployments of an earlier version: {', '.join(found)}")
 
 
 def _create_pool(pool: str, settings: Mapping[str, str], *, is_paused: bool) -> None:

@@ -16,6 +16,7 @@ from headstart.errors import DamagedFile
 from headstart.pipeline.pixels.packed import write_npy_header
 from headstart.versions.registry.versions import Registered
 from headstart.versions.release import mistakes
+from headstart.versions.release.decision import Decision, Verdict
 from headstart.versions.release.overview import as_markdown
 
 PICTURE = re.compile(r"!\[\]\(data:image/jpeg;base64,([^)]+)\)")
@@ -35,6 +36,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
         figures = {"accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.05}
         for name, value in {**figures, "balanced_accuracy": accuracy}.items():
             client.log_metric(run.info.run_id, f"test/{name}", value)
+        client.log_param(run.info.run_id, "evaluate.confidence", "0.95")
         client.create_model_version(
             "headstart", "file:///none", run.info.run_id, description="PASS: all\nmore"
         )
@@ -58,14 +60,23 @@ def write_results(folder: Path) -> None:
         file.write(np.broadcast_to(shades, (10, 224, 224, 3)).tobytes())
 
 
-def report(version: str, aliases: tuple[str, ...], is_new: bool = True, is_unchanged: bool = False) -> str:
+def report(
+    version: str,
+    aliases: tuple[str, ...],
+    is_new: bool = True,
+    verdict: Verdict | None = "passed",
+    rival: str | None = None,
+    is_unchanged: bool = False,
+) -> str:
+    """The page of a run that judged the version, or found it judged if `verdict` is None."""
     registered = Registered("headstart", version, aliases, "run", is_new, True)
-    return as_markdown(registered, "3 new, 0 changed, 0 removed", is_unchanged)
+    decision = Decision(verdict, (), rival, "accuracy 0.9") if verdict else None
+    return as_markdown(registered, "3 new, 0 changed, 0 removed", decision, is_unchanged)
 
 
 def test_a_version_that_was_rejected_is_no_champion(client: MlflowClient) -> None:
     client.set_model_version_tag("headstart", "1", "gate", "failed")
-    said = report("1", ())
+    said = report("1", (), verdict="failed")
     assert said.startswith("## Did not pass: headstart version 1\n")
     assert "**Rejected.**" in said
     assert "There is no champion to compare with." in said
@@ -80,6 +91,7 @@ def test_figures_stand_beside_the_champions_in_rows_that_a_telephone_shows(clien
     said = report("2", ("challenger",))
     assert "**Accepted.**" in said
     assert "The champion is version 1" in said
+    assert "Intervals are of 95 % confidence." in said
     assert "| accuracy | 0.900 | 0.800 |" in said
     assert "| *interval* | 0.800\u20130.950 | 0.700\u20130.850 |" in said
     assert "| roc auc | not defined | not defined |" in said
@@ -88,19 +100,45 @@ def test_figures_stand_beside_the_champions_in_rows_that_a_telephone_shows(clien
     assert "This version is the champion." in report("1", ("champion",))
 
 
-def test_each_outcome_is_told(client: MlflowClient) -> None:
-    assert "**Champion.**" in report("1", ("challenger", "champion"))
-    assert "**Unchanged.**" in report("1", ("champion",), is_new=False, is_unchanged=True)
-    assert "**Registered before.**" in report("1", (), is_new=False)
+def test_each_outcome_of_a_judgement_is_shown(client: MlflowClient) -> None:
+    assert "**Champion.** No other version was champion" in report("1", ("challenger", "champion"))
     assert report("1", ("challenger",)).startswith("## Passed: ")
-    client.set_model_version_tag("headstart", "1", "gate", "inconclusive")
-    assert report("1", ()).startswith("## Inconclusive: ")
-    assert "**Inconclusive.** Its test images do not decide." in report("1", ())
+    said = report("1", (), verdict="inconclusive")
+    assert said.startswith("## Inconclusive: ")
+    assert "**Inconclusive.** Its test images do not decide." in said
+    assert "without an alias" in said
+    assert "judged" not in said  # by this run, as every reader expects
+
+
+def test_a_version_that_an_interrupted_try_registered_is_judged_now(client: MlflowClient) -> None:
+    said = report("2", ("challenger",), is_new=False, rival="1")
+    assert "**Accepted.**" in said
+    assert "the gate judged it just now" in said
+    assert "Registered before" not in said
+    by_hand = report("2", ("staging",), is_new=False, verdict="failed")
+    assert "kept; its alias `staging` was set by hand" in by_hand
+    assert "set by hand" in report("2", ("champion",), is_new=False, rival="1")
+
+
+def test_a_verdict_of_an_earlier_run_has_its_own_time_and_champion(client: MlflowClient) -> None:
+    run_id = client.get_model_version("headstart", "2").run_id
+    for day in (2, 1):  # the last decision counts, in any order
+        client.log_metric(run_id, "gate/accuracy", 0.9, timestamp=day * 86_400_000)
+    client.set_model_version_tag("headstart", "2", "compared_with", "1")
+    client.set_model_version_tag("headstart", "2", "gate", "failed")
+    said = report("2", (), is_new=False, verdict=None, is_unchanged=True)
+    assert said.startswith("## Did not pass: ")
+    assert "**Unchanged.**" in said
+    assert "given on 1970-01-03 00:00 UTC, when it was compared with version 1. Aliases now: none." in said
+    found = report("1", ("challenger", "champion"), is_new=False, verdict=None)
+    assert "**Registered before.**" in found
+    assert "given earlier, when no other version was champion" in found  # by a version before the times
+    assert "Aliases now: `challenger`, `champion`." in found
 
 
 def test_each_kind_of_mistake_is_shown_before_any_is_repeated(client: MlflowClient) -> None:
     lines = mistakes.as_markdown()
-    assert lines[0] == "8 of 9 test images are wrong; the most confident mistakes:"
+    assert lines[0] == "8 of 9 test images are wrong; the most confident, kinds in turn:"
     rows = lines[4:]
     assert len(rows) == mistakes.SHOWN
     assert r"**c\|t** taken for **dog**, 86%<br>7.png" in rows[0]

@@ -2,24 +2,26 @@
 
 import pytest
 
-from headstart.versions.release.run_name import run_name
+from headstart.versions.release.run_name import Came, own_name, run_name
 
 
 @pytest.mark.parametrize(
-    ("verdict", "is_unchanged", "name"),
+    ("verdict", "came", "name"),
     [
-        ("passed", False, "version 7 passed (teal-cuckoo)"),
-        ("failed", False, "version 7 did not pass (teal-cuckoo)"),
-        ("inconclusive", False, "version 7 is inconclusive (teal-cuckoo)"),
-        ("passed", True, "version 7 is unchanged (teal-cuckoo)"),
-        ("failed", True, "version 7 is unchanged and did not pass (teal-cuckoo)"),
-        ("inconclusive", True, "version 7 is unchanged and is inconclusive (teal-cuckoo)"),
+        ("passed", "judged", "version 7 passed (teal-cuckoo)"),
+        ("failed", "judged", "version 7 did not pass (teal-cuckoo)"),
+        ("inconclusive", "judged", "version 7 is inconclusive (teal-cuckoo)"),
+        ("passed", "found", "version 7 was registered before (teal-cuckoo)"),
+        ("failed", "found", "version 7 was registered before and did not pass (teal-cuckoo)"),
+        ("passed", "unchanged", "version 7 is unchanged (teal-cuckoo)"),
+        ("failed", "unchanged", "version 7 is unchanged and did not pass (teal-cuckoo)"),
+        ("inconclusive", "unchanged", "version 7 is unchanged and is inconclusive (teal-cuckoo)"),
     ],
 )
-def test_the_name_of_a_run_starts_with_its_outcome(verdict: str, is_unchanged: bool, name: str) -> None:
-    assert run_name("7", verdict, "teal-cuckoo", is_unchanged=is_unchanged) == name
-    again = run_name("8", "passed", name)
-    assert again == "version 8 passed (teal-cuckoo)"
+def test_the_name_of_a_run_starts_with_its_outcome(verdict: str, came: Came, name: str) -> None:
+    assert run_name("7", verdict, "teal-cuckoo", came) == name
+    assert own_name(name) == "teal-cuckoo"
+    assert run_name("8", "passed", name) == "version 8 passed (teal-cuckoo)"
 
 
 def test_a_name_given_by_a_person_is_kept_whole() -> None:

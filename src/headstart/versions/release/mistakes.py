@@ -33,7 +33,7 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
     shown = wrong.loc[turn.sort_values(kind="stable").index[:SHOWN]]
     table = load_table(paths.IMAGE_TABLE, ["path", "split"])
     places = {path: row for row, path in table.loc[table["split"] == "test", "path"].items()}
-    count = f"{len(wrong)} of {len(predictions)} test images are wrong; the most confident mistakes:"
+    count = f"{len(wrong)} of {len(predictions)} test images are wrong; the most confident, kinds in turn:"
     lines = [count, "", "| picture | mistake |", "|---|---|"]
     for _, mistake in shown.iterrows():
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))

@@ -1,6 +1,7 @@
 """A registered version against the champion, as Markdown for the page of the flow run that made it."""
 
 import json
+from datetime import UTC, datetime
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
@@ -12,13 +13,23 @@ from headstart.versions.provenance import comparison
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.versions import Registered
 from headstart.versions.release import mistakes
+from headstart.versions.release.decision import Decision, share
 
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "log_loss")
 TITLES = {"passed": "Passed", "failed": "Did not pass", "inconclusive": "Inconclusive"}
+LEVEL = "evaluate.confidence"  # parameter of a run
+JUDGED = "gate/accuracy"  # a figure that each decision has
 PAGES = {"index": "summary", "files": "each file", "set": "the whole set"}  # of validation
 
 
-def as_markdown(registered: Registered, data: str, is_unchanged: bool, *, with_pictures: bool = True) -> str:
+def as_markdown(
+    registered: Registered,
+    data: str,
+    decision: Decision | None,
+    is_unchanged: bool,
+    *,
+    with_pictures: bool = True,
+) -> str:
     """Outcome of a flow run: the verdict, metrics beside the champion's, mistakes, images per class, links.
 
     The champion's figures are those of its own test images. The mistakes are those of the results in the
@@ -26,6 +37,7 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool, *, with_p
 
     Args:
         data: the images taken from `data.source`, in words.
+        decision: the gate's, if this run judged the version; None if an earlier one did.
         is_unchanged: no stage ran, since the version holds the same results.
         with_pictures: of the mistakes; without them their names and labels are listed.
     """
@@ -34,10 +46,10 @@ def as_markdown(registered: Registered, data: str, is_unchanged: bool, *, with_p
     with tracking.translated("look up the version"):
         version = client.get_model_version(name, number)
         champion = _champion(client, name)
-        verdict = version.tags.get(versions.GATE_TAG, "")
+        verdict = decision.verdict if decision else version.tags.get(versions.GATE_TAG, "")
         lines = [f"## {TITLES.get(verdict, 'Not judged')}: {name} version {number}", ""]
         lines += [(version.description or "").split("\n")[0], ""]
-        lines += [_outcome(registered, verdict, is_unchanged), ""]
+        lines += [*_outcome(client, version, registered, decision, is_unchanged), ""]
         lines += _metrics(client, version, champion)
         lines += ["", *_mistakes(with_pictures), ""]
         lines += [f"Data: {data}", "", *_data(client, version), "", *_links(client, version)]
@@ -65,24 +77,58 @@ def has_current_pages() -> bool:
     return index.exists() and index.stat().st_mtime >= paths.VALIDATION.stat().st_mtime
 
 
-def _outcome(registered: Registered, verdict: str, is_unchanged: bool) -> str:
-    if is_unchanged:
-        return "**Unchanged.** Code, data and parameters are those of this version: no stage ran."
-    if not registered.is_new:
-        return "**Registered before.** The results are those of this version: nothing was registered again."
-    if verdict == "inconclusive":
+def _outcome(
+    client: MlflowClient,
+    version: ModelVersion,
+    registered: Registered,
+    decision: Decision | None,
+    is_unchanged: bool,
+) -> list[str]:
+    """Paragraphs about this run: it judged the version, or found it registered and judged."""
+    if decision is None:
+        found = "**Registered before.** The results are those of this version: nothing was registered again."
+        if is_unchanged:
+            found = "**Unchanged.** Code, data and parameters are those of this version: no stage ran."
+        return [found, "", _judged_before(client, version, registered)]
+    if registered.is_new:
+        return [_judged(registered, decision)]
+    earlier = "An earlier try registered this version and was interrupted; the gate judged it just now."
+    return [_judged(registered, decision), "", earlier]
+
+
+def _judged(registered: Registered, decision: Decision) -> str:
+    if not decision.passed:
+        lead = "**Rejected.**"
+        if decision.verdict == "inconclusive":
+            lead = "**Inconclusive.** Its test images do not decide."
+        return f"{lead} The version and its run are kept{_without_alias(registered)}"
+    if versions.CHAMPION not in registered.aliases:
         return (
-            "**Inconclusive.** Its test images do not decide. The version and its run are kept, without an "
-            "alias: nothing uses them."
+            "**Accepted.** It is in use once a person makes it `champion`: open it in MLflow and set the "
+            "alias with the pencil beside *Aliases*."
         )
-    if verdict != "passed":
-        return "**Rejected.** The version and its run are kept, without an alias: nothing uses them."
-    if versions.CHAMPION in registered.aliases:
-        return "**Champion.** It is the first one that was accepted, so it is in use from now on."
-    return (
-        "**Accepted.** It is in use once a person makes it `champion`: open it in MLflow and set the alias "
-        "with the pencil beside *Aliases*."
-    )
+    if decision.champion is None:
+        return "**Champion.** No other version was champion, so it is in use from now on."
+    return "**Champion.** It has the alias already, set by hand, so it is in use."
+
+
+def _without_alias(registered: Registered) -> str:
+    if registered.aliases:  # it was registered earlier, and somebody did not wait for the gate
+        return f"; its alias {_named(registered)} was set by hand."
+    return ", without an alias: nothing uses them."
+
+
+def _judged_before(client: MlflowClient, version: ModelVersion, registered: Registered) -> str:
+    """When the gate judged it and beside which champion, since both may have changed; and its aliases now."""
+    times = [each.timestamp for each in client.get_metric_history(str(version.run_id), JUDGED)]
+    when = f"on {datetime.fromtimestamp(max(times) / 1000, UTC):%Y-%m-%d %H:%M} UTC" if times else "earlier"
+    rival = version.tags.get("compared_with", "none")
+    champion = "no other version was champion" if rival == "none" else f"it was compared with version {rival}"
+    return f"The verdict above was given {when}, when {champion}. Aliases now: {_named(registered)}."
+
+
+def _named(registered: Registered) -> str:
+    return ", ".join(f"`{alias}`" for alias in registered.aliases) or "none"
 
 
 def links(name: str, number: str) -> list[str]:
@@ -99,14 +145,18 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
 
 def _metrics(client: MlflowClient, version: ModelVersion, champion: ModelVersion | None) -> list[str]:
     """A table that a telephone shows whole: an interval stands below its figure."""
-    shown = {f"version {version.version}": client.get_run(str(version.run_id)).data.metrics}
+    runs = {f"version {version.version}": client.get_run(str(version.run_id)).data}
     if champion is None:
         note = "There is no champion to compare with."
     elif str(champion.version) == str(version.version):
         note = "This version is the champion."
     else:
         note = f"The champion is version {champion.version}; its figures are of its own test images."
-        shown[f"champion {champion.version}"] = client.get_run(str(champion.run_id)).data.metrics
+        runs[f"champion {champion.version}"] = client.get_run(str(champion.run_id)).data
+    levels = {data.params.get(LEVEL) for data in runs.values()}
+    if len(levels) == 1 and (level := levels.pop()) is not None:
+        note += f" Intervals are of {share(float(level))} confidence."
+    shown = {title: data.metrics for title, data in runs.items()}
     lines = [note, "", f"| test | {' | '.join(shown)} |", "|---" * (len(shown) + 1) + "|"]
     for key in SHOWN:
         lines.append(f"| {_words(key)} | {' | '.join(_figure(own, key) for own in shown.values())} |")
