@@ -177,6 +177,8 @@ def test_all_right_all_wrong_and_a_class_without_images() -> None:
     assert "Right answers" not in none
     lacking = Page(html_of(results([0, 0, 1], [0, 2, 1], ["a", "b", "c"]))).text
     assert "no test images" in lacking
+    assert "never predicted" not in lacking
+    assert "never predicted" in Page(html_of(results([0, 0, 1], [0, 0, 0]))).text
 
 
 def test_verdict_compares_with_the_commonest_answer() -> None:
