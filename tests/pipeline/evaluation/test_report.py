@@ -27,7 +27,7 @@ from headstart.pipeline.evaluation.verdict import Verdict, training_note, verdic
 from headstart.pipeline.explanation.similar import Nearest
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"input", "meta", "link", "img", "br"}
 MOST_BYTES = 5_000_000
 
 
