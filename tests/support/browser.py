@@ -65,8 +65,11 @@ class Browser:
         _call(f"{self.find(xpath)}/value", {"text": text})
 
     def text(self) -> str:
-        script = "return document.body.innerText"
-        return str(_call(f"{self._session}/execute/sync", {"script": script, "args": []}))
+        return str(self.run("return document.body.innerText"))
+
+    def run(self, script: str) -> Any:
+        """Run the body of a JavaScript function, and return what it returns."""
+        return _call(f"{self._session}/execute/sync", {"script": script, "args": []})
 
     def picture(self, path: Path) -> None:
         """Save a PNG screenshot of the window."""

@@ -58,7 +58,7 @@ class Results:
             "",
             f"Test images        {self.metrics['images']}",
             f"Accuracy           {self.metrics['accuracy']:.4f}   "
-            f"({self.confidence:.0%} interval {bounds['low']:.4f} to {bounds['high']:.4f})",
+            f"({100 * self.confidence:g}% interval {bounds['low']:.4f} to {bounds['high']:.4f})",
             f"Balanced accuracy  {self.metrics['balanced_accuracy']:.4f}",
             f"ROC AUC            {'not defined: a class has no test image' if auc is None else f'{auc:.4f}'}",
             f"Log loss           {self.metrics['log_loss']:.4f}",

@@ -33,3 +33,15 @@ def points(gap: float) -> str:
     if rounded == 0:
         return "no difference"
     return f"{abs(rounded):.1f} points {'worse' if rounded < 0 else 'better'}"
+
+
+def share(value: float) -> str:
+    """A share in [0, 1] as `90.5%`; 100.0% and 0.0% only if nothing is missing, or nothing is there."""
+    text = f"{100 * value:.1f}%"
+    return {"100.0%": "99.9%", "0.0%": "0.1%"}.get(text, text) if 0 < value < 1 else text
+
+
+def confidence(probability: float) -> str:
+    """The probability of an answer as `90.5%`; never 100%, since no answer is certain."""
+    text = f"{100 * probability:.1f}%"
+    return "over 99.9%" if text == "100.0%" else text

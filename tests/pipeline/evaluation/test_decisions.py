@@ -8,6 +8,7 @@ from headstart.errors import ParamsError
 from headstart.pipeline.evaluation.decisions import (
     accuracy_by_coverage,
     best_threshold,
+    corner_thresholds,
     costs_at,
     costs_of,
     errors_at,
@@ -42,6 +43,17 @@ def test_no_threshold_costs_less_than_the_best(seed: int, missed: float, alarm: 
     best = errors_at(scores, positives, best_threshold(scores, positives, missed, alarm), missed, alarm)
     every = [errors_at(scores, positives, t, missed, alarm).cost for t in np.linspace(0, 1.01, 1000)]
     assert best.cost <= min(every) + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_of_few_thresholds_costs_least_whatever_mistakes_cost(seed: int) -> None:
+    scores, positives = drawn(200, seed)
+    corners = corner_thresholds(scores, positives)
+    assert len(corners) < 20
+    for missed in (0.01, 0.3, 1.0, 4.0, 500.0):
+        best = errors_at(scores, positives, best_threshold(scores, positives, missed, 1.0), missed, 1.0)
+        costs = [errors_at(scores, positives, value, missed, 1.0).cost for value in corners]
+        assert min(costs) == pytest.approx(best.cost)
 
 
 def test_of_equal_thresholds_the_one_of_exact_probabilities_is_taken() -> None:

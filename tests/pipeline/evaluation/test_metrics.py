@@ -76,7 +76,8 @@ def test_class_without_images(predict_it: bool) -> None:
     predicted = probabilities.argmax(axis=1)
     ours = measure((labels, probabilities))
     absent = ours.per_class["class 2"]
-    assert (absent.precision, absent.recall, absent.f1, absent.support) == (0, 0, 0, 0)
+    none_found = 0 if predict_it else None
+    assert (absent.precision, absent.recall, absent.f1, absent.support) == (none_found, None, none_found, 0)
     assert absent.roc_auc is None
     present = [oracle.roc_auc_score(labels == index, probabilities[:, index]) for index in (0, 1, 3)]
     assert ours.roc_auc == pytest.approx(np.mean(present))
@@ -214,7 +215,15 @@ def test_figures_are_read_as_they_were_written(names: tuple[str, ...], tmp_path:
     assert {name: read[name] for name in scores} == {name: getattr(found, name) for name in scores}
     assert read["intervals"] == {name: asdict(bounds) for name, bounds in found.intervals.items()}
     assert read_classes(tmp_path) == found.per_class
-    assert found.per_class[names[2]].roc_auc is None
+    assert found.per_class[names[2]].recall is found.per_class[names[2]].roc_auc is None
+
+
+def test_a_class_that_is_never_predicted_has_no_precision(tmp_path: Path) -> None:
+    found = measure((np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]])))
+    assert found.per_class["class 1"] == ClassMetrics(None, 0.0, 0.0, 1.0, 1)
+    write_figures(found, tmp_path)
+    [row] = [each for each in (tmp_path / "classes.csv").read_text().splitlines() if "class 1" in each]
+    assert row.split(",")[1:] == ['""', "0.0", "0.0", "1.0", "1"]
 
 
 def test_figures_of_earlier_versions_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The section on probabilities, on result sets of every shape."""
 
 import io
+import json
 import re
 import time
 from dataclasses import replace
@@ -22,6 +23,7 @@ from headstart.pipeline.evaluation.metrics import classification_metrics
 from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections.probabilities import section
 from headstart.pipeline.evaluation.sections.probability_plots import coverage_png, pr_png
+from headstart.pipeline.evaluation.sections.thresholds import thresholds
 from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import probabilities_of
@@ -90,7 +92,7 @@ class Text(HTMLParser):
         self.text = " ".join(" ".join(self.parts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag != "img":
+        if tag not in {"img", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -163,6 +165,34 @@ def test_the_costlier_class_is_the_one_with_the_threshold() -> None:
     assert "Threshold for “class 0”" in text
     assert "that is missed costs 9 " in text
     assert "Threshold for “class 1”" in text_of(results())
+
+
+@pytest.mark.parametrize("shape", ["two classes", "one image", "no image of a class", "groups"])
+def test_the_chooser_holds_the_mistakes_of_each_threshold(shape: str) -> None:
+    found = results(**SHAPES[shape], costs={"class 0": 9.0, "class 1": 2.0})
+    choice = thresholds(found)
+    assert choice is not None
+    data = json.loads(choice.data())
+    scores, own = found.probabilities[:, 0], found.labels == 0
+    assert data["classes"] == ["class 0", "class 1"]
+    for place, value in enumerate(data["thresholds"]):
+        missed, alarms = int((own & (scores < value)).sum()), int((~own & (scores >= value)).sum())
+        assert data["test"][place] == [missed, alarms]
+        for side, (mistakes, images) in enumerate(((missed, own.sum()), (alarms, (~own).sum()))):
+            low, high = data["intervals"][place][side]
+            assert low <= mistakes / max(images, 1) <= high
+    best = data["thresholds"].index(choice.best.value)
+    assert best in data["corners"]
+    costs = [(9 * missed + 2 * alarms) / data["validation_images"] for missed, alarms in data["validation"]]
+    assert costs[best] == min(costs) == choice.best.validation.cost
+    assert len(choice.data()) < 100_000
+
+
+def test_a_class_that_a_threshold_never_answers_has_no_precision() -> None:
+    choice = thresholds(results(sure=0.0))
+    assert choice is not None
+    assert choice.precisions(choice.points[-1])[0] == "never predicted"
+    assert choice.recalls(choice.points[-1])[0][0] == "0.0%"
 
 
 def test_the_refusals_of_a_head_are_shown_with_the_accuracy_of_the_rest() -> None:

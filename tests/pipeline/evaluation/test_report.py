@@ -27,7 +27,7 @@ from headstart.pipeline.evaluation.verdict import Verdict, training_note, verdic
 from headstart.pipeline.explanation.similar import Nearest
 from headstart.pipeline.pages.html import thumbnail_jpeg
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"input", "meta", "link", "img", "br"}
 MOST_BYTES = 5_000_000
 
 
@@ -177,6 +177,8 @@ def test_all_right_all_wrong_and_a_class_without_images() -> None:
     assert "Right answers" not in none
     lacking = Page(html_of(results([0, 0, 1], [0, 2, 1], ["a", "b", "c"]))).text
     assert "no test images" in lacking
+    assert "never predicted" not in lacking
+    assert "never predicted" in Page(html_of(results([0, 0, 1], [0, 0, 0]))).text
 
 
 def test_verdict_compares_with_the_commonest_answer() -> None:

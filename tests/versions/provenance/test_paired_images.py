@@ -65,6 +65,23 @@ def test_only_common_images_count() -> None:
     assert nothing.lines() == ["no test image is common to both"]
 
 
+def test_images_that_an_earlier_head_saw_do_not_count() -> None:
+    found = pair(
+        *(table({0, 1, 12}), table({1, 5}), pd.Series(dtype=object), 0.9, 10),
+        seen={"p0", "p12", "p17", "of no test image"},
+        unknown=["models:/m/1"],
+    )
+    assert (found.images, found.seen, found.won, found.lost) == (15, 3, (), ("05.png",))
+    assert found.accuracy is not None
+    assert (found.accuracy.images, found.accuracy.value) == (15, pytest.approx(-1 / 15))
+    assert found.lines()[0].startswith("3 more common test images are left out: a head that one of the two")
+    assert "may flatter models:/m/1" in found.lines()[1]
+    every = {f"p{index}" for index in range(18)}
+    nothing = pair(table(set()), table(set()), pd.Series(dtype=object), 0.9, 10, seen=every)
+    assert nothing.lines()[0].startswith("no head in the training of either has left")
+    assert nothing.to_dict()["seen_by_earlier_heads"] == 18
+
+
 def test_labels_are_those_of_the_later_version() -> None:
     after = table(set())
     after.loc[0, ["label", "predicted"]] = ["b", "b"]

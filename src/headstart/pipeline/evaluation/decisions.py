@@ -1,18 +1,20 @@
 """Figures for decisions by probability: thresholds with costs, answers refused, precision and recall."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import ParamsError
-from headstart.pipeline.evaluation.intervals import Interval, group_weights, percentile
+from headstart.pipeline.evaluation.intervals import Interval, exact, group_weights, of_share, percentile
 from headstart.pipeline.network.abstention import threshold_at
 from headstart.pipeline.network.heads import nearest
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
+TIED = 1e-12  # relative: costs that differ by less differ only by rounding
 
 
 class PrCurve(NamedTuple):
@@ -83,16 +85,47 @@ def best_threshold(scores: Floats, positives: Flags, missed: float, false_alarm:
     Source of the threshold of exact probabilities: C. Elkan, The foundations of cost-sensitive learning,
     2001.
     """
-    exact = false_alarm / (missed + false_alarm)
-    levels = np.unique(scores)
-    middles = (levels[1:] + levels[:-1]) / 2
-    candidates = np.unique([0.0, *middles, (levels[-1] + 1) / 2, exact])
-    own, rest = np.sort(scores[positives]), np.sort(scores[~positives])
-    misses = np.searchsorted(own, candidates, side="left")
-    alarms = len(rest) - np.searchsorted(rest, candidates, side="left")
+    wanted = false_alarm / (missed + false_alarm)
+    candidates = np.unique([*_between(scores), wanted])
+    misses, alarms = mistakes_at(scores, positives, candidates)
     costs = missed * misses + false_alarm * alarms
-    tied = candidates[costs <= costs.min() * (1 + 1e-12)]
-    return float(tied[np.abs(tied - exact).argmin()])
+    tied = candidates[costs <= costs.min() * (1 + TIED)]
+    return float(tied[np.abs(tied - wanted).argmin()])
+
+
+def corner_thresholds(scores: Floats, positives: Flags) -> Floats:
+    """Thresholds one of which costs least, whatever the two kinds of mistakes cost: float64 [K], rising.
+
+    They are the corners of the lower convex hull of the mistakes of both kinds.
+
+    Source: F. Provost, T. Fawcett, Robust classification for imprecise environments, Machine Learning 42,
+    2001 (the convex hull of the ROC curve).
+    """
+    candidates = _between(scores)
+    misses, alarms = (counts.tolist() for counts in mistakes_at(scores, positives, candidates))
+    hull: list[int] = []
+    for index in range(len(candidates)):
+        while len(hull) > 1:
+            first, last = hull[-2:]
+            before = (alarms[first] - alarms[last]) * (misses[index] - misses[first])
+            after = (alarms[first] - alarms[index]) * (misses[last] - misses[first])
+            if before > after:  # the last is a corner
+                break
+            hull.pop()
+        hull.append(index)
+    return candidates[hull]
+
+
+def _between(scores: Floats) -> Floats:
+    """A threshold between every two neighbouring scores, and one at each end."""
+    levels = np.unique(scores)
+    return np.unique([0.0, *(levels[1:] + levels[:-1]) / 2, (levels[-1] + 1) / 2])
+
+
+def mistakes_at(scores: Floats, positives: Flags, thresholds: Floats) -> tuple[Counts, Counts]:
+    """How many positives lie below each threshold, and how many others do not: int64 [K] both."""
+    own, rest = np.sort(scores[positives]), np.sort(scores[~positives])
+    return np.searchsorted(own, thresholds), len(rest) - np.searchsorted(rest, thresholds)
 
 
 def costs_at(scores: Floats, positives: Flags, threshold: float, missed: float, false_alarm: float) -> Floats:
@@ -105,12 +138,39 @@ def errors_at(
     scores: Floats, positives: Flags, threshold: float, missed: float, false_alarm: float
 ) -> Errors:
     """The mistakes made if the positive class is answered from `threshold` on."""
-    answered = scores >= threshold
-    return Errors(
-        int((positives & ~answered).sum()),
-        int((~positives & answered).sum()),
-        float(costs_at(scores, positives, threshold, missed, false_alarm).mean()),
-    )
+    return errors_of(scores, positives, [threshold], missed, false_alarm)[0]
+
+
+def errors_of(
+    scores: Floats, positives: Flags, thresholds: Sequence[float], missed: float, false_alarm: float
+) -> list[Errors]:
+    """The mistakes made by each of several thresholds."""
+    counts = mistakes_at(scores, positives, np.asarray(thresholds))
+    return [
+        Errors(misses, alarms, (missed * misses + false_alarm * alarms) / len(scores))
+        for misses, alarms in zip(*(each.tolist() for each in counts), strict=True)
+    ]
+
+
+def share_interval(
+    within: Flags,
+    right: Flags,
+    groups: Sequence[str],
+    confidence: float,
+    method: Callable[..., Interval] = exact,
+) -> Interval:
+    """The interval of the share of True among some images; of none of them, the exact one is (0, 1).
+
+    Args:
+        within: bool [N], the images that count.
+        right: bool [N].
+        groups: the group of each of the N images, which is itself if it has none.
+    """
+    if not within.any():
+        return exact(0, 0, confidence)
+    own = [group for group, kept in zip(groups, within, strict=True) if kept]
+    alike = len(set(own)) < len(own)
+    return of_share(right[within], own if alike else None, confidence, method)
 
 
 def mean_interval(

@@ -60,11 +60,7 @@ def read_classes(folder: Path = paths.METRICS.parent, advice: str = MAKE_AGAIN) 
 
 
 def _class_of(row: dict[str, str]) -> ClassMetrics:
-    auc = row["roc_auc"]
+    support = int(row.pop("support"))
     return ClassMetrics(
-        precision=float(row["precision"]),
-        recall=float(row["recall"]),
-        f1=float(row["f1"]),
-        roc_auc=float(auc) if auc else None,
-        support=int(row["support"]),
+        **{name: float(cell) if cell else None for name, cell in row.items()}, support=support
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
+Groups = Sequence[str] | NDArray[np.int64]
 BLOCK = 1_000_000  # weights held at once, 8 bytes each
 
 
@@ -92,7 +93,7 @@ def last_within(is_within: Callable[[float], bool], inside: float, end: float) -
     return (inside + end) / 2
 
 
-def effective_images(values: NDArray[np.float64], groups: Sequence[str]) -> float:
+def effective_images(values: NDArray[np.float64], groups: Groups) -> float:
     """How many independent images would give the mean of `values` the accuracy that these groups give it.
 
     The number of images over the design effect: the variance of the mean if groups are drawn, over that if
@@ -116,7 +117,7 @@ def effective_images(values: NDArray[np.float64], groups: Sequence[str]) -> floa
 
 def of_share(
     right: NDArray[np.bool_],
-    groups: Sequence[str] | None,
+    groups: Groups | None,
     confidence: float,
     method: Callable[[float, float, float], Interval] = wilson,
 ) -> Interval:

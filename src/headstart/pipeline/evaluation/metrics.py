@@ -32,11 +32,18 @@ METHODS = {  # of the intervals; `bench/intervals.py` measures how often they co
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class against the rest; `roc_auc` is None if one of the two sides has no images."""
+    """One class against the rest; None where a figure is not defined.
 
-    precision: float
-    recall: float
-    f1: float
+    Attributes:
+        precision: None if the class was never predicted.
+        recall: None if the class has no images.
+        f1: None if both.
+        roc_auc: None if one of the two sides has no images.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     roc_auc: float | None
     support: int
 
@@ -93,10 +100,9 @@ def classification_metrics(
 ) -> Metrics:
     """Metrics as scikit-learn defines them, with two-sided intervals; the same bits in every run.
 
-    The predicted class is the most probable one, the first if several tie. A class without images
-    gets 0 in its own row (`zero_division=0`) and is left out of balanced accuracy and the mean AUC,
-    and of macro F1 unless it was predicted. AUC is that of class 1 for two classes, else the mean of
-    one-vs-rest.
+    The predicted class is the most probable one, the first if several tie. A class without images is
+    left out of balanced accuracy and the mean AUC, and of macro F1 unless it was predicted. AUC is that of
+    class 1 for two classes, else the mean of one-vs-rest.
 
     Args:
         labels: int64 [N], indices into `classes`.
@@ -224,12 +230,15 @@ def _per_class(
     matrix: NDArray[np.int64], aucs: NDArray[np.float64], classes: Sequence[str]
 ) -> dict[str, ClassMetrics]:
     hits, support, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    precision = hits / np.maximum(predicted, 1)
-    recall = hits / np.maximum(support, 1)
-    f1 = 2 * hits / np.maximum(support + predicted, 1)
+    with np.errstate(invalid="ignore"):  # 0 of 0 is nan
+        precision, recall, f1 = hits / predicted, hits / support, 2 * hits / (support + predicted)
     return {
         name: ClassMetrics(
-            float(precision[i]), float(recall[i]), float(f1[i]), _defined(aucs[i]), int(support[i])
+            precision=_defined(precision[i]),
+            recall=_defined(recall[i]),
+            f1=_defined(f1[i]),
+            roc_auc=_defined(aucs[i]),
+            support=int(support[i]),
         )
         for i, name in enumerate(classes)
     }

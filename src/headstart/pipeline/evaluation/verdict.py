@@ -80,7 +80,11 @@ def _steps(metrics: Metrics, interval: Interval, *, is_random: bool, is_good: bo
 def _weakest(metrics: Metrics) -> str:
     """The class with the lowest recall, in words; empty if every image of such classes is found."""
     lowest = min(
-        ((each.recall, name) for name, each in metrics.per_class.items() if each.support >= FEW),
+        (
+            (each.recall, name)
+            for name, each in metrics.per_class.items()
+            if each.recall is not None and each.support >= FEW
+        ),
         default=(1.0, ""),
     )
     if lowest[0] == 1:

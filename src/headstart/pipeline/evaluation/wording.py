@@ -1,18 +1,15 @@
 """Figures in words, the same in all sections of the report."""
 
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Context, Decimal
 
+from headstart.ground import wording
 from headstart.pipeline.evaluation.intervals import Interval
 
 
 def share(value: float | None) -> str:
-    """A share in [0, 1] as a percentage; 100% only if nothing is missing."""
-    if value is None:
-        return "n/a"
-    percent = f"{value * 100:.1f}"
-    if percent == "100.0" and value < 1:
-        percent = "99.9"
-    return f"{percent}%"
+    """A share in [0, 1] as a percentage; 100% and 0% only if exact."""
+    return "n/a" if value is None else wording.share(value)
 
 
 def decimal(value: float | None) -> str:
@@ -30,6 +27,26 @@ def decimals(interval: Interval | None) -> str:
     return "" if interval is None else f"{decimal(interval.low)} to {decimal(interval.high)}"
 
 
+def number(value: float) -> str:
+    """A number with three digits, in full from 1,000 on; halves are rounded up, as by the page's script."""
+    exact = Decimal(value)
+    if abs(exact) >= 1000:
+        return f"{exact.quantize(Decimal(1), ROUND_HALF_UP):,}"
+    return f"{Context(prec=3, rounding=ROUND_HALF_UP).create_decimal(exact).normalize():f}"
+
+
+def numbers(interval: Interval) -> str:
+    """An interval of numbers, both ends as `number` gives them."""
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def threshold(value: float) -> str:
+    """A probability that an answer must reach; one next to 0 or 1 keeps its distance from it."""
+    if 0.001 <= value <= 0.999 or value in (0, 1):
+        return f"{value:.3f}"
+    return f"{value:.2g}" if value < 0.5 else f"1 - {1 - value:.2g}"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, which takes an s in the plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -37,7 +54,11 @@ def counted(number: int, noun: str) -> str:
 
 FILTERS: dict[str, Callable[..., object]] = {
     "share": share,
+    "confidence": wording.confidence,
     "decimal": decimal,
     "shares": shares,
     "counted": counted,
+    "number": number,
+    "numbers": numbers,
+    "threshold": threshold,
 }

@@ -10,6 +10,7 @@ import torch
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
 from headstart.ground.reading import load_table
+from headstart.ground.wording import share
 from headstart.pipeline.features.examples import class_weights, rows_of
 from headstart.pipeline.features.feature_file import batches, features_metadata, resident
 from headstart.pipeline.features.rows_source import open_rows
@@ -133,7 +134,7 @@ def _calibrated(
         chosen = fit_abstention(train.abstain, temperature.probabilities_of(logits, value).numpy())
         added |= chosen.tensors()
         words += (
-            f"; no answer below a confidence of {chosen.confidence:.4g} ({chosen.rate:.1%} of validation)"
+            f"; no answer below a confidence of {chosen.confidence:.4g} ({share(chosen.rate)} of validation)"
         )
     return added, words
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from headstart.ground.wording import share
 from headstart.versions.monitoring.observing import Observed
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.monitoring.two_sample import Outcome, energy_test, holm, largest_gap_test, shares_test
@@ -242,7 +243,7 @@ def _largest_change(reference: Sequence[str], new: Sequence[str]) -> str:
     before, after = Counter(reference), Counter(new)
     shares = {name: (before[name] / len(reference), after[name] / len(new)) for name in {*before, *after}}
     name = max(sorted(shares), key=lambda each: abs(shares[each][0] - shares[each][1]))
-    return f"{name} {shares[name][0]:.1%} -> {shares[name][1]:.1%}"
+    return f"{name} {share(shares[name][0])} -> {share(shares[name][1])}"
 
 
 def _median(values: pd.Series) -> str:

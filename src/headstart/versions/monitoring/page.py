@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from headstart.ground.markdown import cell
+from headstart.ground.wording import confidence, share
 from headstart.pipeline.data.shown import jpeg_of
 from headstart.pipeline.evaluation.report import Figure
 from headstart.pipeline.pages.html import render
@@ -31,7 +32,7 @@ def as_html(model: str, source: str, found: Drift, reference: Reference, new: Ob
     return render(
         "headstart.versions.monitoring",
         "drift.html.j2",
-        {"p_value": p_value},
+        {"p_value": p_value, "share": share, "confidence": confidence},
         model=model,
         source=source,
         found=found,
@@ -68,8 +69,8 @@ def as_markdown(model: str, source: str, found: Drift) -> str:
         for check in found.checks
     ]
     least = [
-        f"- `{each.path}`: {cell(each.label)}, {each.confidence:.0%}; further from training than "
-        f"{each.further_than:.0%} of its images"
+        f"- `{each.path}`: {cell(each.label)}, {confidence(each.confidence)}; further from training than "
+        f"{share(each.further_than)} of its images"
         for each in found.unusual[:10]
     ]
     table = ["| check | figure | against | adjusted p | verdict |", "|---|---|---|---|---|", *rows]

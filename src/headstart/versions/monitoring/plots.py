@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.ground.wording import share
 from headstart.pipeline.evaluation.canvas import BLUE, VERMILION, names_shown, png_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def shares_png(reference: Sequence[str], new: Sequence[str], label: str, axis: s
         for side, colour, name in ((0, BLUE, label), (1, VERMILION, "new images")):
             widths = [shares[each][side] for each in names]
             bars = axes.barh(rows + 0.4 * side, widths, height=0.38, color=colour, alpha=0.8, label=name)
-            axes.bar_label(bars, [f"{width:.1%}" for width in widths], fontsize=7, padding=2)
+            axes.bar_label(bars, [share(width) for width in widths], fontsize=7, padding=2)
         axes.set_yticks(rows + 0.2, names_shown(names))
         axes.set(ylim=(len(names) - 0.2, -0.4))
         axes.grid(False, axis="y")

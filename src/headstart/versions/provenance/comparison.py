@@ -12,7 +12,7 @@ import pandas as pd
 from headstart.errors import LineageError
 from headstart.ground import paths
 from headstart.ground.reading import load_table
-from headstart.ground.wording import named
+from headstart.ground.wording import confidence, named
 from headstart.repository import fresh_clone
 from headstart.repository.environments import pinned
 from headstart.repository.programs import git_line
@@ -20,6 +20,7 @@ from headstart.versions.provenance.paired_images import Paired, pair
 from headstart.versions.provenance.source_changes import source_changes
 from headstart.versions.registry import tracking
 from headstart.versions.registry.record import AGAIN, MANIFEST, Record
+from headstart.versions.registry.recorded_images import earlier_heads
 
 SHOWN = 200  # pictures on a page
 NAMED = 20  # images in a terminal
@@ -179,8 +180,8 @@ def as_text(found: Comparison) -> str:
     parts += _section("Environment", _pairs(found.environment))
     flips = [f"{len(found.flips)} of {found.common_test_images} common test images changed class"]
     flips += [
-        f"{flip.path} ({flip.label}): {flip.before} {flip.before_confidence:.2f} -> "
-        f"{flip.after} {flip.after_confidence:.2f}"
+        f"{flip.path} ({flip.label}): {flip.before} {confidence(flip.before_confidence)} -> "
+        f"{flip.after} {confidence(flip.after_confidence)}"
         for flip in found.flips[:NAMED]
     ]
     return "\n".join([*parts, *_section("Predictions", flips)])
@@ -190,7 +191,13 @@ def as_html(found: Comparison) -> str:
     """The comparison as one HTML page that needs neither network nor scripts."""
     from headstart.pipeline.pages.html import render
 
-    return render("headstart.versions.provenance", "comparison.html.j2", {}, found=found, shown=SHOWN)
+    return render(
+        "headstart.versions.provenance",
+        "comparison.html.j2",
+        {"confidence": confidence},
+        found=found,
+        shown=SHOWN,
+    )
 
 
 def keep_page(before: Record, after: Record) -> None:
@@ -318,18 +325,28 @@ def _flips(before: Record, after: Record, images: pd.DataFrame) -> tuple[int, tu
 
 
 def _paired(before: Record, after: Record, images: pd.DataFrame) -> Paired:
-    """Both versions on their common test images, at the later one's confidence."""
+    """Both versions on their common test images, at the later one's confidence.
+
+    Images that the heads before either saw in training (`train.init`) do not count: they favour that version.
+    """
     names = ["path", "pixels", "label", "predicted"]
     left, right = (load_table(record.predictions, names, AGAIN) for record in (before, after))
     known = images.drop_duplicates("pixels").set_index("pixels")
     no_groups = pd.Series("", known.index)  # manifests of early versions have none
     gate = after.params.get("gate", {})
+    with TemporaryDirectory() as folder:
+        earlier = {
+            record.name: earlier_heads(record, Path(folder) / str(place))
+            for place, record in enumerate((before, after))
+        }
     return pair(
         left,
         right,
         known.get("group", no_groups),
         after.params["evaluate"]["confidence"],
         gate.get("min_class_images", MIN_CLASS_IMAGES),
+        seen=set().union(*(each.pixels for each in earlier.values())),
+        unknown=[name for name, each in earlier.items() if each.unknown],
     )
 
 

@@ -1,6 +1,6 @@
 """Two versions on the test images that both have: images won and lost, and the paired differences."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Paired:
-    """The common test images, neither of which the versions were trained on.
+    """The common test images that no head saw which either version was trained from.
 
     Attributes:
+        images: that it counts.
+        seen: common test images that an earlier head in either's training saw, which are left out.
+        unknown: the versions with an earlier head whose images are unknown, because no version has it.
         confidence: level of the intervals.
         accuracy: None without a common image.
         recalls: of each class with at least `least` common images.
@@ -42,6 +45,8 @@ class Paired:
     """
 
     images: int
+    seen: int
+    unknown: tuple[str, ...]
     confidence: float
     least: int
     accuracy: Gap | None
@@ -52,6 +57,8 @@ class Paired:
     def to_dict(self) -> dict[str, Any]:
         return {
             "images": self.images,
+            "seen_by_earlier_heads": self.seen,
+            "unknown_earlier_heads": list(self.unknown),
             "confidence": self.confidence,
             "accuracy": None if self.accuracy is None else dict(vars(self.accuracy)),
             "least_images_of_a_class": self.least,
@@ -63,9 +70,10 @@ class Paired:
     def lines(self) -> list[str]:
         """One line per figure, for a terminal; the classes that changed most first."""
         if self.accuracy is None:
-            return ["no test image is common to both"]
+            return [self.nothing, *self.remarks]
         lines = [
-            f"accuracy on {self.images} images: {self.accuracy.sentence()}, at {self.confidence:.0%}",
+            *self.remarks,
+            f"accuracy on {self.images} images: {self.accuracy.sentence()}, at {100 * self.confidence:g} %",
             f"won {len(self.won)}{self._named(self.won)}",
             f"lost {len(self.lost)}{self._named(self.lost)}",
         ]
@@ -74,6 +82,29 @@ class Paired:
         if len(changed) > NAMED:
             lines.append(f"and {len(changed) - NAMED} more classes (--json has them)")
         return lines
+
+    @property
+    def nothing(self) -> str:
+        """Why there is nothing to compare."""
+        if self.seen:
+            return "no head in the training of either has left a common test image unseen"
+        return "no test image is common to both"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences on the images that the heads before either version saw."""
+        said = []
+        if self.seen:
+            said.append(
+                f"{self.seen} more common test images are left out: a head that one of the two was trained "
+                "from (train.init) saw them"
+            )
+        if self.unknown:
+            said.append(
+                f"the figures may flatter {' and '.join(self.unknown)}: an earlier head (train.init) is held "
+                "by no version, so the images that it saw are unknown"
+            )
+        return said
 
     def most_changed(self) -> list[tuple[str, Gap]]:
         """The classes by the size of their difference, then by name."""
@@ -85,7 +116,13 @@ class Paired:
 
 
 def pair(
-    before: pd.DataFrame, after: pd.DataFrame, groups: pd.Series, confidence: float, least: int
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    groups: pd.Series,
+    confidence: float,
+    least: int,
+    seen: Set[str] = frozenset(),
+    unknown: Sequence[str] = (),
 ) -> Paired:
     """Compare the predictions of two versions for their common test images, by the later version's labels.
 
@@ -93,9 +130,13 @@ def pair(
         before, after: columns pixels, path, label and predicted, one row per test image.
         groups: the group of each image by its pixel digest; "" for none.
         least: common images that a class needs for an interval of its recall.
+        seen: pixel digests of the images that earlier heads saw, which do not count.
+        unknown: as in `Paired`.
     """
     left = before.drop_duplicates("pixels").set_index("pixels")["predicted"].rename("before")
     both = after.drop_duplicates("pixels").set_index("pixels").join(left, how="inner").sort_values("path")
+    common = len(both)
+    both = both[~both.index.isin(list(seen))]
     labels = both["label"].to_numpy(dtype=object)
     was = (both["before"] == both["label"]).to_numpy(np.bool_)
     now = (both["predicted"] == both["label"]).to_numpy(np.bool_)
@@ -111,6 +152,8 @@ def pair(
     counts = {name: labels == name for name in sorted(set(labels))}
     return Paired(
         images=len(both),
+        seen=common - len(both),
+        unknown=tuple(unknown),
         confidence=confidence,
         least=least,
         accuracy=gap(np.ones(len(both), np.bool_)) if len(both) else None,

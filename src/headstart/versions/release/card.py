@@ -91,13 +91,15 @@ def _shown(verdict: str) -> str:
 
 
 def _weak(record: Record) -> str:
-    classes = record.classes
-    seen = [name for name in classes if classes[name].support]
-    worst = sorted(seen, key=lambda name: classes[name].recall)[:SHOWN]
+    seen = [
+        (own.recall, own.support, name)
+        for name, own in record.classes.items()
+        if own.support and own.recall is not None
+    ]
+    worst = sorted(seen, key=lambda each: each[0])[:SHOWN]
     recalls = [
         f"{cell(name)}, {round(recall * images)} of {images} found ({share(recall)})"
-        for name in worst
-        for recall, images in [(classes[name].recall, classes[name].support)]
+        for recall, images, name in worst
     ]
     lines = [f"### Where it is weak\n\nLowest recall: {'; '.join(recalls)}."]
     predictions = load_table(record.predictions, ["label", "predicted"], AGAIN)

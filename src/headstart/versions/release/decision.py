@@ -13,8 +13,9 @@ def passed_if(good: bool) -> Verdict:
 
 
 def share(value: float) -> str:
-    """A share as a percentage: `0.905` is `90.5 %`."""
-    return f"{100 * value:.4g} %"
+    """A share as a percentage: `0.905` is `90.5 %`; `100 %` only if nothing is missing."""
+    text = f"{100 * value:.4g}"
+    return "99.99 %" if text == "100" and value < 1 else f"{text} %"
 
 
 @dataclass(frozen=True)

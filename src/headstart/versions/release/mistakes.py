@@ -5,6 +5,7 @@ from base64 import b64encode
 from headstart.ground import paths
 from headstart.ground.markdown import cell
 from headstart.ground.reading import load_table
+from headstart.ground.wording import confidence
 from headstart.pipeline.pages.html import thumbnail_jpeg
 from headstart.pipeline.pixels.packed import PackedImages
 
@@ -37,7 +38,7 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
     lines = [count, "", "| picture | mistake |", "|---|---|"]
     for _, mistake in shown.iterrows():
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
-        words = f"**{label}** taken for **{predicted}**, {mistake['confidence']:.0%}"
+        words = f"**{label}** taken for **{predicted}**, {confidence(mistake['confidence'])}"
         words += f"<br>{cell(mistake['path'], LONGEST_PATH)}"
         picture = _picture(int(places[mistake["path"]])) if with_pictures else "not sent"
         lines.append(f"| {picture} | {words} |")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ class Explained:
     nearest: tuple[Nearest, ...]
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A scored picture as it is kept until the page is written: neither its pixels nor its activations.
+
+    Attributes:
+        probabilities: float64 [C].
+        vector: float32 [D], where it lies in the space of the stored features; None without one.
+    """
+
+    probabilities: np.ndarray
+    jpeg: bytes
+    overlay_jpeg: bytes | None
+    vector: np.ndarray | None
+
+
 class Explaining:
     """Scores files as its predictor does, and remembers the first 200 for a page.
 
@@ -57,9 +73,9 @@ class Explaining:
 
     def __init__(self, predictor: Predictor, model: str) -> None:
         self._predictor, self._model = predictor, model
-        self._pixels: list[np.ndarray] = []
-        self._features: list[np.ndarray] = []
-        self._answers: list[tuple[Path, np.ndarray]] = []
+        self._why_not = _unusable(predictor.metadata)
+        self._kept: list[_Kept] = []
+        self._paths: list[Path] = []
         self._readable = self._unreadable = 0
 
     def score(self, files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | DataError]]:
@@ -69,8 +85,8 @@ class Explaining:
                 self._unreadable += 1
             else:
                 self._readable += 1
-                if len(self._answers) < SHOWN:
-                    self._answers.append((path, found))
+                if len(self._paths) < SHOWN:
+                    self._paths.append(path)
             yield path, found
 
     def pixels(self, image: bytes) -> np.ndarray:
@@ -80,27 +96,23 @@ class Explaining:
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """As `Predictor.predict_pixels`."""
         features = self._predictor.features(pixels)
-        room = SHOWN - len(self._pixels)
-        self._pixels += list(pixels[:room])
-        if self._predictor.prefix.layers:
-            self._features += list(features[:room].cpu().numpy())
-        return self._predictor.predict_features(features)
+        probabilities = self._predictor.predict_features(features)
+        if room := SHOWN - len(self._kept):
+            self._keep(pixels[:room], features[:room].cpu().numpy(), probabilities[:room])
+        return probabilities
 
     def page(self) -> str:
         """The page about the pictures scored so far, as text for a UTF-8 file."""
-        near, why_not = self._nearest()
         pictures = [
             Explained(
                 path=shown(str(path)),
-                likely=self._likely(probabilities),
-                refused=self._predictor.refusal(probabilities),
-                jpeg=thumbnail_jpeg(pixels, SIDE),
-                overlay_jpeg=overlay,
+                likely=self._likely(kept.probabilities),
+                refused=self._predictor.refusal(kept.probabilities),
+                jpeg=kept.jpeg,
+                overlay_jpeg=kept.overlay_jpeg,
                 nearest=own,
             )
-            for (path, probabilities), pixels, overlay, own in zip(
-                self._answers, self._pixels, self._overlays(), near, strict=True
-            )
+            for path, kept, own in zip(self._paths, self._kept, self._nearest(), strict=True)
         ]
         return render(
             "headstart.versions.serving",
@@ -111,19 +123,31 @@ class Explaining:
             pictures=pictures,
             readable=self._readable,
             unreadable=self._unreadable,
-            why_not=why_not,
+            why_not=self._why_not,
         )
+
+    def _keep(self, pixels: np.ndarray, features: np.ndarray, probabilities: np.ndarray) -> None:
+        overlays: list[bytes | None] = [None] * len(pixels)
+        if self._attribution is not None:
+            maps = self._attribution.maps(pixels, probabilities.argmax(1))
+            overlays = [overlay_jpeg(*pair, SIDE) for pair in zip(pixels, maps, strict=True)]
+        vectors = [None] * len(pixels) if self._why_not else self._space.vectors_of(features)
+        self._kept += [
+            _Kept(own, thumbnail_jpeg(image, SIDE), overlay, vector)
+            for own, image, overlay, vector in zip(probabilities, pixels, overlays, vectors, strict=True)
+        ]
 
     def _likely(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
         best = np.argsort(-probabilities, kind="stable")[:CLASSES_SHOWN]
         return tuple((self._predictor.classes[index], float(probabilities[index])) for index in best)
 
-    def _overlays(self) -> list[bytes | None]:
+    @cached_property
+    def _attribution(self) -> Attribution | None:
         metadata = self._predictor.metadata
         network = plan(spec_of(metadata))
         if not has_maps(network):
-            return [None] * len(self._pixels)
-        attribution = Attribution(
+            return None
+        return Attribution(
             network=network,
             prefix=self._predictor.prefix,
             head=self._predictor.head,
@@ -131,23 +155,32 @@ class Explaining:
             transform=metadata["transform"],
             precision=self._predictor.precision,
         )
-        answered = np.array([int(found.argmax()) for _, found in self._answers])
-        maps = attribution.maps(np.stack(self._pixels), answered)
-        return [overlay_jpeg(*pair, SIDE) for pair in zip(self._pixels, maps, strict=True)]
 
-    def _nearest(self) -> tuple[list[tuple[Nearest, ...]], str]:
-        """The training images most like each picture, and if there are none, the reason."""
-        if reason := _unusable(self._predictor.metadata):
-            return [()] * len(self._pixels), reason
-        table = load_table(paths.IMAGE_TABLE, ["path", "label", "split"])
-        train = rows_of(table, "train", tuple(sorted(table["label"].unique()))).indices
-        space = Space.of(Features(paths.FEATURES), train, SEED)
-        found = most_similar(space, space.vectors_of(np.stack(self._features)), train, NEAREST)
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        return load_table(paths.IMAGE_TABLE, ["path", "label", "split"])
+
+    @cached_property
+    def _train(self) -> range:
+        return rows_of(self._table, "train", tuple(sorted(self._table["label"].unique()))).indices
+
+    @cached_property
+    def _space(self) -> Space:
+        return Space.of(Features(paths.FEATURES), self._train, SEED)
+
+    def _nearest(self) -> list[tuple[Nearest, ...]]:
+        """The training images most like each picture; none if there is a reason why not."""
+        vectors = [kept.vector for kept in self._kept if kept.vector is not None]
+        if not vectors:
+            return [()] * len(self._kept)
+        found = most_similar(self._space, np.stack(vectors), self._train, NEAREST)
         packed = PackedImages(paths.IMAGES)
         return [
-            tuple(_near(table, packed, int(row), float(alike)) for row, alike in zip(*pair, strict=True))
+            tuple(
+                _near(self._table, packed, int(row), float(alike)) for row, alike in zip(*pair, strict=True)
+            )
             for pair in zip(found.rows, found.similarities, strict=True)
-        ], ""
+        ]
 
 
 def _unusable(metadata: dict[str, Any]) -> str:

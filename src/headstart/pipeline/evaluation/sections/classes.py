@@ -51,6 +51,8 @@ def rows(results: Results) -> list[ClassRow]:
         found_of = results.predicted[own] == number
         interval = of_share(found_of, of_own, results.metrics.confidence) if len(own) else None
         found.append(ClassRow(number, name, int(right[number]), values, interval))
-    return sorted(
-        found, key=lambda row: (not row.values.support, row.values.recall, -row.values.support, row.number)
-    )
+    return sorted(found, key=lambda row: (*_recall(row.values), -row.values.support, row.number))
+
+
+def _recall(values: ClassMetrics) -> tuple[bool, float]:
+    return values.recall is None, values.recall or 0.0

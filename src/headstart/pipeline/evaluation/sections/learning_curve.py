@@ -99,8 +99,8 @@ def comparison(probe: Mask, head: Mask, groups: Numbers, confidence: float) -> s
         groups: int64 [N], the group of each test image, from 0; a sign test compares the sums of groups.
     """
     said = (
-        f"With all training images the probe labels {probe.mean():.1%} of the test images right, the head "
-        f"{head.mean():.1%}"
+        f"With all training images the probe labels {share(probe.mean())} of the test images right, the head "
+        f"{share(head.mean())}"
     )
     sums = np.bincount(groups, weights=head.astype(np.float64) - probe)
     better, worse = int((sums > 0).sum()), int((sums < 0).sum())

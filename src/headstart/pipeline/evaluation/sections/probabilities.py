@@ -1,25 +1,25 @@
 """How far probabilities can be acted on: their temperature, thresholds with costs, and answers refused."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from headstart.pipeline.evaluation import decisions
-from headstart.pipeline.evaluation.decisions import Errors, Flags, Floats, PrCurve
+from headstart.pipeline.evaluation.decisions import Flags, Floats, PrCurve
 from headstart.pipeline.evaluation.distances import nearest_training
-from headstart.pipeline.evaluation.intervals import Interval, exact, of_share, wilson
+from headstart.pipeline.evaluation.intervals import Interval, wilson
 from headstart.pipeline.evaluation.report import Figure, Section, figures
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import probability_plots as plots
+from headstart.pipeline.evaluation.sections import thresholds
+from headstart.pipeline.evaluation.wording import FILTERS, threshold
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.network.temperature import fit_factor, rescaled
 from headstart.pipeline.pages.html import fragment
 
 PACKAGE = "headstart.pipeline.evaluation.sections"
 TEMPLATE = "probabilities.html.j2"
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 RATES = (0.05, 0.1, 0.2)
 DRAWN = 6  # precision-recall curves, of the classes that are found worst
 LEAST, MOST = 0.02, 50  # a temperature beyond these is that of a split with too few mistakes
@@ -63,46 +63,6 @@ class Temperatures:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """A row of the table of thresholds: mistakes on the test images."""
-
-    value: float
-    errors: Errors
-    is_best: bool
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """The choice of a threshold for two classes.
-
-    Attributes:
-        name, other: the class that is answered from the threshold on, and the other one.
-        positives, negatives: their test images.
-        missed_cost, alarm_cost: of a mistake on an image of `name`, and of `other`.
-        best: the threshold chosen on the validation images.
-        validation: its mistakes there.
-        test: its mistakes on the test images, with intervals of both shares and of the cost per image.
-        saved: cost per test image less than by the most probable class, with its interval.
-    """
-
-    name: str
-    other: str
-    positives: int
-    negatives: int
-    missed_cost: float
-    alarm_cost: float
-    best: float
-    validation: Errors
-    test: Errors
-    missed: Interval
-    false_alarms: Interval
-    cost: Interval
-    saved: float
-    saved_interval: Interval
-    rows: list[Threshold]
-
-
-@dataclass(frozen=True)
 class Refused:
     """A row of the table of refusals, on the test images; `accuracy` is None if none is answered."""
 
@@ -135,13 +95,13 @@ def section(results: Results) -> Section:
     html = fragment(
         PACKAGE,
         TEMPLATE,
-        {"share": _share, "points": _points, "between": _between, "number": _number, "threshold": _threshold},
+        FILTERS,
         accuracy=results.metrics.accuracy,
         mistakes=int((~right).sum()),
         temperature=_temperatures(results),
         level=results.options.confidence,
         figures=_figures(curves, left_out, coverage, has_distances=distances is not None),
-        thresholds=_thresholds(results),
+        thresholds=thresholds.choice(results),
         refused=refused,
         has_distances=distances is not None,
     )
@@ -204,86 +164,6 @@ def _curves(results: Results) -> tuple[dict[str, PrCurve], int]:
     return {results.classes[index]: curve(index) for index in order[:DRAWN]}, len(order[DRAWN:])
 
 
-def _thresholds(results: Results) -> Thresholds | None:
-    costs = decisions.costs_of(results.options.costs, results.classes)
-    if len(costs) != 2:
-        return None
-    index = 0 if costs[0] > costs[1] else 1  # the costlier class; the second, as in the ROC curve, if equal
-    missed, alarm = costs[index], costs[1 - index]
-    validation, options = results.validation, results.options
-    known = validation.probabilities[:, index], validation.labels == index
-    scores, positives = results.probabilities[:, index], results.labels == index
-    best = decisions.best_threshold(*known, missed, alarm)
-    errors = decisions.errors_at(scores, positives, best, missed, alarm)
-    own = decisions.costs_at(scores, positives, best, missed, alarm)
-    labelled = results.predicted == index
-    usual = np.where(labelled == positives, 0.0, np.where(positives, missed, alarm))
-    resampled = results.own_groups, options.confidence, options.resamples, options.seed
-    count, others = int(positives.sum()), int((~positives).sum())
-    found = (
-        _share_interval(positives, scores < best, results),
-        _share_interval(~positives, scores >= best, results),
-    )
-    values = sorted({*THRESHOLDS, best})
-    return Thresholds(
-        name=results.classes[index],
-        other=results.classes[1 - index],
-        positives=count,
-        negatives=others,
-        missed_cost=missed,
-        alarm_cost=alarm,
-        best=best,
-        validation=decisions.errors_at(*known, best, missed, alarm),
-        test=errors,
-        missed=found[0],
-        false_alarms=found[1],
-        cost=_cost_interval(
-            errors, missed * count / len(scores), alarm * others / len(scores), found, (count, others)
-        ),
-        saved=float((usual - own).mean()),
-        saved_interval=decisions.mean_interval(usual - own, *resampled),
-        rows=[
-            Threshold(value, decisions.errors_at(scores, positives, value, missed, alarm), value == best)
-            for value in values
-        ],
-    )
-
-
-def _cost_interval(
-    errors: Errors, missed: float, alarm: float, shares: tuple[Interval, Interval], counts: tuple[int, int]
-) -> Interval:
-    """The interval of the cost per image, from the exact ones of both shares of mistakes.
-
-    Unlike a bootstrap's it is no point where no mistake was made.
-
-    Args:
-        missed, alarm: cost per image if all images of the class, or of the other one, were mistaken.
-        shares: of mistakes in the class, and in the other one.
-        counts: images of each.
-
-    Source: as `intervals.of_mean`.
-    """
-    rates = np.array([errors.missed, errors.false_alarms]) / np.maximum(counts, 1)
-    weights = np.array([missed, alarm])
-    below = weights * (rates - [each.low for each in shares])
-    above = weights * ([each.high for each in shares] - rates)
-    return Interval(
-        max(0.0, errors.cost - float(np.sqrt((below**2).sum()))),
-        errors.cost + float(np.sqrt((above**2).sum())),
-    )
-
-
-def _share_interval(
-    within: Flags, right: Flags, results: Results, method: Callable[..., Interval] = exact
-) -> Interval:
-    """The interval of the share of True among some images; of none of them, the exact one is (0, 1)."""
-    if not within.any():
-        return exact(0, 0, results.options.confidence)
-    groups = [group for group, kept in zip(results.own_groups, within, strict=True) if kept]
-    alike = len(set(groups)) < len(groups)
-    return of_share(right[within], groups if alike else None, results.options.confidence, method)
-
-
 def _distances(results: Results) -> tuple[Floats, Floats] | None:
     """Distances of validation and test images from training; None if the images are their own features."""
     if results.vectors is None:
@@ -300,13 +180,13 @@ def _refused(results: Results, right: Flags, distances: tuple[Floats, Floats] | 
     rows = []
     if (own_rule := results.abstention) is not None:
         answered = results.confidence >= own_rule.confidence
-        limit = f"confidence below {_threshold(own_rule.confidence)}, as this head does"
+        limit = f"confidence below {threshold(own_rule.confidence)}, as this head does"
         rows.append(_row("head", own_rule.rate, limit, answered, right, results))
     for by, (known, own) in measures.items():
         for rate in RATES:
             found = decisions.refusal(known, rate, own)
             limit = (
-                f"below {_threshold(found.threshold)}"
+                f"below {threshold(found.threshold)}"
                 if by == "confidence"
                 else f"above {-found.threshold:.3g}"
             )
@@ -321,32 +201,10 @@ def _row(by: str, rate: float, rule: str, answered: Flags, right: Flags, results
         rule=rule,
         share=float((~answered).mean()),
         accuracy=float(right[answered].mean()) if answered.any() else None,
-        interval=_share_interval(answered, right, results, wilson) if answered.any() else None,
+        interval=decisions.share_interval(
+            answered, right, results.own_groups, results.options.confidence, wilson
+        )
+        if answered.any()
+        else None,
         mistakes=int((~right & ~answered).sum()),
     )
-
-
-def _share(value: float) -> str:
-    """A share in [0, 1] as a percentage; 100% and 0% only if exact."""
-    text = f"{value * 100:.1f}"
-    text = {"100.0": "99.9", "0.0": "0.1"}.get(text, text) if 0 < value < 1 else text
-    return f"{text}%"
-
-
-def _points(interval: Interval) -> str:
-    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}%"
-
-
-def _between(interval: Interval) -> str:
-    return f"{_number(interval.low)} to {_number(interval.high)}"
-
-
-def _number(value: float) -> str:
-    return "0" if value == 0 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _threshold(value: float) -> str:
-    """A probability that an answer must reach; one next to 0 or 1 keeps its distance from it."""
-    if 0.001 <= value <= 0.999 or value in (0, 1):
-        return f"{value:.3f}"
-    return f"{value:.2g}" if value < 0.5 else f"1 - {1 - value:.2g}"
