@@ -28,7 +28,7 @@ from headstart.repository.results import (
     stale,
     versioned_files,
 )
-from headstart.repository.stage_run import run_stage
+from headstart.repository.stage_run import run_stage, run_stages
 from headstart.repository.worker_clone import follow, is_stale
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "push_refs",
     "run_of_version",
     "run_stage",
+    "run_stages",
     "send_data",
     "stage_names",
     "stale",

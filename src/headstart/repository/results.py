@@ -36,9 +36,14 @@ def versioned_files() -> list[Path]:
     return [path for path in (DATA, *sorted(Path("artifacts").glob("*.dvc"))) if path.exists()]
 
 
-def stale() -> dict[str, Any]:
-    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date."""
-    return status()
+def stale(stage: str | None = None, folder: Path | None = None) -> dict[str, Any]:
+    """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date.
+
+    Args:
+        stage: look at this stage and those before it; at everything by default.
+        folder: the root of the project, if it is not the working folder.
+    """
+    return status(*(() if stage is None else ("--with-deps", stage)), folder=folder)
 
 
 def lock_digest() -> str:
@@ -112,8 +117,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return document
 
 
-def status(*arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def status(
+    *arguments: str, folder: Path | None = None, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """`dvc status` by stage, .dvc file or path; empty if nothing changed."""
-    out = dvc("status", "--json", *arguments, env=env, asks_remote="--cloud" in arguments).strip()
+    asks_remote = "--cloud" in arguments
+    out = dvc("status", "--json", *arguments, folder=folder, env=env, asks_remote=asks_remote).strip()
     changed: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
     return changed
