@@ -1,14 +1,20 @@
 """Commands start quickly: no command or stage imports what it does not use."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import headstart
 
 HEAVY = {"torch", "torchvision", "great_expectations", "mlflow", "prefect", "matplotlib", "pandas"}
 USED = {
     "cli.main": set(),
     "repository": set(),
+    "api.model": set(),
+    "api.project": set(),
     "cli.network_params": set(),
     "versions.registry.versions": {"mlflow"},
     "pipeline.network.stage": {"torch"},
@@ -30,6 +36,27 @@ def test_a_module_imports_only_what_it_uses(module: str) -> None:
     if "great_expectations" in allowed:  # it imports matplotlib
         allowed = allowed | {"matplotlib"}
     assert set(done.stdout.split()) & HEAVY <= allowed
+
+
+def test_importing_the_package_imports_nothing_but_itself() -> None:
+    script = "import sys, headstart; print(*(name for name in sys.modules if name.startswith('headstart')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["headstart"]
+
+
+def test_what_the_package_offers_is_what_type_checkers_see() -> None:
+    stub = ast.parse(Path(headstart.__file__ or "").with_suffix(".pyi").read_text(encoding="utf-8"))
+    typed = {
+        f"{node.module}.{name.name}"
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    offered = {name: getattr(headstart, name) for name in headstart.__all__ if name != "__version__"}
+    assert typed == {f"{value.__module__}.{name}" for name, value in offered.items()}
+    assert set(headstart.__all__) <= set(dir(headstart))
+    with pytest.raises(AttributeError, match="has no attribute 'laod'"):
+        headstart.laod  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_a_deterministic_run_does_not_import_the_compiler() -> None:

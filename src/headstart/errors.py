@@ -57,6 +57,14 @@ class DeterminismError(HeadstartError):
     """A recomputed row differs from the stored one."""
 
 
+class ArgumentError(HeadstartError, ValueError):
+    """A function that is called from Python was given what it does not take."""
+
+
+class StaleResults(HeadstartError):
+    """The results are missing, or older than the code, data or parameters of their project."""
+
+
 class StageError(HeadstartError):
     """A stage of dvc.yaml failed, or was run in the wrong tree."""
 

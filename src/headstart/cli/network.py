@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
     predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
     predict.add_argument(
         "--model",
-        help=f"{MODEL}, runs:/RUN/model, or a head file next to its "
+        help=f"{MODEL}, runs:/RUN/model, the folder of a downloaded model, or a head file next to its "
         f"backbone.safetensors; default: {paths.HEAD}",
     )
     predict.add_argument(
@@ -113,12 +113,11 @@ def _predict(chosen: argparse.Namespace) -> None:
         _check_page(explain)
     from headstart.cli.prediction_output import print_predictions
     from headstart.sources.finding import find_images
-    from headstart.versions.serving.predictor import Predictor
+    from headstart.versions.serving.opening import open_model
     from headstart.versions.serving.scoring import score
 
-    name, head, backbone = _model_files(model)
+    name, _, predictor = open_model(model)
     images = find_images(files)
-    predictor = Predictor.load(head, backbone)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     if explain is None:
         print_predictions(score(images, predictor), predictor.classes, images, chosen.json, predictor.refusal)
@@ -138,24 +137,6 @@ def _check_page(page: Path) -> None:
         raise HeadstartError(f"--explain: {page} is not a page; name a file that ends with .html")
     if not page.parent.is_dir():
         raise HeadstartError(f"--explain: there is no folder {page.parent}; make it, or name another")
-
-
-def _model_files(model: str) -> tuple[str, Path, Path]:
-    """Name, head and backbone of a model in MLflow or of a head file."""
-    from headstart.versions.registry import stored_model
-    from headstart.versions.registry.uri import ModelUri
-
-    head = Path(model)
-    if not head.exists() and ModelUri.is_meant(model):
-        stored = stored_model.fetch(model)
-        return stored.name, stored.head, stored.backbone()
-    if not head.exists():
-        raise HeadstartError(
-            f"there is no head file {model}; train one (`dvc repro`), or name a version: "
-            "--model models:/headstart@champion"
-        )
-    beside = head.with_name(paths.BACKBONE.name)
-    return model, head, beside if beside.exists() else paths.BACKBONE
 
 
 def _init_from(chosen: argparse.Namespace) -> None:

@@ -27,18 +27,30 @@ def enter_tree() -> Path:
         StageError: the working folder is not inside a Headstart tree.
     """
     start = Path.cwd()
-    root = next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+    root = find_root(start)
     if root is None:
-        raise StageError(
-            f"{start} is not in a Headstart project (a folder with dvc.yaml, params.yaml and "
-            "src/headstart); change to one"
-        )
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+        raise StageError(f"{not_a_project(start)}; change to one")
+    be_quiet()
     if (root / "src" / "headstart").resolve() != PACKAGE:
         _start_again(root)
     os.chdir(root)
     return root
+
+
+def find_root(start: Path) -> Path | None:
+    """The root of the project that encloses an absolute folder; None if there is none."""
+    return next((folder for folder in (start, *start.parents) if _is_root(folder)), None)
+
+
+def not_a_project(folder: Path) -> str:
+    """The beginning of an error about a folder that no project encloses."""
+    return f"{folder} is not in a Headstart project (a folder with dvc.yaml, params.yaml and src/headstart)"
+
+
+def be_quiet() -> None:
+    """Set the variables that keep dependencies from reporting usage, unless the user has set them."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
 
 
 def _is_root(folder: Path) -> bool:

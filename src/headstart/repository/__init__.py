@@ -31,7 +31,7 @@ from headstart.repository.results import (
     stale,
     versioned_files,
 )
-from headstart.repository.stage_run import run_stage
+from headstart.repository.stage_run import run_stage, run_stages
 from headstart.repository.worker_clone import follow, is_stale
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "remote_name",
     "run_of_version",
     "run_stage",
+    "run_stages",
     "send_data",
     "stage_names",
     "stale",

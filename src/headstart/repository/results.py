@@ -36,13 +36,20 @@ def versioned_files() -> list[Path]:
     return [path for path in (DATA, *sorted(Path("artifacts").glob("*.dvc"))) if path.exists()]
 
 
-def stale(seconds: float | None = None) -> dict[str, Any]:
+def stale(
+    stage: str | None = None, folder: Path | None = None, seconds: float | None = None
+) -> dict[str, Any]:
     """The changes that `dvc status` reports, by stage or .dvc file; empty if everything is up to date.
+
+    Args:
+        stage: look at this stage and those before it; at everything by default.
+        folder: the root of the project, if it is not the working folder.
 
     Raises:
         TimeoutError: DVC took longer than `seconds`; None waits for as long as it takes.
     """
-    return status(seconds=seconds)
+    chosen = () if stage is None else ("--with-deps", stage)
+    return status(*chosen, folder=folder, seconds=seconds)
 
 
 def lock_digest() -> str:
@@ -117,10 +124,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def status(
-    *arguments: str, env: Mapping[str, str] | None = None, seconds: float | None = None
+    *arguments: str,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """`dvc status` by stage, .dvc file or path; empty if nothing changed."""
     asks_remote = "--cloud" in arguments
-    out = dvc("status", "--json", *arguments, env=env, asks_remote=asks_remote, seconds=seconds).strip()
+    out = dvc(
+        *("status", "--json", *arguments), folder=folder, env=env, asks_remote=asks_remote, seconds=seconds
+    ).strip()
     changed: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
     return changed

@@ -1,6 +1,7 @@
-"""Run one stage of dvc.yaml as a process: pass its output on as it comes, and stop it when we stop."""
+"""Run stages of dvc.yaml as a process: pass its output on as it comes, and stop it when we stop."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from headstart.errors import StageError
 from headstart.host.owner import as_owner
 
 STOP_SECONDS = 10
+BEGUN = re.compile(r"Running stage '(.+)':$")
 
 
 def run_stage(
@@ -39,16 +41,72 @@ def run_stage(
     Raises:
         StageError: the stage failed; the message has its last lines.
     """
-    command = [python, "-m", "dvc", "repro", "--single-item", *arguments, name]
+    options = ("--single-item", *arguments, name)
+    settings = (os.environ if inherited is None else inherited, environment or {})
+    code, last = _repro(options, on_line, on_progress, settings, folder, python)
+    if code:
+        raise StageError(f"stage {name} failed: {_reason(name, last)}")
+
+
+def run_stages(
+    targets: Sequence[str],
+    on_line: Callable[[str], None],
+    on_progress: Callable[[str], None],
+    *,
+    folder: Path,
+    python: str = sys.executable,
+) -> list[str]:
+    """Run `dvc repro` on some targets, or on all of dvc.yaml, and return the stages that ran, in order.
+
+    A stage that DVC restores from its run cache does not run.
+
+    Args:
+        targets: names of stages, with which those before them run.
+        folder: the root of the project.
+        python: the interpreter of DVC and of the stages.
+        on_line: called with each line that DVC or a stage prints.
+        on_progress: called with each state of a progress bar.
+
+    Raises:
+        StageError: a stage failed, or DVC refuses; the message has its last lines.
+    """
+    ran: list[str] = []
+
+    def look(line: str) -> None:
+        if begun := BEGUN.match(line):
+            ran.append(begun[1])
+        on_line(line)
+
+    code, last = _repro(("--", *targets), look, on_progress, (os.environ, {}), folder, python)
+    if code:
+        failed = f"stage {ran[-1]} failed" if ran else "dvc repro failed"
+        raise StageError(f"{failed}: {_reason(ran[-1] if ran else '', last)}")
+    return ran
+
+
+def _repro(
+    options: Sequence[str],
+    on_line: Callable[[str], None],
+    on_progress: Callable[[str], None],
+    settings: tuple[Mapping[str, str], Mapping[str, str]],
+    folder: Path | None,
+    python: str,
+) -> tuple[int, list[str]]:
+    """The exit status of `dvc repro`, and the last lines of its output.
+
+    Args:
+        settings: the inherited environment, and what is set whatever it holds.
+    """
+    inherited, added = settings
+    command = [python, "-m", "dvc", "repro", *options]
     apart = {"HEADSTART_PYTHON": python, "PYTHONUNBUFFERED": "1", **as_owner()}
-    settings = {**apart, **(environment or {})}
     last: list[str] = []
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder,
-        env={**(os.environ if inherited is None else inherited), **settings},
+        env={**inherited, **apart, **added},
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -57,12 +115,10 @@ def run_stage(
             if is_line:
                 last = [*last[-19:], text]
             (on_line if is_line else on_progress)(text)
-        code = process.wait()
+        return process.wait(), last
     except BaseException:
         _stop(process)
         raise
-    if code:
-        raise StageError(f"stage {name} failed: {_reason(name, last)}")
 
 
 def _reason(name: str, last: Sequence[str]) -> str:

@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,9 @@ UNKNOWN = "not an image format that Headstart reads"
 LARGEST_PIXELS = 178_956_970  # of one picture: Pillow opens none with more; 512 MiB in RGB
 IN_FLIGHT = PixelBudget(1 << 28)  # of all pictures of the process: 1 GiB, as Pillow stores RGB
 STRIP_PIXELS = 1 << 22  # converted at a time
+LOADING = (
+    threading.Lock()
+)  # Pillow loads a picture when it is first used, and threads may be given the same one
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,28 @@ def decode(data: bytes, limits: Limits) -> Iterator[Image.Image]:
     """
     with read_picture(data, limits) as picture:
         yield picture.rgb
+
+
+@contextmanager
+def decode_image(image: Image.Image, limits: Limits) -> Iterator[Image.Image]:
+    """Upright RGB pixels of a picture that Pillow has opened or a program has made, by the rules of `decode`.
+
+    The format counts if the picture has one. Apart from being loaded, it stays as it was.
+
+    Raises:
+        DataError: it cannot be decoded completely, has more than LARGEST_PIXELS, or is outside the limits.
+    """
+    own = limits if image.format else replace(limits, formats=())
+    form, mode, size = image.format or "", image.mode, image.width * image.height
+    if size > LARGEST_PIXELS:
+        raise DataError(f"has {size} pixels, expected at most {LARGEST_PIXELS}; make it smaller")
+    with LOADING:
+        frames = _or_reason(lambda: _frames(image))
+        _or_reason(image.load)
+    with IN_FLIGHT.held(size), closing(_or_reason(lambda: _to_rgb(ImageOps.exif_transpose(image)))) as rgb:
+        if problems := own.problems(form, mode, *rgb.size, frames):
+            raise DataError("; ".join(problems))
+        yield rgb
 
 
 @contextmanager

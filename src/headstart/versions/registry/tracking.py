@@ -5,7 +5,8 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 
 import mlflow
@@ -56,6 +57,28 @@ def connect() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri, uri)
+
+
+@contextmanager
+def in_project(root: Path | None) -> Iterator[None]:
+    """Use the server that MLFLOW_TRACKING_URI names, or else the database of the project at `root`.
+
+    For callers that live on: afterwards MLflow's settings and the working folder are what they were. If
+    there is neither, no server is set.
+    """
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    named = before["MLFLOW_TRACKING_URI"]
+    with nullcontext() if named or root is None else chdir(root):
+        try:
+            if named or root is not None:
+                mlflow.set_tracking_uri(tracking_uri())
+            yield
+        finally:
+            tracking, registry = before.values()
+            mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None forgets it
+            mlflow.set_registry_uri(registry)  # type: ignore[arg-type]
+            if registry is None:
+                os.environ.pop("MLFLOW_REGISTRY_URI", None)
 
 
 def is_shared() -> bool:

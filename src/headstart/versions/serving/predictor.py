@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torchvision.transforms._presets import ImageClassification
 
 from headstart.ground import runtime
 from headstart.ground.settings import Precision
-from headstart.pipeline.data.decoding import decode
+from headstart.pipeline.data.decoding import decode, decode_image
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.features.frozen import frozen_prefix, run_frozen
 from headstart.pipeline.network import checkpoint
@@ -63,13 +64,14 @@ class Predictor:
         """
         return self.predict_pixels(np.stack([self.pixels(image) for image in images]))
 
-    def pixels(self, image: bytes) -> np.ndarray:
-        """An image file as the network reads it: uint8 [H, W, 3].
+    def pixels(self, image: bytes | Image) -> np.ndarray:
+        """An image file, or a picture in memory, as the network reads it: uint8 [H, W, 3].
 
         Raises:
             DataError: it cannot be decoded, or training would have refused it.
         """
-        with decode(image, self.limits) as picture:
+        decoded = decode(image, self.limits) if isinstance(image, bytes) else decode_image(image, self.limits)
+        with decoded as picture:
             return pack(picture, self.transform)
 
     def refusal(self, probabilities: np.ndarray) -> str | None:

@@ -14,25 +14,27 @@ BATCH = 16
 WORKERS = 4
 
 Item = TypeVar("Item")
+Picture = TypeVar("Picture")
+Taken = TypeVar("Taken", contravariant=True)
 
 
-class Model(Protocol):
-    """Turns an image file into pixels uint8 [H, W, 3], and packed pixels [n, H, W, 3] into float64 [n, C]."""
+class Model(Protocol[Taken]):
+    """Turns a picture into pixels uint8 [H, W, 3], and packed pixels [n, H, W, 3] into rows [n, C]."""
 
-    def pixels(self, image: bytes) -> np.ndarray: ...
+    def pixels(self, image: Taken) -> np.ndarray: ...
 
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray: ...
 
 
-def score(files: Sequence[Path], model: Model) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+def score(files: Sequence[Path], model: Model[bytes]) -> Iterator[tuple[Path, np.ndarray | DataError]]:
     """Yield the scores of each file, or the error that prevented them, in order; see `score_items`."""
     return score_items(files, read_file, model)
 
 
 def score_items(
     items: Sequence[Item],
-    read: Callable[[Item], bytes],
-    model: Model,
+    read: Callable[[Item], Picture],
+    model: Model[Picture],
     batch: int = BATCH,
 ) -> Generator[tuple[Item, np.ndarray | DataError]]:
     """Yield the scores of each item, or the error that prevented them, in the order given.
@@ -41,7 +43,7 @@ def score_items(
     out what has not begun.
 
     Args:
-        read: returns the bytes of an item's image file; may raise DataError or OSError.
+        read: returns an item's picture as the model takes it; may raise DataError or OSError.
     """
 
     def pixels_of(item: Item) -> np.ndarray | DataError:

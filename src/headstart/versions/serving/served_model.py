@@ -7,16 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml  # type: ignore[import-untyped]
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED
 from mlflow.pyfunc.model import PythonModel
-
-COLUMNS = ("label", "probabilities", "model_version", "error")
-LOADED_FROM = "registered_model_meta"  # MLflow writes it next to a model loaded by version or alias
 
 
 class ServedModel(PythonModel):
@@ -31,6 +26,7 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         from headstart.versions.registry.frozen import fetch_frozen
+        from headstart.versions.serving.answers import version_of
         from headstart.versions.serving.path_access import PathAccess
         from headstart.versions.serving.predictor import Predictor
 
@@ -56,6 +52,7 @@ class ServedModel(PythonModel):
                 was given up.
         """
         from headstart.errors import DataError
+        from headstart.versions.serving.answers import answer, as_table
         from headstart.versions.serving.scoring import score_items
         from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
 
@@ -75,8 +72,8 @@ class ServedModel(PythonModel):
             for _, found in scored:
                 if given_up.is_set():
                     raise MlflowException("the request was given up", REQUEST_LIMIT_EXCEEDED)
-                rows.append(self._row(found))
-        return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+                rows.append(answer(self.predictor, self.version, found))
+        return as_table(rows)
 
     def _items(self, given: pd.DataFrame) -> tuple[list[Any], Callable[[Any], bytes]]:
         from headstart.versions.serving.path_access import SETTING
@@ -102,34 +99,6 @@ class ServedModel(PythonModel):
         if not isinstance(path, str) or not path:
             raise DataError("no path")
         return self.access.read(path)
-
-    def _row(self, found: "np.ndarray | Exception") -> tuple[object, ...]:
-        if isinstance(found, Exception):
-            return None, None, self.version, str(found)
-        classes = self.predictor.classes
-        probabilities = dict(zip(classes, map(float, found), strict=True))
-        refusal = self.predictor.refusal(found)
-        label = classes[found.argmax()] if refusal is None else None
-        return label, probabilities, self.version, refusal
-
-
-def version_of(head: Path, digest: str) -> str:
-    """`models:/NAME/VERSION` of a model that was loaded by version or alias, else `head DIGEST`.
-
-    When MLflow loads a model by version or alias, it notes the version next to the model's files. A model
-    loaded by run or id has no such note; the head's digest always holds.
-
-    Args:
-        head: the head's file in the loaded model.
-    """
-    for folder in head.parents:
-        if (folder / "MLmodel").exists():
-            note = folder / LOADED_FROM
-            found = (yaml.safe_load(note.read_text(encoding="utf-8")) or {}) if note.exists() else {}
-            if found.get("model_name") and found.get("model_version"):
-                return f"models:/{found['model_name']}/{found['model_version']}"
-            break
-    return f"head {digest}"
 
 
 def _bytes_of(image: object) -> bytes:

@@ -1,0 +1,1 @@
+"""Use from Python: `headstart.load` and `headstart.Project`."""

@@ -1,0 +1,56 @@
+"""Open a model by the name that a person gives it, to answer with this project's code.
+
+The version's own code does not run: its tensors are read, after their digests were checked.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from headstart.errors import HeadstartError
+from headstart.ground import paths
+from headstart.versions.registry import stored_model
+from headstart.versions.registry.uri import ModelUri
+from headstart.versions.serving.answers import version_of
+from headstart.versions.serving.predictor import Predictor
+
+
+class Opened(NamedTuple):
+    """A model that is ready to answer.
+
+    Attributes:
+        name: as it was given, with an alias resolved to the version.
+        version: `models:/NAME/VERSION` for a registered version, else `head DIGEST`.
+    """
+
+    name: str
+    version: str
+    predictor: Predictor
+
+
+def open_model(model: str) -> Opened:
+    """Open a model in MLflow, the folder of a downloaded one, or a head file next to its backbone.
+
+    Raises:
+        HeadstartError: there is no such model, or it was changed after it was registered or written.
+    """
+    name, head, backbone = _files(model)
+    predictor = Predictor.load(head, backbone)
+    return Opened(name, version_of(head, predictor.metadata["digest"]), predictor)
+
+
+def _files(model: str) -> tuple[str, Path, Path]:
+    """Name, head and backbone."""
+    path = Path(model)
+    if path.is_dir():
+        stored = stored_model.open_stored(path, model, None)
+        return model, stored.head, stored.backbone()
+    if not path.exists() and ModelUri.is_meant(model):
+        stored = stored_model.fetch(model)
+        return stored.name, stored.head, stored.backbone()
+    if not path.exists():
+        raise HeadstartError(
+            f"there is no head file {model}; train one (`dvc repro`), or name a version, such as "
+            "models:/headstart@champion"
+        )
+    beside = path.with_name(paths.BACKBONE.name)
+    return model, path, beside if beside.exists() else paths.BACKBONE
