@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from headstart.pipeline.evaluation.intervals import Interval
 
 
@@ -18,6 +20,16 @@ def share(value: float | None) -> str:
 def decimal(value: float | None) -> str:
     """A number with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
+
+
+def rounded(value: float) -> str:
+    """A number with three digits, or all those before the point."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def day(number: float) -> str:
+    """The date of a day, counted from 1 January 1970, as `2019-03-02`."""
+    return str(np.datetime64(int(number), "D"))
 
 
 def shares(interval: Interval | None) -> str:
