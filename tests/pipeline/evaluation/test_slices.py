@@ -1,15 +1,19 @@
 """Slices with low accuracy are found, and chance alone seldom raises a false alarm."""
 
+import io
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from held import Held
+from PIL import ExifTags, Image
 from scipy.stats import fisher_exact
 from sections import section as params
 
+from headstart.pipeline.data.manifest import inspect
 from headstart.pipeline.evaluation.metrics import classification_metrics
 from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections import cross_validation, learning_curve
@@ -30,6 +34,7 @@ def make(
     dark: np.ndarray | None = None,
     camera: np.ndarray | None = None,
     groups: list[str] | None = None,
+    taken: list[str] | None = None,
 ) -> Results:
     """Test images of two classes in `folder`, the working folder, of which `right` are labelled right."""
     random = np.random.default_rng(0)
@@ -48,6 +53,8 @@ def make(
     facts = own[["path", "label"]].assign(width=100, height=80, format="PNG", mode="RGB", excluded="")
     if camera is not None:
         facts["column:camera"] = camera
+    if taken is not None:
+        facts["taken"] = taken
     facts.to_parquet(folder / "artifacts/manifest.parquet")
     probabilities = np.full((count, 2), 0.2)
     probabilities[np.arange(count), np.where(right, labels, 1 - labels)] = 0.8
@@ -109,6 +116,59 @@ def test_numbers_in_a_column_are_cut_at_their_terciles(folder: Path) -> None:
     results = make(folder, np.ones(90, bool), camera=ages)
     values = [each.value for each in slices_of(results.table).slices if "camera" in each.fact]
     assert values == ["9 to 35", "36 to 62", "63 to 89", "(empty)"]
+
+
+def photograph(taken: datetime) -> bytes:
+    """A JPEG with the time it was taken."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Maker"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: f"{taken:%Y:%m:%d %H:%M:%S}"}
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE)).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def of_times(results: Results) -> dict[str, list[tuple[str, int]]]:
+    """Values of the slices by time and their numbers of images, by property."""
+    found: dict[str, list[tuple[str, int]]] = {"Date taken": [], "Time taken": []}
+    for each in slices_of(results.table).slices:
+        if each.fact in found:
+            found[each.fact].append((each.value, int(each.member.sum())))
+    return found
+
+
+def test_pictures_of_the_evening_that_are_all_wrong_are_found(folder: Path) -> None:
+    times = [datetime(2019, 3, 2, 0, 30) + timedelta(hours=31 * number) for number in range(240)]
+    evening = np.array([each.hour >= 18 for each in times])
+    results = make(folder, ~evening, taken=[inspect(photograph(each))[0].taken for each in times])
+    worst = find(results, slices_of(results.table).slices, None)[0]
+    assert (worst.part.fact, worst.part.value) == ("Time taken", "evening, 18:00 to 23:59")
+    assert (worst.part.member == evening).all()
+    assert (worst.accuracy, worst.rest) == (0, 1)
+    assert worst.p < 1e-6
+    html = str(section(results).html)
+    assert "<strong>Time taken evening, 18:00 to 23:59</strong>: 0.0% of 60 images, others 100.0%" in html
+    assert "DateTimeOriginal" in html
+
+
+def test_dates_are_cut_at_their_terciles_but_no_day_is(folder: Path) -> None:
+    """The first day has half of the images; the last ones have no time, and some a date alone."""
+    days = ["2019-03-02T09:00:00"] * 30 + [f"2020-05-{number:02}T00:00:00" for number in range(1, 31)]
+    results = make(folder, np.ones(70, bool), taken=[*days, *[""] * 10])
+    assert of_times(results) == {
+        "Date taken": [("2019-03-02", 30), ("2020-05-01 to 2020-05-10", 10), ("2020-05-11 to 2020-05-30", 20),
+                       ("(no date)", 10)],
+        "Time taken": [("(no time)", 40)],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "taken", [[""] * 30, ["2019-03-02T09:00:00"] * 4 + [""] * 26, ["2019-03-02T09:00:00"] * 30]
+)
+def test_few_times_or_one_alone_make_no_slice(folder: Path, taken: list[str]) -> None:
+    results = make(folder, np.ones(30, bool), taken=taken)
+    assert of_times(results) == {"Date taken": [], "Time taken": []}
+    assert "DateTimeOriginal" not in str(section(results).html)
 
 
 def test_without_a_difference_none_is_reported(folder: Path) -> None:

@@ -29,12 +29,13 @@ LOADING = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file: upright RGB pixels, and the format, mode and number of frames that the file has."""
+    """A decoded file: upright RGB pixels, and the format, mode, number of frames and EXIF of the file."""
 
     rgb: Image.Image
     format: str
     mode: str
     frames: int
+    exif: Image.Exif
 
 
 @contextmanager
@@ -125,7 +126,8 @@ def _problems(image: Image.Image, limits: Limits) -> list[str]:
 def _load(image: Image.Image) -> Picture:
     form, mode = image.format or "", image.mode
     frames = _or_reason(lambda: _frames(image))
-    return Picture(_or_reason(lambda: _to_rgb(image)), form, mode, frames)
+    rgb = _or_reason(lambda: _to_rgb(image))
+    return Picture(rgb, form, mode, frames, image.getexif())
 
 
 def _problems_of(picture: Picture, limits: Limits) -> list[str]:

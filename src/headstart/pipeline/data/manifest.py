@@ -22,6 +22,7 @@ from headstart.pipeline.data.decoding import pixel_digest, read_picture
 from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.thumbnails import SIDE, Thumbnails, grey
+from headstart.pipeline.data.time_taken import time_taken
 from headstart.pipeline.store.rows import RowStore
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Facts:
     width: int = 0
     height: int = 0
     frames: int = 0
+    taken: str = ""
     error: str = ""
 
 
@@ -67,8 +69,8 @@ def build_manifest(
     """Read and decode every file once: one row per file, sorted by path.
 
     Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
-    mode, width, height, frames, error; label and split as folders or a table name them, else ""; the other
-    columns of a table of labels as texts, with `column:` before their names.
+    mode, width, height, frames, taken (see `time_taken`), error; label and split as folders or a table name
+    them, else ""; the other columns of a table of labels as texts, with `column:` before their names.
 
     Returns:
         The table, and a grey thumbnail per row: uint8 [N, 32, 32], black for a file that is no picture.
@@ -100,7 +102,8 @@ def inspect(data: bytes) -> tuple[Facts, Thumbnails]:
     try:
         with read_picture(data) as picture:
             rgb = picture.rgb
-            facts = Facts(pixel_digest(rgb), picture.format, picture.mode, *rgb.size, picture.frames)
+            taken = time_taken(picture.exif)
+            facts = Facts(pixel_digest(rgb), picture.format, picture.mode, *rgb.size, picture.frames, taken)
             return facts, grey(rgb)
     except DataError as error:
         return Facts(error=str(error).removeprefix("cannot be decoded: ")), NOTHING

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from headstart.ground import wording
+import numpy as np
+
 from headstart.pipeline.evaluation.intervals import Interval
 
 
@@ -15,6 +17,16 @@ def share(value: float | None) -> str:
 def decimal(value: float | None) -> str:
     """A number with three decimals."""
     return "n/a" if value is None else f"{value:.3f}"
+
+
+def rounded(value: float) -> str:
+    """A number with three digits, or all those before the point."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def day(number: float) -> str:
+    """The date of a day, counted from 1 January 1970, as `2019-03-02`."""
+    return str(np.datetime64(int(number), "D"))
 
 
 def shares(interval: Interval | None) -> str:

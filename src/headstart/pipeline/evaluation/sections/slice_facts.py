@@ -1,6 +1,6 @@
-"""Parts of the test images that share a property: their size, brightness, folder or camera."""
+"""Parts of the test images that share a property: their size, brightness, time, folder or camera."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headstart.ground import paths
 from headstart.ground.reading import load_table
 from headstart.ground.settings import COLUMN
+from headstart.pipeline.evaluation.wording import day, rounded
 from headstart.pipeline.pixels.looks import looks
 from headstart.pipeline.pixels.packed import PackedImages
 
@@ -18,6 +19,10 @@ NUMBERS = 6  # distinct numbers from which on a column of texts is one of number
 VALUES = 30  # values of a property, the commonest ones, that are slices
 THIRDS = 3
 EMPTY = "(empty)"
+DATE, TIME = "Date taken", "Time taken"
+QUARTERS = np.array(
+    ["night, 0:00 to 5:59", "morning, 6:00 to 11:59", "afternoon, 12:00 to 17:59", "evening, 18:00 to 23:59"]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,24 @@ class Slice:
     member: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class Property:
+    """A value per test image.
+
+    Attributes:
+        values: numbers, NaN if unknown, or texts, "" if unknown: [N].
+        unit: what follows a number, with its blank.
+        word: how a number is written.
+        unknown: the name of the slice of images without a value.
+    """
+
+    name: str
+    values: pd.Series
+    unit: str = ""
+    word: Callable[[float], str] = rounded
+    unknown: str = EMPTY
+
+
 @dataclass(frozen=True)
 class Sliced:
     """The slices of all properties, each image set once, and the properties with values too rare for one.
@@ -48,51 +71,64 @@ class Sliced:
 
 
 def slices_of(table: pd.DataFrame) -> Sliced:
-    """Slices by size, shape, brightness, contrast, sharpness, format, mode, folder and columns of labels.
+    """Slices by size, shape, brightness, contrast, sharpness, format, mode, time, folder, columns of labels.
 
-    Numbers are cut at their terciles. Each other value is a slice; the folder is left out if it only repeats
-    the class.
+    Numbers and dates are cut at their terciles, hours into night, morning, afternoon and evening. Each other
+    value is a slice; the folder is left out if it only repeats the class.
 
     Args:
         table: the test images, with the columns path, label and row.
     """
     found: list[Slice] = []
     rare: dict[str, int] = {}
-    for name, unit, values in [*_of_files(table), *_of_looks(table)]:
-        if _is_numeric(values):
-            parts = _thirds(values, unit)
+    for each in [*_of_files(table), *_of_looks(table)]:
+        if pd.api.types.is_numeric_dtype(each.values):
+            parts = _thirds(each)
         else:
-            parts, left = _values(values)
-            rare |= {name: left} if left else {}
+            parts, left = _values(each)
+            rare |= {each.name: left} if left else {}
         found += [
-            Slice(name, value, member)
+            Slice(each.name, value, member)
             for value, member in parts
             if LEAST <= member.sum() <= len(table) - LEAST
         ]
     return Sliced(tuple(_distinct(found)), rare)
 
 
-def _of_files(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series]]:
+def _of_files(table: pd.DataFrame) -> Iterator[Property]:
     """Properties that the manifest has, which an older one may lack."""
     facts = table[["path"]].merge(load_table(paths.MANIFEST), on="path", how="left", validate="one_to_one")
     sides = facts[["width", "height"]].astype(float)
-    yield "Size", " px", np.sqrt(sides["width"] * sides["height"])
-    yield "Width over height", "", sides["width"] / sides["height"]
-    yield "Format", "", facts["format"]
-    yield "Colour mode", "", facts["mode"]
+    yield Property("Size", np.sqrt(sides["width"] * sides["height"]), " px")
+    yield Property("Width over height", sides["width"] / sides["height"])
+    yield Property("Format", facts["format"])
+    yield Property("Colour mode", facts["mode"])
+    if "taken" in facts:
+        texts = facts["taken"].mask(facts["taken"] == "")
+        yield from _of_times(pd.to_datetime(texts, format="ISO8601"))
     folders = facts["path"].str.rpartition("/")[0]
     if pd.crosstab(folders, facts["label"]).gt(0).sum(axis=0).gt(1).any():
-        yield "Folder", "", folders
+        yield Property("Folder", folders)
     for column in facts.columns:
         if str(column).startswith(COLUMN):
-            yield f"Column “{str(column).removeprefix(COLUMN)}”", "", _typed(facts[column])
+            name = str(column).removeprefix(COLUMN)
+            yield Property(f"Column “{name}”", _typed(facts[column]))
 
 
-def _of_looks(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.Series]]:
+def _of_times(taken: pd.Series) -> Iterator[Property]:
+    """The date, and the quarter of the day if a time is given: with a date alone, programs write midnight."""
+    if taken.notna().any():
+        yield Property(DATE, (taken - pd.Timestamp(0)).dt.days.astype(float), word=day, unknown="(no date)")
+        timed = taken.notna() & (taken != taken.dt.normalize())
+        quarters = QUARTERS[taken.dt.hour.fillna(0).astype(int) // 6]
+        yield Property(TIME, pd.Series(quarters).where(timed, ""), unknown="(no time)")
+
+
+def _of_looks(table: pd.DataFrame) -> Iterator[Property]:
     packed = PackedImages(paths.IMAGES)
     seen = pd.DataFrame([looks(packed.rows(row, row + 1)[0]) for row in table["row"].tolist()])
     for name, values in seen.items():
-        yield str(name).capitalize(), "", values
+        yield Property(str(name).capitalize(), values)
 
 
 def _typed(column: pd.Series) -> pd.Series:
@@ -105,13 +141,9 @@ def _typed(column: pd.Series) -> pd.Series:
     return texts
 
 
-def _is_numeric(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values))
-
-
-def _thirds(values: pd.Series, unit: str) -> list[tuple[str, NDArray[np.bool_]]]:
+def _thirds(found: Property) -> list[tuple[str, NDArray[np.bool_]]]:
     """The images below, between and above the terciles, and those without a number."""
-    numbers = values.to_numpy(float)
+    numbers = found.values.to_numpy(float)
     known = np.isfinite(numbers)
     if not known.any():
         return []
@@ -121,26 +153,22 @@ def _thirds(values: pd.Series, unit: str) -> list[tuple[str, NDArray[np.bool_]]]
     for place in range(THIRDS):
         member = known & (places == place)
         if member.any():
-            parts.append((_span(numbers[member].min(), numbers[member].max(), unit), member))
-    return [*parts, (EMPTY, ~known)] if not known.all() else parts
+            parts.append((_span(numbers[member], found), member))
+    return [*parts, (found.unknown, ~known)] if not known.all() else parts
 
 
-def _span(low: float, high: float, unit: str) -> str:
-    first, last = _number(low), _number(high)
-    return f"{first}{unit}" if first == last else f"{first} to {last}{unit}"
+def _span(numbers: NDArray[np.float64], found: Property) -> str:
+    first, last = found.word(float(numbers.min())), found.word(float(numbers.max()))
+    return f"{first}{found.unit}" if first == last else f"{first} to {last}{found.unit}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if 100 <= abs(value) < 1e15 else f"{value:.3g}"
-
-
-def _values(values: pd.Series) -> tuple[list[tuple[str, NDArray[np.bool_]]], int]:
+def _values(found: Property) -> tuple[list[tuple[str, NDArray[np.bool_]]], int]:
     """The commonest values with enough images, and the number of the others."""
-    texts = values.fillna("").astype(str)
+    texts = found.values.fillna("").astype(str)
     counts = texts.value_counts().rename_axis("value").reset_index(name="images")
     counts = counts.sort_values(["images", "value"], ascending=[False, True])
     kept = counts.loc[counts["images"] >= LEAST, "value"].head(VALUES)
-    parts = [(value or EMPTY, (texts == value).to_numpy()) for value in sorted(kept)]
+    parts = [(value or found.unknown, (texts == value).to_numpy()) for value in sorted(kept)]
     return parts, len(counts) - len(parts)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from headstart.pipeline.evaluation.intervals import Interval, of_share
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
-from headstart.pipeline.evaluation.sections.slice_facts import Slice, slices_of
+from headstart.pipeline.evaluation.sections.slice_facts import DATE, TIME, Slice, slices_of
 from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
 from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
@@ -67,6 +67,7 @@ def section(results: Results) -> Section:
         {"percent": share, "p_value": _p_value},
         findings=findings[:ROWS],
         tested=len(findings),
+        timed=any(each.part.fact in (DATE, TIME) for each in findings),
         worse=worse,
         pictured=[(each, _mistakes(results, each)) for each in worse[:PICTURED]],
         rare=sliced.rare,
