@@ -108,7 +108,7 @@ def params() -> Finding:
 
 def stages() -> Finding:
     """Whether dvc.lock belongs to the code, data and parameters of the project."""
-    changed = repository.stale(PROGRAM_SECONDS)
+    changed = repository.stale(seconds=PROGRAM_SECONDS)
     if not changed:
         return ok("all up to date")
     return warning(f"changed since they ran: {named(changed)}", "dvc repro")
