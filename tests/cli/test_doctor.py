@@ -16,7 +16,7 @@ from projects import draw_images, edit_params, make_repository
 from headstart.cli.doctor import access, machine, project, servers
 from headstart.cli.doctor.examination import Finding, examine, ok
 from headstart.cli.main import main
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, RemoteUnreachable
 from headstart.host import owner
 from headstart.host.bounded_process import run_bounded
 from headstart.repository.stores import Settings
@@ -110,6 +110,8 @@ def test_git_and_its_identity(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     for key, value in (("name", "A"), ("email", "a@example.org")):
         subprocess.run(["git", "config", f"user.{key}", value], check=True)
     assert project.identity().found == "A <a@example.org>"
+    assert project.git().found == "the repository has no commit yet"
+    assert project.clock().status == "ok"
     later = {**os.environ, "GIT_COMMITTER_DATE": f"@{int(time.time()) + 7200} +0000"}
     made = ["git", "commit", "--quiet", "--allow-empty", "--message", "first"]
     subprocess.run(made, check=True, env=later)
@@ -117,6 +119,33 @@ def test_git_and_its_identity(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     found = project.clock()
     assert found.status == "warning"
     assert found.found.startswith(("it is 2:00:0", "it is 1:59:"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "words"),
+    [
+        (None, "ok", "far, ssh://host/srv"),
+        (TimeoutError("no answer in 5 s"), "error", "no answer in 5 s"),
+        (RemoteUnreachable("dvc ls-url: no route to ssh://me:secret@host"), "error", "no route"),
+    ],
+)
+def test_a_remote_that_does_not_answer_is_an_error(
+    problem: Exception | None, status: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings("far", "ssh://me:secret@host/srv", Path("cache"), ("copy",), None)
+    monkeypatch.setattr("headstart.repository.stores.settings_of", lambda folder: settings)
+
+    def dvc(*arguments: str, **_: object) -> str:
+        assert arguments == ("ls-url", "remote://far")
+        if problem is not None:
+            raise problem
+        return "files/"
+
+    monkeypatch.setattr("headstart.repository.setup.dvc", dvc)
+    found = examine({"remote": project.remote}).findings["remote"]
+    assert found.status == status
+    assert words in found.found
+    assert "secret" not in found.found
 
 
 @pytest.mark.parametrize(
@@ -151,6 +180,10 @@ def test_weights_are_there_and_have_their_digest(here: Path, monkeypatch: pytest
     edit_params(here, **{"backbone.weights": "weights.pth", "backbone.sha256": digest})
     with pytest.raises(HeadstartError, match=r"there is no file weights\.pth"):
         project.weights()
+    params = (here / "params.yaml").read_text()
+    (here / "params.yaml").write_text("nothing: 1\n")
+    assert project.weights().found == "unknown: params.yaml cannot be read"
+    (here / "params.yaml").write_text(params)
     weights.write_bytes(b"weights")
     assert project.weights() == ok(f"weights.pth, digest {digest[:12]}")
     weights.write_bytes(b"others")

@@ -23,7 +23,11 @@ def last_commit() -> tuple[str, float]:
     Raises:
         LineageError: the folder is not in a git repository, or there is no commit.
     """
-    commit, _, seconds = git_line("log", "-1", "--format=%H %ct", "HEAD").partition(" ")
+    git_line("rev-parse", "--is-inside-work-tree")
+    try:
+        commit, _, seconds = git_line("log", "-1", "--format=%H %ct", "HEAD").partition(" ")
+    except LineageError as error:
+        raise LineageError("the repository has no commit yet") from error
     return commit, float(seconds)
 
 

@@ -10,8 +10,8 @@ from headstart.errors import HeadstartError, without_password
 from headstart.ground.wording import shortened
 from headstart.host.bounded_process import kill_bounded
 
-PROGRAM_SECONDS = 7.5  # for each program that a check runs
-SECONDS = 8.0  # for all checks together
+PROGRAM_SECONDS = 6.5  # for each program that a check runs
+SECONDS = 7.0  # for all checks together
 
 Status = Literal["ok", "warning", "error"]
 

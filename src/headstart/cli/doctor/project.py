@@ -17,12 +17,13 @@ from headstart.cli.doctor.examination import (
     ok,
     warning,
 )
-from headstart.errors import BackboneError, LineageError, UnreachableError
+from headstart.errors import BackboneError, LineageError, ParamsError
 from headstart.ground import paths
 from headstart.ground.wording import named
 from headstart.params import load_params
 from headstart.repository import setup
 
+REMOTE_SECONDS = 5.0
 SETTLED = 300.0  # seconds that the clock of another machine may be ahead
 METADATA = "headstart"  # key of the metadata of our safetensors files
 
@@ -51,10 +52,14 @@ def identity() -> Finding:
 
 def clock() -> Finding:
     """The system's clock against the last commit."""
-    _, seconds = setup.last_commit()
+    here = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    try:
+        _, seconds = setup.last_commit()
+    except LineageError:
+        return ok(f"{here}; there is no commit to compare it with")
     behind = seconds - time.time()
     if behind <= SETTLED:
-        return ok(time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        return ok(here)
     late = timedelta(seconds=round(behind))
     return warning(f"it is {late} behind the time of the last commit", "timedatectl set-ntp true")
 
@@ -90,11 +95,9 @@ def remote() -> Finding:
         return error("there is no default DVC remote", "dvc remote add --default NAME URL")
     said = f"{found.remote}, {found.url}"
     try:
-        holds = setup.ask_remote(found.remote, found.url, PROGRAM_SECONDS)
-    except (UnreachableError, OSError, LineageError) as wrong:
-        if isinstance(wrong, TimeoutError):
-            return error(f"{said}: {wrong}", "check the network and the address: dvc remote list")
-        return error(f"{said}: {wrong}", "dvc remote list")
+        holds = setup.ask_remote(found.remote, found.url, REMOTE_SECONDS)
+    except (LineageError, OSError) as wrong:  # a TimeoutError too: what needs so long is of no use
+        return error(f"{said}: {wrong}", "check the network, and the address in `dvc remote list`")
     return ok(said) if holds else warning(f"{said}: nothing was pushed to it yet", "dvc push")
 
 
@@ -116,7 +119,10 @@ def stages() -> Finding:
 
 def weights() -> Finding:
     """The file of the backbone's weights: there, and with the digest that params.yaml names."""
-    source = load_params(paths.PARAMS).backbone
+    try:
+        source = load_params(paths.PARAMS).backbone
+    except ParamsError:
+        return warning(f"unknown: {paths.PARAMS} cannot be read")
     if source.weights == "random":
         return ok(f"random, seed {source.seed}: to try the pipeline, never trained")
     if source.weights.startswith("IMAGENET"):
