@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from headstart.ground import wording
 import numpy as np
 
+from headstart.ground import wording
 from headstart.pipeline.evaluation.intervals import Interval
 
 
