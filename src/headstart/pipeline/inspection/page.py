@@ -87,7 +87,7 @@ def _labels_note(doubted: float) -> str:
     if doubted < MANY:
         return ""
     return (
-        f"The features alone suggest another class for {doubted:.0%} of all images: they hardly separate these "
-        "classes, and most of these labels are probably right. Look at the first ones, or raise "
+        f"The features alone suggest another class for {doubted:.0%} of all images: they hardly separate "
+        "these classes, and most of these labels are probably right. Look at the first ones, or raise "
         "inspect.label.limit."
     )
