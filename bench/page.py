@@ -348,6 +348,7 @@ def other() -> Iterator[str]:
     yield ""
     yield "- `bench/trials.py`: a sweep compared with a single training ([training.md](training.md#sweeps))."
     yield "- `bench/cut_proof.py`: the cut changes nothing ([cut.md](cut.md))."
+    yield "- `bench/shapes.py`: draws up to 100 classes that are easily confused, to judge the report by."
     gpu = RESULTS / "gpu.json"
     if not gpu.exists():
         yield "- `bench/gpu.py`: the same on an accelerator; no results are stored yet."

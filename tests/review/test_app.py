@@ -28,7 +28,7 @@ def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Review:
         {
             "check": ["label", "dark"],
             "path": PATHS[:2],
-            "reason": ["labelled a, b is likelier by 90 points", "brightness 0.00"],
+            "reason": ["labelled “a”, but “b” is likelier by 90 points", "brightness 0.00"],
             "suggested": ["b", ""],
             "similar": ["b/3.png\na/2.png", ""],
         }

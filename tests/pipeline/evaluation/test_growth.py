@@ -7,8 +7,8 @@ from headstart.pipeline.evaluation.intervals import Interval
 from headstart.pipeline.evaluation.probe import fit, sums_of
 from headstart.pipeline.evaluation.sections import folds
 from headstart.pipeline.evaluation.sections.folds import cross_validate, folds_of
-from headstart.pipeline.evaluation.sections.growth import Growth, _gains, entries_of, gain, grow
-from headstart.pipeline.evaluation.sections.learning_curve import UNKNOWN, comparison, sentence
+from headstart.pipeline.evaluation.sections.growth import Growth, _gains, entries_of, gain, grow, hindrance
+from headstart.pipeline.evaluation.sections.learning_curve import SCATTERED, UNKNOWN, comparison, sentence
 from headstart.pipeline.evaluation.sections.learning_curve_plots import curve_png
 
 WIDTH = 20
@@ -113,11 +113,15 @@ def test_a_power_law_is_continued() -> None:
 
 def test_too_few_images_say_nothing() -> None:
     growth, groups = growth_of(40, seed=9)
-    assert gain(growth, groups, 0.95, 0) is None  # 8 per class
+    assert gain(growth, groups, 0.95, 0) is None
+    assert hindrance(growth, groups) == "it takes 10 training images per class, and there are 8 on average"
     growth, groups = growth_of(150, seed=9)
-    assert gain(growth, groups // 20, 0.95, 0) is None  # 20 groups
+    assert not hindrance(growth, groups)
+    assert gain(growth, groups // 20, 0.95, 0) is None
+    assert hindrance(growth, groups // 20) == "it takes 30 independent test images, and there are 20"
     few = Growth(growth.sizes[:3], growth.right[:, :3], 1)
     assert gain(few, groups, 0.95, 0) is None
+    assert "into 3 sizes only" in hindrance(few, groups)
 
 
 def test_an_easy_set_promises_nothing_and_is_drawn() -> None:
@@ -125,6 +129,7 @@ def test_an_easy_set_promises_nothing_and_is_drawn() -> None:
     growth = grow(vectors, labels, np.arange(1000), np.arange(1000) < 400, np.arange(400, 1000), 4, 0)
     assert growth.accuracies[0, -1] == 1
     assert gain(growth, np.arange(600), 0.95, 0) is None
+    assert hindrance(growth, np.arange(600)) == "the probe makes no mistake any more"
     png = curve_png(growth.sizes, growth.accuracies, 1.0, Interval(0.001, 0.002))  # beyond 1
     assert png.startswith(b"\x89PNG")
 
@@ -147,7 +152,7 @@ def test_cross_validation_without_a_mistake_is_no_certainty() -> None:
 
 
 def test_sentences_state_the_range() -> None:
-    assert sentence(None, 0.95) == UNKNOWN
+    assert sentence(None, 0.95) == f"{UNKNOWN}: {SCATTERED}."
     assert "about 1.0 to 3.0 points of accuracy (95% interval)" in sentence(Interval(0.01, 0.03), 0.95)
     assert "at most about 3.0 points" in sentence(Interval(-0.01, 0.03), 0.95)
     assert "next to nothing" in sentence(Interval(-0.01, 0.0), 0.95)
@@ -198,3 +203,5 @@ def test_images_of_one_family_are_never_learnt_from() -> None:
     leaking = cross_validate(vectors, labels, np.arange(120), 2, 5, 0.95, 0)
     assert apart.accuracy < 0.65
     assert leaking.accuracy > 0.8
+    assert apart.shares.mean() == pytest.approx(apart.accuracy)
+    assert np.all(apart.shares[apart.right] > 0)

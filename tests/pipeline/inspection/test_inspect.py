@@ -13,7 +13,7 @@ from sections import section
 from headstart.cli.main import main
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.pipeline.inspection import stage
+from headstart.pipeline.inspection import page, stage
 
 PLANTED = {
     "dark": "a/dark.png",
@@ -126,3 +126,8 @@ def test_a_page_shows_a_bounded_number_of_pictures(faulty: Path) -> None:
     stage.run(section("inspect", dark={"severity": "warning", "limit": 1.0}))
     page = paths.DATA_REPORT.read_text()
     assert "68 images, the worst 40 are shown" in page
+
+
+def test_many_doubts_say_more_about_the_features_than_about_the_labels() -> None:
+    assert page._labels_note(0.19) == ""
+    assert "another class for 61% of all images" in page._labels_note(0.61)

@@ -21,6 +21,7 @@ COLOURED = len(PALETTE)  # curves up to which each has its own colour
 DASHES = ("-", "--", "-.", ":")
 BINS = 10
 NAMED_BARS = 40  # classes up to which each has a bar with its name
+BAR_NAME = 40  # characters of the name beside a bar, at most
 NAMED_CELLS = 100  # classes up to which the rows of the confusion matrix have names
 WIDTH = 7.0  # inches
 
@@ -180,7 +181,7 @@ def class_counts_png(counts: Mapping[str, Mapping[str, int]]) -> bytes:
             bars = axes.barh(rows, widths, left=ends, color=colour, label=split, height=0.75)
             ends += widths
         axes.bar_label(bars, [str(end) for end in ends], padding=3)
-        axes.set_yticks(rows, names_shown(classes))
+        axes.set_yticks(rows, names_shown(classes, BAR_NAME))
         axes.set(ylim=(len(classes) - 0.4, -0.6), xlabel="images")
         axes.grid(False, axis="y")
         axes.margins(x=0.1)

@@ -39,7 +39,8 @@ MEASURES = (  # worst first
         "largest",
         "Labels to check",
         lambda row: (
-            f"labelled {row['label']}, {row['suggested']} is likelier by {100 * row['doubt']:.0f} points"
+            f"labelled “{row['label']}”, but “{row['suggested']}” is likelier "
+            f"by {100 * row['doubt']:.0f} points"
         ),
         needs_features=True,
     ),

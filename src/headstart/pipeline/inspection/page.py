@@ -14,6 +14,7 @@ from headstart.pipeline.pixels.packed import PackedImages
 SHOWN = 40  # pictures of each check
 BESIDE = 2  # pictures shown beside one: its copies, or the nearest
 SIDE = 112  # pixels of the longer side
+MANY = 0.2  # of the images: where more labels are doubted, hardly all of them are wrong
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """The findings of one check, of which the first are shown."""
+    """The findings of one check, of which the first are shown; `note` may say how to take them."""
 
     name: str
     title: str
     severity: str
     count: int
     findings: tuple[Finding, ...]
+    note: str
 
 
 def as_html(
@@ -59,7 +61,8 @@ def as_html(
     for name in dict.fromkeys(findings["check"]):
         own = findings[findings["check"] == name]
         shown = tuple(finding(row) for _, row in own.head(SHOWN).iterrows())
-        parts.append(Part(str(name), TITLES[name], str(own["severity"].iloc[0]), len(own), shown))
+        note = _labels_note(len(own) / len(images)) if name == "label" else ""
+        parts.append(Part(str(name), TITLES[name], str(own["severity"].iloc[0]), len(own), shown, note))
     counts = images.groupby(["label", "split"]).size().unstack(fill_value=0)
     found = findings.groupby("label")["path"].nunique()
     return render(
@@ -76,4 +79,15 @@ def as_html(
             (name, [int(row.get(split, 0)) for split in SPLITS], int(found.get(name, 0)))
             for name, row in counts.iterrows()
         ],
+    )
+
+
+def _labels_note(doubted: float) -> str:
+    """The sentence on doubts about this share of all labels; empty if it is small."""
+    if doubted < MANY:
+        return ""
+    return (
+        f"The features alone suggest another class for {doubted:.0%} of all images: they hardly separate "
+        "these classes, and most of these labels are probably right. Look at the first ones, or raise "
+        "inspect.label.limit."
     )

@@ -55,8 +55,8 @@ def section(results: Results) -> Section | None:
         folds=options.folds,
         more=1 - 1 / options.folds > float(train.mean()),
         rows=rows,
-        inside=float(found.right[test].mean()),
-        outside=float(found.right[~test].mean()),
+        inside=float(found.shares[test].mean()),
+        outside=float(found.shares[~test].mean()),
         verdict=_verdict(harder, easier, 1 - options.confidence),
         confidence=options.confidence,
     )

@@ -110,13 +110,7 @@ def gain(growth: Growth, groups: Numbers, confidence: float, seed: int) -> Inter
 
     Source: J. Hestness et al., Deep learning scaling is predictable, empirically, 2017.
     """
-    few = growth.sizes[-1] < LEAST_OF_CLASS * growth.classes
-    if (
-        few
-        or growth.right[0, -1].all()
-        or len(growth.sizes) < LEAST_SIZES
-        or len(np.unique(groups)) < LEAST_GROUPS
-    ):
+    if hindrance(growth, groups):
         return None
     draws, sizes, images = growth.right.shape
     wrong = (~growth.right).reshape(draws * sizes, images).astype(np.float64)
@@ -132,6 +126,21 @@ def gain(growth: Growth, groups: Numbers, confidence: float, seed: int) -> Inter
         return None
     left = 1 - float(growth.right[0, -1].mean())  # no number of images adds more than what is missing
     return Interval(min(found.low, left), min(found.high, left))
+
+
+def hindrance(growth: Growth, groups: Numbers) -> str:
+    """The reason why nothing can be said before any curve is fitted, as part of a sentence; empty if none."""
+    of_class, tested = growth.sizes[-1] / growth.classes, len(np.unique(groups))
+    if of_class < LEAST_OF_CLASS:
+        return f"it takes {LEAST_OF_CLASS} training images per class, and there are {of_class:.2g} on average"
+    if growth.right[0, -1].all():
+        return "the probe makes no mistake any more"
+    if len(growth.sizes) < LEAST_SIZES:
+        sizes = len(growth.sizes)
+        return f"the training images can be divided into {sizes} sizes only, and it takes {LEAST_SIZES}"
+    if tested < LEAST_GROUPS:
+        return f"it takes {LEAST_GROUPS} independent test images, and there are {tested}"
+    return ""
 
 
 def _gains(sizes: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from headstart.pipeline.evaluation.paired_difference import difference
 from headstart.pipeline.evaluation.report import Figure, Section, figures
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections import learning_curve_plots
-from headstart.pipeline.evaluation.sections.growth import DRAWS, gain, grow
+from headstart.pipeline.evaluation.sections.growth import DRAWS, WIDEST, gain, grow, hindrance
 from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
 
@@ -21,11 +21,8 @@ LITTLE = 0.1  # points of accuracy that nobody would notice
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
-UNKNOWN = (
-    "What twice the training images would add cannot be said from this curve: there are fewer than 10 "
-    "training images per class or fewer than 30 independent test images, the probe makes no mistake any "
-    "more, or the points scatter too much."
-)
+UNKNOWN = "What twice the training images would add cannot be said from this curve"
+SCATTERED = f"its points scatter too much, so that the interval is wider than {100 * WIDEST:g} points"
 
 
 def section(results: Results) -> Section:
@@ -62,21 +59,22 @@ def section(results: Results) -> Section:
         images=len(test),
         draws=DRAWS,
         rows=rows,
-        sentence=sentence(expected, confidence),
+        sentence=sentence(expected, confidence, hindrance(growth, groups) or SCATTERED),
         comparison=comparison(growth.right[0, -1], results.predicted == results.labels, groups, confidence),
         figure=figures(Figure("Learning curve", caption, png, f"Learning curve: {caption}")),
     )
     return Section("Learning curve", html)
 
 
-def sentence(expected: Interval | None, confidence: float) -> str:
+def sentence(expected: Interval | None, confidence: float, unknown: str = SCATTERED) -> str:
     """The sentence on twice the training images.
 
     Args:
         expected: interval of the accuracy's rise, as a share; None if it cannot be said.
+        unknown: why not.
     """
     if expected is None:
-        return UNKNOWN
+        return f"{UNKNOWN}: {unknown}."
     opening = "Twice the training images, of the same kind, would add"
     level = f"{confidence * 100:g}% interval"
     low, high = 100 * expected.low, 100 * expected.high

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DASHES = ("-", "--", "-.", ":")
+HEIGHT = 6.0  # inches: the names of the curves are below them, where they hide none
 
 
 def pr_png(curves: Mapping[str, PrCurve]) -> bytes:
@@ -35,9 +36,10 @@ def pr_png(curves: Mapping[str, PrCurve]) -> bytes:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         # Given one by one: a label that begins with an underscore would be left out.
         labels = [f"{name} ({curve.average:.3f})" for name, curve in zip(names, curves.values(), strict=True)]
-        axes.legend(lines, labels, title="class (average precision)", loc="lower left", fontsize=8)
+        title = "class (average precision)"
+        figure.legend(lines, labels, title=title, loc="outside lower center", fontsize=8)
 
-    return png_of(draw, 5.2, 5.0)
+    return png_of(draw, 5.2, HEIGHT)
 
 
 def coverage_png(
@@ -69,6 +71,6 @@ def coverage_png(
             )
         axes.set(xlabel="share of images answered", ylabel="accuracy among them", xlim=(1.01, -0.01))
         axes.margins(y=0.1)
-        axes.legend(title="refused:", loc="lower right", fontsize=8)
+        figure.legend(title="refused:", loc="outside lower center", fontsize=8)
 
-    return png_of(draw, 5.2, 5.0)
+    return png_of(draw, 5.2, HEIGHT)
