@@ -207,10 +207,9 @@ def _describe(
     client: MlflowClient, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any], confidence: float
 ) -> None:
     """Log the trials of a sweep, and describe the run."""
-    run = client.get_run(run_id)
-    note = run_page.run_note(run.info.experiment_id, run_id, metrics, head, confidence)
-    if trials := run_metrics.log_trials(client, run_id):
-        note += run_page.sweep_note(run.info.experiment_id, trials)
+    experiment = client.get_run(run_id).info.experiment_id
+    trials = run_metrics.log_trials(client, run_id)
+    note = run_page.run_note(experiment, run_id, metrics, head, confidence, trials)
     client.set_tag(run_id, tracking.NOTE_TAG, note)
 
 

@@ -24,35 +24,44 @@ FILES = {"report": "report.html", "the data": "data.html", "figures of each clas
 
 
 def run_note(
-    experiment: str, run_id: str, metrics: Mapping[str, Any], head: Mapping[str, Any], confidence: float
+    experiment: str,
+    run_id: str,
+    metrics: Mapping[str, Any],
+    head: Mapping[str, Any],
+    confidence: float,
+    trials: Sequence[str] = (),
 ) -> str:
-    """The description of a run: what it measured, what it is, and links to its pages.
+    """The description of a run: what it measured, links to its pages, and what it is.
+
+    It has at most four lines: MLflow's page hides those after them behind *Show more*.
 
     Args:
         metrics: as `read_headline` returns them.
         head: metadata of the head's file.
         confidence: level of the intervals, such as 0.95.
+        trials: ids of the runs of a sweep's trials.
     """
     bounds = metrics["intervals"]["accuracy"]
     artifacts = tracking.artifacts_page(experiment, run_id)
     pages = [f"[{title}]({artifacts}/{REPORTS}/{name})" for title, name in FILES.items()]
     lines = [
         f"**Test accuracy {metrics['accuracy']:.4f}** ({share(confidence)} interval {bounds['low']:.4f} to "
-        f"{bounds['high']:.4f}) "
-        f"on {metrics['images']} images of {len(head['classes'])} classes.",
+        f"{bounds['high']:.4f}) on {metrics['images']} images of {len(head['classes'])} classes.",
         "",
-        f"- Network: {head['arch']}, head `{head['head']}`, best epoch {head['epoch']}",
-        f"- Backbone: {head['backbone']['source']}",
         f"- Pages: {', '.join(pages)}, [plots]({artifacts}/{PLOTS})",
+        *([_sweep(experiment, trials)] if trials else []),
+        f"- Network: {head['arch']}, head `{head['head']}`, best epoch {head['epoch']}; "
+        f"backbone: {head['backbone']['source']}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def sweep_note(experiment: str, trials: Sequence[str]) -> str:
+def _sweep(experiment: str, trials: Sequence[str]) -> str:
     """A line with a link to the page that compares the trials of a sweep by parallel coordinates."""
     chosen = f"runs={quote(json.dumps(list(trials)))}&experiments={quote(json.dumps([experiment]))}"
-    page = f"#/compare-runs?{chosen}"
-    return f"- A sweep of {len(trials)} trials: [compare them by parallel coordinates]({page})\n"
+    return (
+        f"- A sweep of {len(trials)} trials: [compare them by parallel coordinates](#/compare-runs?{chosen})"
+    )
 
 
 def log_plots(client: MlflowClient, run_id: str) -> None:
