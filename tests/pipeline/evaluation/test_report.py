@@ -188,10 +188,15 @@ def test_verdict_compares_with_the_commonest_answer() -> None:
 
     better = of([0] * 50 + [1] * 50, [1] * 15 + [0] * 35 + [0] * 5 + [1] * 45)
     assert better.is_good
-    assert better.sentence.endswith("better than always answering “defect”, which is right for 50.0%.")
+    assert better.sentence.endswith(
+        "better than always answering “defect”, the commonest of them, which is right for 50.0%."
+    )
     alike = of([0] * 7 + [1] * 3, [0] * 6 + [1] * 4)
     assert not alike.is_good
-    assert "cannot be told apart from always answering “defect”, which is right for 70.0%" in alike.sentence
+    assert (
+        "cannot be told apart from always answering “defect”, the commonest of them, which is right for 70.0%"
+        in alike.sentence
+    )
     worse = of([0] * 70 + [1] * 30, [1] * 100)
     assert "worse than always answering “defect”" in worse.sentence
     for count in (1, 13, 19):  # right for all, or wrong for one: no worse than chance explains
@@ -246,6 +251,8 @@ def test_training_note_says_when_the_head_knows_its_images() -> None:
 def test_the_title_names_the_number_of_other_classes() -> None:
     assert title_of(["a", "b", "c", "d"]) == "Headstart: a / b / c / d"
     assert title_of(list("abcdefgh")) == "Headstart: a / b / c / d and 4 more classes"
+    assert title_of(["a" * 80, "b" * 9, "c" * 2]) == f"Headstart: {'a' * 80} / {'b' * 9} and 1 more class"
+    assert title_of(["a" * 300, "b"]) == f"Headstart: {'a' * 300} and 1 more class"
 
 
 def test_section_ids_are_stable_names() -> None:
@@ -395,3 +402,12 @@ def test_thumbnail_fits_and_is_never_enlarged(shape: tuple[int, int], size: tupl
     with Image.open(io.BytesIO(jpeg)) as image:
         assert (image.format, image.size, image.mode) == ("JPEG", size, "RGB")
     assert jpeg == thumbnail_jpeg(pixels.copy())
+
+
+def test_long_names_are_cut_in_the_matrix_alone_and_stay_different() -> None:
+    names = ["x" * 60 + end for end in ("a", "b")]
+    found = results([0, 0, 1], [0, 1, 1], names)
+    matrix, rest = str(confusion.section(found, set()).html).split("Most confused")
+    shown = [f"{'x' * 26}…{'x' * 12}{end}" for end in ("a", "b")]
+    assert all(matrix.count(f">{name}<") == 2 for name in shown)
+    assert all(f'title="{name}"' in matrix and f">{name}<" in rest for name in names)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import accumulate
 
 from markupsafe import Markup
 
@@ -16,7 +17,8 @@ from headstart.pipeline.pages.html import fragment, png_size, render, script_dig
 PACKAGE = "headstart.pipeline.evaluation"
 TEMPLATE = "report.html.j2"
 SCRIPT = "report.js"
-NAMED = 4  # classes in the title
+NAMED = 4  # classes in the title, at most
+TITLE = 90  # characters of their names, at most, but for the first
 WIDE = 900  # pixels; a wider plot gets a row to itself
 
 
@@ -121,9 +123,12 @@ def figures(*shown: Figure) -> Markup:
 
 
 def title_of(classes: Sequence[str]) -> str:
-    """The report's title, with the first four classes and the number of the others."""
-    more = len(classes) - NAMED
-    return "Headstart: " + " / ".join(classes[:NAMED]) + (f" and {more} more classes" if more > 0 else "")
+    """The report's title, with the first classes, four at most, and the number of the others."""
+    lengths = accumulate(len(name) for name in classes[:NAMED])
+    named = max(1, sum(length <= TITLE for length in lengths))
+    more = len(classes) - named
+    others = f" and {more} more class{'' if more == 1 else 'es'}" if more else ""
+    return "Headstart: " + " / ".join(classes[:named]) + others
 
 
 def tiles(metrics: Metrics) -> list[Tile]:

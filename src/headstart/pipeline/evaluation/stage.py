@@ -111,9 +111,9 @@ def _predictions(results: Results) -> pd.DataFrame:
     table = results.table[["path", "pixels", "label"]].assign(
         predicted=names[results.predicted], confidence=results.probabilities.max(1)
     )
-    for index, name in enumerate(results.classes):
-        table[f"probability:{name}"] = results.probabilities[:, index]
-    return table
+    columns = [f"probability:{name}" for name in results.classes]
+    answers = pd.DataFrame(results.probabilities, index=table.index, columns=columns)
+    return pd.concat([table, answers], axis=1)
 
 
 def _confusion_rows(results: Results) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def verdict(metrics: Metrics, gap: Interval, *, is_random: bool) -> Verdict:
         f"{share(metrics.accuracy)} of {counted(metrics.images, 'test image')} of {classes} classes "
         f"({metrics.confidence * 100:g}% interval {shares(interval)})"
     )
-    always = f"always answering “{commonest}”, which is right for {share(baseline)}"
+    always = f"always answering “{commonest}”, the commonest of them, which is right for {share(baseline)}"
     if is_good:
         sentence = f"The model is right for {measured}: better than {always}."
     elif gap.high < 0:

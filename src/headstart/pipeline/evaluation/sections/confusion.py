@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.pipeline.evaluation.canvas import distinct
 from headstart.pipeline.evaluation.metrics import confusion_matrix
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
@@ -14,6 +15,7 @@ from headstart.pipeline.evaluation.wording import FILTERS
 from headstart.pipeline.pages.html import fragment
 
 SHOWN = 30  # classes in the table; with more, those with the most mistakes
+NAME = 40  # characters of a name in the table; the lists have the whole names
 PAIRS_SHOWN = 1000
 PAIRS_OPEN = 12  # more are in a box that scrolls
 
@@ -33,6 +35,7 @@ class Line:
     """The test images of a class; `others` are those taken for a class that has no column."""
 
     name: str
+    short: str
     cells: tuple[Cell, ...]
     others: int
     images: int
@@ -57,10 +60,14 @@ def section(results: Results, shown: Collection[tuple[int, int]]) -> Section:
     """
     matrix = confusion_matrix(results.labels, results.predicted, len(results.classes))
     places = worst(matrix, SHOWN)
+    short = distinct(results.classes, NAME)
     every = pairs(matrix, results.classes, shown)
     values = {
-        "columns": [results.classes[place] for place in places],
-        "lines": [_line(matrix, place, places, results.classes, shown) for place in places],
+        "columns": [(results.classes[place], short[place]) for place in places],
+        "lines": [
+            Line(results.classes[place], short[place], *_counts(matrix, place, places, shown))
+            for place in places
+        ],
         "classes": len(results.classes),
         "pairs": every[:PAIRS_SHOWN],
         "kinds": len(every),
@@ -99,13 +106,10 @@ def pairs(
     ]
 
 
-def _line(
-    matrix: NDArray[np.int64],
-    row: int,
-    places: list[int],
-    classes: tuple[str, ...],
-    shown: Collection[tuple[int, int]],
-) -> Line:
+def _counts(
+    matrix: NDArray[np.int64], row: int, places: list[int], shown: Collection[tuple[int, int]]
+) -> tuple[tuple[Cell, ...], int, int]:
+    """The cells of a class, its images beyond them, and all its images."""
     images = int(matrix[row].sum())
     cells = tuple(
         Cell(
@@ -116,4 +120,4 @@ def _line(
         )
         for column in places
     )
-    return Line(classes[row], cells, images - sum(cell.count for cell in cells), images)
+    return cells, images - sum(cell.count for cell in cells), images
