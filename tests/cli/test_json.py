@@ -54,7 +54,7 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
         "m", "r", "c", False, ("train",), True, "here", "current", 1 / 3, AGREEMENT, None
     ).to_dict(),
     "compare": lambda: Comparison(
-        *("a", "b", (), (), (), {}, {}, {}, {}, (), {}, (), 0, ()), Paired(0, 0.9, 5, None, {}, (), ())
+        *("a", "b", (), (), (), {}, {}, {}, {}, (), {}, (), 0, ()), Paired(0, 0, (), 0.9, 5, None, {}, (), ())
     ).to_dict(),
     "gc": lambda: Collected(
         (), _Found(0, 0), None, None, True, "", (), (), 0, 0, False

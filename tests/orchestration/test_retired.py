@@ -65,13 +65,13 @@ def test_the_guard_of_before_ends_before_the_deployment_that_leads_to_it_is_gone
     shutil.copy(ROOT / "prefect.yaml", tmp_path)
     services.make_own_folder()
     services._spawn("guard", LOOP, os.environ)
-    [guard] = services._services()
+    [guard] = services.recorded()
     server.guard = guard.pid
     server.refuses = True
     with pytest.raises(OSError, match="500"):
         services._remove_retired(address)
     assert server.requests == ["automations/owned-by/prefect.deployment.1"]
-    assert services._services() == []
+    assert services.recorded() == []
     server.refuses = False
     services._remove_retired(address)  # the next start does the rest
     assert server.requests[1:] == ["automations/owned-by/prefect.deployment.1", "deployments/1"]
