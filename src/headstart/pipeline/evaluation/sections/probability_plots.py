@@ -64,10 +64,14 @@ def coverage_png(
                 coverage, accuracy, color=VERMILION, linestyle="--", label="the farthest from training first"
             )
         axes.axhline(float(right.mean()), color=GREY, linewidth=0.8, linestyle=":", label="all are answered")
-        for rate, (answered, share) in points.items():
+        rates: dict[tuple[float, float], list[str]] = {}
+        for rate, point in points.items():
+            rates.setdefault(point, []).append(f"{rate:.0%}")
+        for index, ((answered, share), names) in enumerate(rates.items()):
             axes.plot([answered], [share], "o", color=BLUE, markersize=4)
+            place = (0, 6 if index % 2 == 0 else -13)  # neighbours stand above and below the curve
             axes.annotate(
-                f"{rate:.0%}", (answered, share), textcoords="offset points", xytext=(0, 6), fontsize=8
+                ", ".join(names), (answered, share), textcoords="offset points", xytext=place, fontsize=8
             )
         axes.set(xlabel="share of images answered", ylabel="accuracy among them", xlim=(1.01, -0.01))
         axes.margins(y=0.1)
