@@ -211,7 +211,18 @@ def test_a_bad_picture_is_a_row_with_its_reason(registered: Path, model: product
         model.predict([path, tiny / 255])
 
 
-def test_features_are_the_bytes_of_the_stage(registered: Path, model: product.Model) -> None:
+@pytest.mark.parametrize("mode", ["default", "error"])
+def test_features_are_the_bytes_of_the_stage(registered: Path, model: product.Model, mode: str) -> None:
+    before = torch.get_deterministic_debug_mode()
+    try:
+        torch.set_deterministic_debug_mode(mode)
+        check_features(registered, model, {"default": 0, "error": 2}[mode])
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+def check_features(registered: Path, model: product.Model, mode: int) -> None:
+    """The bytes are those of the stage; random numbers and the mode stay as they were."""
     torch.manual_seed(7)
     expected_random = torch.rand(3)
     torch.manual_seed(7)
@@ -224,7 +235,7 @@ def test_features_are_the_bytes_of_the_stage(registered: Path, model: product.Mo
     assert model.embed(registered / "data" / table["path"][0]).tobytes() == rows[:1].tobytes()
     assert model.embed([]).shape == (0, rows.shape[1])
     assert torch.equal(torch.rand(3), expected_random)
-    assert torch.get_deterministic_debug_mode() == 0
+    assert torch.get_deterministic_debug_mode() == mode
 
 
 def test_a_bad_picture_has_no_features(registered: Path, model: product.Model) -> None:
