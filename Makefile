@@ -38,6 +38,9 @@ $(BIN)/headstart:
 data: install  ## the images that data.dvc names: drawn if they are the sample, else pulled
 	$(BIN)/headstart data
 
+# Tests run side by side: threads that wait for others by spinning would slow them. The bytes are the same.
+test test-slow outdated: export OMP_WAIT_POLICY := passive
+
 test: install  ## the default test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
