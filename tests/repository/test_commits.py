@@ -7,7 +7,7 @@ from projects import GIT, run
 
 from headstart import repository
 from headstart.errors import LineageError
-from headstart.repository import commits, fresh_clone
+from headstart.repository import commits, fresh_clone, needs
 
 
 @pytest.fixture
@@ -91,3 +91,28 @@ def test_a_commit_that_is_nowhere_is_reported_with_what_to_do(
 ) -> None:
     with pytest.raises(LineageError, match=f"in the clone that made it.*git push .*{advice}"):
         fresh_clone.clone_at(tmp_path / "fresh", "0" * 40, ref, lambda path: False)
+
+
+def test_marks_keep_no_data_and_end_with_their_ref(project: Path) -> None:
+    ref = commits.keep_data("ab12.dir")
+    commits.mark_stored(ref)
+    kept = run(project, "git", "rev-parse", ref).stdout.strip()
+    assert (ref, kept) in needs._refs(project, 7)
+    run(project, "git", "update-ref", "-d", ref)
+    assert kept not in {commit for _, commit in needs._refs(project, 7)}
+    assert commits.is_stored(ref)
+    commits.keep_data("ab12.dir")  # the data comes back: its files may be gone
+    assert not commits.is_stored(ref)
+
+
+def test_a_commit_lasts_only_on_the_default_branch_of_a_remote(project: Path) -> None:
+    top = project.parent.parent
+    run(top, "git", "clone", "--quiet", "--bare", ".", str(top.parent / "origin"))
+    run(top, "git", "remote", "add", "origin", str(top.parent / "origin"))
+    run(top, "git", "fetch", "--quiet", "origin")
+    run(top, "git", "remote", "set-head", "origin", "main")
+    assert (repository.current_commit().on_remote, repository.current_commit().is_lasting) == (True, True)
+    run(top, "git", "checkout", "--quiet", "-b", "a-feature")
+    commit(project)
+    run(top, "git", "push", "--quiet", "origin", "a-feature")
+    assert (repository.current_commit().on_remote, repository.current_commit().is_lasting) == (True, False)

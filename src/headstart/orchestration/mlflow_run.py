@@ -28,8 +28,10 @@ class RecordedRun:
 
     def end(self, failure: str | None) -> None:
         """End the run, with the reason if the flow failed."""
-        _keep(self._id)
-        _close(self._id, failure)
+        try:
+            _keep(self._id)
+        finally:
+            _close(self._id, failure)
 
 
 @contextmanager

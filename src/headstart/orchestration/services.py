@@ -24,6 +24,7 @@ from headstart.host.ports import check_free
 from headstart.host.project import QUIET
 from headstart.orchestration.prefect_api import ANSWER_SECONDS, PREFECT_PASSWORD, ask
 from headstart.orchestration.retired import CHECK, find_retired, remove
+from headstart.repository import remote_name
 from headstart.repository.settings import SEND
 
 FOLDER = Path(".services")
@@ -45,12 +46,14 @@ class Service:
 
     Attributes:
         address: the URL it answers at, "" for a worker.
+        sends: what HEADSTART_PUSH_REFS is for a worker, "" for others and for workers of an earlier version.
     """
 
     name: str
     pid: int
     started: str
     address: str
+    sends: str = ""
 
 
 def start(gpus: str, prefect_port: int, mlflow_port: int, guard_port: int) -> str:
@@ -272,7 +275,7 @@ def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:
         "--limit",
         "1",
     ]
-    _spawn(f"worker {name}", command, environment, clone)
+    _spawn(f"worker {name}", command, environment, clone, sends=settings[SEND])
 
 
 def _clone(name: str) -> Path:
@@ -292,9 +295,15 @@ def _sent_to(workers: Sequence[str], settings: Mapping[str, str]) -> str:
     """Where the refs of the workers' runs go, for the person who starts them."""
     if settings[SEND] != "1":
         return f"stay in the workers' clones ({SEND} is {settings[SEND]!r}), unless params.yaml has them sent"
-    remotes = {_git("remote", "get-url", "origin", folder=_folder_of(name)) for name in workers}
+    remotes = {_remote_of(_folder_of(name)) for name in workers}
     shown = " and ".join(sorted(without_password(remote) for remote in remotes))
     return f"of the workers' runs, versions and data are sent to git remote {shown} ({SEND}=0: nowhere)"
+
+
+def _remote_of(clone: Path) -> str:
+    """The address that the runs of a clone send their refs to."""
+    name = remote_name(clone)
+    return _git("remote", "get-url", name, folder=clone) if name else "none"
 
 
 def _cards(gpus: str) -> dict[str, str]:
@@ -314,11 +323,17 @@ def _spawn(
     environment: Mapping[str, str],
     folder: Path | None = None,
     address: str = "",
+    sends: str = "",
 ) -> None:
     """Start a service, unless it is running."""
     if running := [service for service in recorded() if service.name == name]:
         if running[0].address != address:
             raise HeadstartError(f"{name} runs at {running[0].address}; `make services-stop` ends it")
+        as_now = running[0].sends or "1"  # workers of an earlier version always send
+        if sends and as_now != sends:
+            raise HeadstartError(
+                f"{name} runs with {SEND}={as_now}, not {sends}; `make services-stop` ends it"
+            )
         return
     path = log_path(name)
     path.parent.mkdir(exist_ok=True)
@@ -332,7 +347,7 @@ def _spawn(
             start_new_session=True,
             umask=OWN_UMASK,
         )
-    _write([*recorded(), Service(name, process.pid, started(process.pid), address)])
+    _write([*recorded(), Service(name, process.pid, started(process.pid), address, sends)])
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:

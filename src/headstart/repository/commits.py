@@ -29,6 +29,7 @@ class Commit:
         commit: full hash of HEAD.
         branch: the current branch; "" if HEAD is detached.
         on_remote: whether a remote-tracking branch contains the commit.
+        is_lasting: whether the default branch of a git remote contains it: no merge deletes that one.
         diff: binary patch from the commit to the tree, without dvc.lock; empty if the tree is clean.
         folder: the project's place in the repository; "." if it is the root.
         is_shallow: the clone lacks a part of the commit's history.
@@ -37,6 +38,7 @@ class Commit:
     commit: str
     branch: str
     on_remote: bool
+    is_lasting: bool
     diff: bytes
     folder: str
     is_shallow: bool
@@ -69,6 +71,7 @@ def current_commit() -> Commit:
         commit=commit,
         branch=git_line("branch", "--show-current"),
         on_remote=bool(git_line("branch", "--remotes", "--contains", commit)),
+        is_lasting=bool(git_line("for-each-ref", "--contains", commit, "refs/remotes/*/HEAD")),
         diff=diff,
         folder=project_folder(),
         is_shallow=git_line("rev-parse", "--is-shallow-repository") == "true",
@@ -132,6 +135,8 @@ def keep_data(digest: str) -> str:
     """
     ref = f"{DATA_VERSIONS}/{digest.removesuffix('.dir')}"
     if not git("for-each-ref", ref).strip():
+        for kind in (STORED, SENT):  # its files may have been collected since the ref was deleted
+            git("update-ref", "-d", _mark_of(ref, kind))
         _keep_tree(ref, f"Data {digest}")
     return ref
 
@@ -211,16 +216,24 @@ def is_sent(ref: str) -> bool:
 
 
 def _mark(ref: str, kind: str) -> None:
-    git("update-ref", ref.replace("refs", kind, 1), ref)
+    git("update-ref", _mark_of(ref, kind), ref)
 
 
 def _is_marked(ref: str, kind: str) -> bool:
-    return bool(git("for-each-ref", ref.replace("refs", kind, 1)).strip())
+    return bool(git("for-each-ref", _mark_of(ref, kind)).strip())
 
 
-def remote_name() -> str | None:
-    """The git remote that refs are pushed to; None if the repository has none."""
-    names = git_line("remote").splitlines()
+def _mark_of(ref: str, kind: str) -> str:
+    return ref.replace("refs", kind, 1)
+
+
+def remote_name(folder: Path | None = None) -> str | None:
+    """The git remote that refs are pushed to; None if the repository has none.
+
+    Args:
+        folder: a clone; the working folder's by default.
+    """
+    names = git_line("remote", folder=folder).splitlines()
     return "origin" if "origin" in names else next(iter(names), None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import LineageError
-from headstart.repository.commits import DATA_VERSIONS, RUNS, VERSIONS
+from headstart.repository.commits import DATA_VERSIONS, RUNS, SENT, STORED, VERSIONS
 from headstart.repository.programs import git, git_line
 
 # Not read as YAML: a dvc.lock with conflict markers needs its files too, and there may be thousands.
@@ -96,7 +96,7 @@ def _is_git(folder: Path) -> bool:
 
 
 def _refs(folder: Path, days: float) -> list[tuple[str, str]]:
-    """Name and commit of every ref except old runs, of the HEAD of every worktree, and of every stash."""
+    """Name and commit of all refs but old runs and marks, of every worktree's HEAD, and of every stash."""
     found = []
     for line in git_line("worktree", "list", "--porcelain", folder=folder).splitlines():
         if line.startswith("HEAD ") and set(commit := line.removeprefix("HEAD ")) != {"0"}:
@@ -104,8 +104,8 @@ def _refs(folder: Path, days: float) -> list[tuple[str, str]]:
     fields = "%(objectname) %(objecttype) %(*objecttype) %(creatordate:unix) %(refname)"
     for line in git_line("for-each-ref", f"--format={fields}", folder=folder).splitlines():
         commit, kind, inner, seconds, name = line.split(" ", 4)
-        if "blob" in (kind, inner):
-            continue
+        if "blob" in (kind, inner) or name.startswith((f"{STORED}/", f"{SENT}/")):
+            continue  # marks keep nothing: the ref that they belong to does
         if not name.startswith(f"{RUNS}/") or _is_young(float(seconds or 0), days):
             found.append((name, commit))
         if name.endswith(LISTS):

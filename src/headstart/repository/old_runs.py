@@ -1,6 +1,7 @@
 """Refs of runs, here and on the git remote: which no version names, and the removal of old ones."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from headstart.repository.commits import RUNS, VERSIONS, remote_name
 from headstart.repository.programs import git, git_line
@@ -8,12 +9,22 @@ from headstart.repository.programs import git, git_line
 MOST = 500  # refs removed at once: the system limits the length of a command
 
 
-def unnamed_here() -> dict[str, float]:
-    """Runs of this clone that no `refs/versions/` names.
+@dataclass(frozen=True)
+class Here:
+    """Runs of this clone by their ids.
 
-    Returns:
-        The time of each run's commit, in seconds since 1970, by the run's id; the oldest first.
+    Attributes:
+        unnamed: that no `refs/versions/` names, the oldest first: the time of each one's commit, in seconds
+            since 1970.
+        named: the others.
     """
+
+    unnamed: dict[str, float]
+    named: set[str]
+
+
+def runs_here() -> Here:
+    """The runs that this clone has refs of, and those that its `refs/versions/` name."""
     fields = "%(refname) %(objectname) %(creatordate:unix) %(subject)"
     listed = git_line("for-each-ref", "--sort=creatordate", f"--format={fields}", RUNS, VERSIONS)
     found, named = {}, set()
@@ -23,7 +34,8 @@ def unnamed_here() -> dict[str, float]:
             named |= {commit, subject.removeprefix("Run ")}
         else:
             found[_run(ref)] = (commit, float(seconds))
-    return {run: seconds for run, (commit, seconds) in found.items() if not {run, commit} & named}
+    unnamed = {run: seconds for run, (commit, seconds) in found.items() if not {run, commit} & named}
+    return Here(unnamed, (set(found) - set(unnamed)) | named)
 
 
 def unnamed_there() -> set[str]:

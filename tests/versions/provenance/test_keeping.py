@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
 from projects import ROOT, run
 from sections import section
 
@@ -13,7 +14,7 @@ from headstart.errors import LineageError
 from headstart.repository import commits, old_runs
 from headstart.repository.settings import SEND
 from headstart.versions.provenance import keeping
-from headstart.versions.registry import tracking, versions
+from headstart.versions.registry import record, tracking, versions
 from headstart.versions.release import registration
 
 
@@ -133,6 +134,38 @@ def test_runs_that_made_no_version_are_forgotten_in_time(
     assert refs(origin) == ["refs/runs/failed"]  # refs are not sent, so the remote is left alone
 
 
+def test_a_run_of_another_database_stays_on_the_remote_for_whoever_made_it(
+    repository: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This clone has fetched it, and named another; both are older than runs are kept."""
+    origin = add_origin(repository)
+    client = tracking.connect()
+    long_ago = int((time.time() - 91 * 86400) * 1000)
+    named = str(client.create_run("0", long_ago).info.run_id)
+    for name in ("theirs", named):
+        keep_earlier(monkeypatch, name, days=91)
+    run(repository, "git", "push", "--quiet", "origin", "refs/runs/*")
+    commits.name_version(named, "headstart", "9")
+    keep(run_id, push_refs=True)
+    assert {f"refs/runs/{name}" for name in ("theirs", named)} <= set(refs(origin))
+    assert "refs/runs/theirs" not in refs(repository)
+
+
+def test_a_server_that_fails_while_refs_are_removed_is_only_reported(
+    repository: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_earlier(monkeypatch, "failed", days=91)
+
+    def fail(client: object) -> None:
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(record, "all_versions", fail)
+    said = keep(run_id)[-1]
+    assert said.startswith("the refs of runs older than 90 days are left for the next run: ")
+    assert "database is locked" in said
+    assert "refs/runs/failed" in refs(repository)
+
+
 def test_runs_that_were_sent_are_forgotten_on_the_remote_too(
     repository: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +173,7 @@ def test_runs_that_were_sent_are_forgotten_on_the_remote_too(
     origin = add_origin(repository)
     client = tracking.connect()
     long_ago = int((time.time() - 91 * 86400) * 1000)
-    theirs, used, named = (str(client.create_run("0", long_ago).info.run_id) for _ in range(3))
+    theirs, used, named, ours = (str(client.create_run("0", long_ago).info.run_id) for _ in range(4))
     recent = str(client.create_run("0").info.run_id)
     client.create_model_version("headstart", "runs:/x/model", used, tags={versions.LOCK_TAG: "2"})
     for name in ("unknown", theirs, used, named, recent):
@@ -149,12 +182,12 @@ def test_runs_that_were_sent_are_forgotten_on_the_remote_too(
     run(repository, "git", "push", "--quiet", "origin", "refs/runs/*", "refs/versions/*")
     for ref in refs(repository):
         run(repository, "git", "update-ref", "-d", ref)
-    keep_earlier(monkeypatch, "ours", days=91)
-    run(repository, "git", "push", "--quiet", "origin", "refs/runs/ours")
+    keep_earlier(monkeypatch, ours, days=91)
+    run(repository, "git", "push", "--quiet", "origin", f"refs/runs/{ours}")
     _, said = keep(run_id, push_refs=True)
     assert said == (
-        "removed the refs of runs older than 90 days that made no version: 1 in this clone, 2 on git remote "
-        "origin"
+        "removed the refs of runs older than 90 days that made no version: 2 on git remote origin, 1 in this "
+        "clone"
     )
     kept = {f"refs/runs/{name}" for name in ("unknown", used, named, recent, run_id)}
     assert set(refs(origin)) == {*kept, "refs/versions/theirs/1"}

@@ -64,29 +64,29 @@ def _send(for_others: list[str], here: list[str]) -> str:
 def _remove_old(settings: Repository) -> str:
     """Remove the refs of old runs that no version needs, here and, if refs are sent, on the git remote.
 
-    A run that only the remote has counts as old if the tracking server knows it and says so. What fails now
-    is left for the next run.
+    From the remote goes only what the tracking server knows as old and no version names, here or there:
+    others may have sent runs of a tracking database of their own. What fails now is left for the next run.
 
     Returns:
         A line that reports what was removed, or why that failed; "" if there was nothing to do.
     """
     before = time.time() - settings.keep_runs_days * DAY
     try:
-        here = old_runs.unnamed_here()
-        old = {run for run, seconds in here.items() if seconds < before}
+        here = old_runs.runs_here()
+        old = [run for run, seconds in here.unnamed.items() if seconds < before]
         there = old_runs.unnamed_there() if settings.sends_refs else set()
-        old_there = (there & old) | tracking.begun_before(there - set(here), before)
-        if not old | old_there:
+        old_there = tracking.begun_before(there - here.named, before)
+        if not old and not old_there:
             return ""
         needed = runs_to_keep()
-        gone = [run for run in here if run in old and run not in needed][: old_runs.MOST]
         gone_there = sorted(old_there - set(needed))[: old_runs.MOST]
+        gone = [run for run in old if run not in needed][: old_runs.MOST]
         places = []
+        if gone_there:  # first: after a refusal, this clone has them still
+            places.append(f"{len(gone_there)} on git remote {old_runs.remove_there(gone_there)}")
         if gone:
             old_runs.remove_here(gone)
             places.append(f"{len(gone)} in this clone")
-        if gone_there:
-            places.append(f"{len(gone_there)} on git remote {old_runs.remove_there(gone_there)}")
     except HeadstartError as error:
         return (
             f"the refs of runs older than {settings.keep_runs_days} days are left for the next run: {error}"

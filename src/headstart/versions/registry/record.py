@@ -271,8 +271,17 @@ def download_tree_files(run_id: str, folder: Path) -> dict[str, Path]:
 
 
 def runs_to_keep() -> dict[str, str]:
-    """Names by run id: the runs of all versions, and of former champions whose version was deleted."""
+    """Names by run id: the runs of all versions, and of former champions whose version was deleted.
+
+    Raises:
+        TrackingError: the server is unreachable, or does not answer.
+    """
     client = tracking.connect()
+    with tracking.translated("list the runs to keep"):
+        return _runs_to_keep(client)
+
+
+def _runs_to_keep(client: MlflowClient) -> dict[str, str]:
     found = list(all_versions(client))
     runs = {str(version.run_id): f"models:/{version.name}/{version.version}" for version in found}
     experiments = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from headstart.errors import LineageError
+from headstart.errors import LineageError, TrackingError
 from headstart.ground import paths
 from headstart.ground.wording import named
 from headstart.pipeline.data.manifest import read_manifest
@@ -97,7 +97,8 @@ class Earlier:
     Attributes:
         heads: number of ancestors.
         pixels: pixel digests of the images that the registered ancestors saw.
-        unknown: digest of the head that no version holds, "" if all are known.
+        unknown: digest of the head whose images are unknown, since no version with a record holds it; "" if
+            all are known.
     """
 
     heads: int
@@ -120,9 +121,21 @@ def earlier_heads(record: Record, folder: Path) -> Earlier:
             return Earlier(heads, pixels, init)
         own = folder / str(heads)
         own.mkdir(parents=True)
-        record = open_record(f"models:/{parent.name}/{parent.version}", own)
-        pixels |= seen_by(record)
+        try:
+            record = open_record(f"models:/{parent.name}/{parent.version}", own)
+            seen = seen_by(record)
+        except TrackingError as error:
+            if not _is_gone(error):
+                raise
+            return Earlier(heads, pixels, init)
+        pixels |= seen
     return Earlier(heads, pixels, "")
+
+
+def _is_gone(error: TrackingError) -> bool:
+    """Whether the run was removed from the server, or its record is incomplete; else the server failed."""
+    cause = error.__cause__
+    return cause is None or getattr(cause, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
 
 
 def _is(path: Path, sha256: str) -> bool:

@@ -281,7 +281,7 @@ def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, 
             lambda path: shutil.copyfile(paths.LOCK, path),
         ),
     }
-    if not commit.on_remote:
+    if not commit.is_lasting and not commit.is_shallow:
         kept["commit.bundle"] = (f"commit {commit.commit}", f"commit {commit.commit[:12]}", repository.bundle)
     return {
         name: {"key": key, "run_id": shared.keep(client, key, title, {name: write}).run_id}
