@@ -195,6 +195,17 @@ def test_a_class_that_a_threshold_never_answers_has_no_precision() -> None:
     assert choice.recalls(choice.points[-1])[0][0] == "0.0%"
 
 
+def test_a_class_that_is_best_never_answered_is_named_so() -> None:
+    found = results()
+    labels, scores = np.arange(60) // 50, np.tile([0.0, 1.0], (60, 1))
+    found = replace(found, validation=replace(found.validation, labels=labels, probabilities=scores))
+    choice = thresholds(found)
+    assert choice is not None
+    assert choice.best is choice.points[-1]
+    assert json.loads(choice.data())["shown"][-1] == ["never", "always"]
+    assert "if “class 1” is never answered: " in text_of(found)
+
+
 def test_the_refusals_of_a_head_are_shown_with_the_accuracy_of_the_rest() -> None:
     found = results(test=400)
     text = text_of(replace(found, abstention=Abstention(0.9, 0.25)))
