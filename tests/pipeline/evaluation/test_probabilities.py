@@ -14,6 +14,7 @@ import pytest
 import torch
 from held import Held
 from PIL import Image
+from pydantic import ValidationError
 from sections import section as params
 
 from headstart.errors import ParamsError
@@ -24,6 +25,7 @@ from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections.probabilities import section
 from headstart.pipeline.evaluation.sections.probability_plots import coverage_png, pr_png
 from headstart.pipeline.evaluation.sections.thresholds import thresholds
+from headstart.pipeline.evaluation.wording import number
 from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import probabilities_of
@@ -165,6 +167,15 @@ def test_the_costlier_class_is_the_one_with_the_threshold() -> None:
     assert "Threshold for “class 0”" in text
     assert "that is missed costs 9 " in text
     assert "Threshold for “class 1”" in text_of(results())
+
+
+@pytest.mark.parametrize("cost", [1e-100, 1e100])
+def test_the_cost_of_a_mistake_may_be_of_any_order(cost: float) -> None:
+    text = text_of(results(costs={"class 0": cost}))
+    assert "nan" not in text
+    assert f"costs {number(cost)} " in text
+    with pytest.raises(ValidationError, match="costs"):
+        params("evaluate", costs={"class 0": cost**1.01})
 
 
 @pytest.mark.parametrize("shape", ["two classes", "one image", "no image of a class", "groups"])
