@@ -6,6 +6,7 @@ from collections.abc import Iterable
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 3, 80, 80, 40
 LONGEST = 300
+DECIMALS = 4  # of a percentage, at most
 
 
 def named(names: Iterable[str], most: int = 10) -> str:
@@ -36,9 +37,24 @@ def points(gap: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share in [0, 1] as `90.5%`; 100.0% and 0.0% only if nothing is missing, or nothing is there."""
-    text = f"{100 * value:.1f}%"
-    return {"100.0%": "99.9%", "0.0%": "0.1%"}.get(text, text) if 0 < value < 1 else text
+    """A share in [0, 1] as `90.5%`, with more digits next to 0 and 1, as in `percent`."""
+    return f"{percent(value, '.1f')}%"
+
+
+def percent(value: float, digits: str) -> str:
+    """A share in [0, 1] as a percentage without its sign; 0 and 100 only if exact.
+
+    Args:
+        digits: format of the percentage from 0.1 to 99.9; outside, it has as many decimals as show its
+            distance from 0 or 100, at most 4.
+    """
+    distance = 100 * min(value, 1 - value)
+    if not 0 < distance < 0.1:
+        return f"{100 * value:{digits}}"
+    decimals = -int(f"{distance:.0e}".partition("e")[2])
+    if decimals > DECIMALS:
+        return "under 0.0001" if value < 0.5 else "over 99.9999"
+    return f"{100 * value:.{max(decimals, 1)}f}"
 
 
 def confidence(probability: float) -> str:

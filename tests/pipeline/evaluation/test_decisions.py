@@ -56,18 +56,33 @@ def test_one_of_few_thresholds_costs_least_whatever_mistakes_cost(seed: int) -> 
         assert min(costs) == pytest.approx(best.cost)
 
 
-def test_of_equal_thresholds_the_one_of_exact_probabilities_is_taken() -> None:
-    scores, positives = np.array([0.1, 0.2, 0.95, 0.97]), np.array([False, False, True, True])
-    assert best_threshold(scores, positives, 1, 1) == 0.5
-    assert best_threshold(scores, positives, 3, 1) == 0.25
-    assert best_threshold(scores, positives, 99, 1) == pytest.approx(0.575)
+def test_of_equal_thresholds_the_nearest_to_that_of_exact_probabilities_is_taken() -> None:
+    positives = np.array([False, True, False, True])
+    assert best_threshold(np.array([0.1, 0.2, 0.3, 0.4]), positives, 1, 1) == pytest.approx(0.35)
+    assert best_threshold(np.array([0.6, 0.7, 0.8, 0.9]), positives, 1, 1) == pytest.approx(0.65)
+    assert best_threshold(np.array([0.1, 0.2, 0.3, 0.4]), positives, 1.001, 1) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_threshold_is_a_corner_whatever_mistakes_cost(seed: int) -> None:
+    scores, positives = drawn(60, seed)
+    corners = corner_thresholds(scores, positives)
+    assert all(best_threshold(scores, positives, cost, 1) in corners for cost in (0.001, 0.5, 1, 3, 1e6))
+
+
+def test_the_thresholds_of_both_classes_mirror_each_other() -> None:
+    scores, positives = drawn(60)
+    own, other = corner_thresholds(scores, positives), corner_thresholds(1 - scores, ~positives)
+    assert own == pytest.approx(1 - other[::-1])
 
 
 def test_a_validation_split_of_one_class_has_a_threshold() -> None:
     scores = np.array([0.2, 0.6, 1.0])
     none, every = np.zeros(3, np.bool_), np.ones(3, np.bool_)
     assert errors_at(scores, every, best_threshold(scores, every, 1, 1), 1, 1).cost == 0
-    assert errors_at(scores, none, best_threshold(scores, none, 1, 1), 1, 1).false_alarms == 1
+    never = best_threshold(scores, none, 1, 1)
+    assert never > 1
+    assert errors_at(scores, none, never, 1, 1).cost == 0
 
 
 def test_costs_count_both_kinds_of_mistakes() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from held import Held
 from PIL import Image
+from pydantic import ValidationError
 from sections import section as params
 
 from headstart.errors import ParamsError
@@ -24,6 +25,7 @@ from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections.probabilities import section
 from headstart.pipeline.evaluation.sections.probability_plots import coverage_png, pr_png
 from headstart.pipeline.evaluation.sections.thresholds import thresholds
+from headstart.pipeline.evaluation.wording import number
 from headstart.pipeline.network.abstention import Abstention
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.network.temperature import probabilities_of
@@ -167,6 +169,15 @@ def test_the_costlier_class_is_the_one_with_the_threshold() -> None:
     assert "Threshold for “class 1”" in text_of(results())
 
 
+@pytest.mark.parametrize("cost", [1e-100, 1e100])
+def test_the_cost_of_a_mistake_may_be_of_any_order(cost: float) -> None:
+    text = text_of(results(costs={"class 0": cost}))
+    assert "nan" not in text
+    assert f"costs {number(cost)} " in text
+    with pytest.raises(ValidationError, match="costs"):
+        params("evaluate", costs={"class 0": cost**1.01})
+
+
 @pytest.mark.parametrize("shape", ["two classes", "one image", "no image of a class", "groups"])
 def test_the_chooser_holds_the_mistakes_of_each_threshold(shape: str) -> None:
     found = results(**SHAPES[shape], costs={"class 0": 9.0, "class 1": 2.0})
@@ -193,6 +204,17 @@ def test_a_class_that_a_threshold_never_answers_has_no_precision() -> None:
     assert choice is not None
     assert choice.precisions(choice.points[-1])[0] == "never predicted"
     assert choice.recalls(choice.points[-1])[0][0] == "0.0%"
+
+
+def test_a_class_that_is_best_never_answered_is_named_so() -> None:
+    found = results()
+    labels, scores = np.arange(60) // 50, np.tile([0.0, 1.0], (60, 1))
+    found = replace(found, validation=replace(found.validation, labels=labels, probabilities=scores))
+    choice = thresholds(found)
+    assert choice is not None
+    assert choice.best is choice.points[-1]
+    assert json.loads(choice.data())["shown"][-1] == ["never", "always"]
+    assert "if “class 1” is never answered: " in text_of(found)
 
 
 def test_the_refusals_of_a_head_are_shown_with_the_accuracy_of_the_rest() -> None:

@@ -229,7 +229,7 @@ def test_tiles_have_their_intervals() -> None:
     undefined = {tile.name: tile for tile in tiles(replace(found, roc_auc=None, intervals={}))}
     assert (undefined["ROC AUC"].value, undefined["ROC AUC"].interval) == ("n/a", "")
     nearly = {tile.name: tile for tile in tiles(replace(found, accuracy=0.99999))}
-    assert nearly["Accuracy"].value == "99.9%"
+    assert nearly["Accuracy"].value == "99.999%"
 
 
 def test_banner_only_where_there_is_one() -> None:

@@ -1,11 +1,13 @@
 """The report in Chromium, from a file: its script runs under the page's own policy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from browser import Browser, browser
 from results import make_results
+from sections import section
 
 from headstart.pipeline.evaluation import decisions, stage
 from headstart.pipeline.evaluation.explanations import Explanation
@@ -85,6 +87,27 @@ def test_a_threshold_is_chosen_by_keys_and_has_the_figures_of_the_table(tmp_path
         _check_costs(window, found)
 
 
+def test_the_cheapest_threshold_is_that_of_a_report_with_these_costs(tmp_path: Path) -> None:
+    """Images that all are right leave a wide gap, in which every threshold costs the same."""
+    labels = [0, 1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1] * 3
+    with browser(tmp_path) as window:
+        for answers in (labels, [1, 0, 1, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0] * 3):
+            found = write_report(tmp_path, labels, answers, ["a <b>", 'c "d"'])
+            window.open((tmp_path / "report.html").as_uri())
+            for missed, alarm in ((1, 1), (1.5, 1), (40, 1), (1, 3), (2, 9), (1, 1000)):
+                _check_next_report(window, found, missed, alarm)
+
+
+def _check_next_report(window: Browser, found: Results, missed: float, alarm: float) -> None:
+    for field, value in (("cost0", missed), ("cost1", alarm)):
+        window.write(f"{FORM}//input[@name='{field}']", f"{ALL}{value}")
+    options = section("evaluate", resamples=20, costs={'c "d"': missed, "a <b>": alarm})
+    choice = thresholds(replace(found, options=options))
+    assert choice is not None
+    own = choice.best.value if choice.name == 'c "d"' else 1 - choice.best.value
+    assert float(shown(window)["call"].partition(" >= ")[2]) == pytest.approx(own, abs=1e-9)
+
+
 def _check_costs(window: Browser, found: Results) -> None:
     """Other costs lead to what is cheapest for them on validation; the other class mirrors the threshold."""
     window.write(f"{FORM}//input[@name='cost0']", f"{ALL}7.5")
@@ -108,7 +131,7 @@ def _check_costs(window: Browser, found: Results) -> None:
     ]
     assert (own["kind0"], other["kind0"]) == ("false negative", "false positive")
     window.write(f"{FORM}//input[@name='point']", HOME)
-    assert "The cheapest on validation is above" in shown(window)["cheapest"]
+    assert "Cheapest on validation: above" in shown(window)["cheapest"]
     window.click(f"{FORM}//button")
     assert shown(window) == other
     window.write(f"{FORM}//input[@name='cost1']", f"{ALL}0")

@@ -288,4 +288,5 @@ def test_the_probe_s_sections_are_made_of_stored_features(folder: Path, count: i
     folded = cross_validation.section(results)
     assert folded is not None
     assert "Probe, cross-validated" in str(folded.html)
+    assert "In the first of the 40 repeats" in str(folded.html)
     assert str(folded.html) == str(getattr(cross_validation.section(replace(results)), "html", ""))

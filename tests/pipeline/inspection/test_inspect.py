@@ -128,6 +128,8 @@ def test_a_page_shows_a_bounded_number_of_pictures(faulty: Path) -> None:
     assert "68 images, the worst 40 are shown" in page
 
 
-def test_many_doubts_say_more_about_the_features_than_about_the_labels() -> None:
+def test_many_doubts_have_two_possible_causes() -> None:
     assert page._labels_note(0.19) == ""
-    assert "another class for 61% of all images" in page._labels_note(0.61)
+    said = page._labels_note(0.61)
+    assert "another class for 61% of all images" in said
+    assert "Either they hardly separate these classes, or many labels are wrong" in said

@@ -115,9 +115,9 @@ def test_a_version_that_an_interrupted_try_registered_is_judged_now(client: Mlfl
     assert "**Accepted.**" in said
     assert "the gate judged it just now" in said
     assert "Registered before" not in said
-    by_hand = report("2", ("staging",), is_new=False, verdict="failed")
-    assert "kept; its alias `staging` was set by hand" in by_hand
-    assert "set by hand" in report("2", ("champion",), is_new=False, rival="1")
+    rejected = report("2", ("staging",), is_new=False, verdict="failed")
+    assert "The version and its run are kept. Aliases now: `staging`." in rejected
+    assert "It has the alias already" in report("2", ("champion",), is_new=False, rival="1")
 
 
 def test_a_verdict_of_an_earlier_run_has_its_own_time_and_champion(client: MlflowClient) -> None:
@@ -160,6 +160,10 @@ def test_a_picture_that_is_too_large_is_named_and_right_answers_are_not_shown(
     assert "not shown: " in mistakes.as_markdown()[4]
     path = Path("artifacts/predictions.parquet")
     table = pd.read_parquet(path)
+    for count, said in ((1, "1 of 9 test images is wrong:"), (6, "6 of 9 test images are wrong:")):
+        predicted = table["predicted"].where(np.arange(9) < count, table["label"])
+        table.assign(predicted=predicted).to_parquet(path, index=False)
+        assert mistakes.as_markdown()[0] == said
     table.assign(predicted=table["label"]).to_parquet(path, index=False)
     assert mistakes.as_markdown() == ["All 9 test images are right."]
     path.unlink()

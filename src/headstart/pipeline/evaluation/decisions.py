@@ -75,7 +75,10 @@ def costs_of(wanted: Mapping[str, float] | None, classes: Sequence[str]) -> list
 
 
 def best_threshold(scores: Floats, positives: Flags, missed: float, false_alarm: float) -> float:
-    """The threshold with the lowest cost; of several, the nearest to that of exact probabilities.
+    """The corner with the lowest cost; of several, the nearest to the threshold of exact probabilities.
+
+    Of two that are equally near, the lower one is taken. The script of the page applies the same rule to
+    `corner_thresholds`, so that it finds the threshold of a report with these costs.
 
     Args:
         scores: float64 [N], probabilities of the positive class.
@@ -86,7 +89,7 @@ def best_threshold(scores: Floats, positives: Flags, missed: float, false_alarm:
     2001.
     """
     wanted = false_alarm / (missed + false_alarm)
-    candidates = np.unique([*_between(scores), wanted])
+    candidates = corner_thresholds(scores, positives)
     misses, alarms = mistakes_at(scores, positives, candidates)
     costs = missed * misses + false_alarm * alarms
     tied = candidates[costs <= costs.min() * (1 + TIED)]
@@ -117,9 +120,10 @@ def corner_thresholds(scores: Floats, positives: Flags) -> Floats:
 
 
 def _between(scores: Floats) -> Floats:
-    """A threshold between every two neighbouring scores, and one at each end."""
+    """A threshold between every two neighbouring scores, one below all, and one above all, even above 1."""
     levels = np.unique(scores)
-    return np.unique([0.0, *(levels[1:] + levels[:-1]) / 2, (levels[-1] + 1) / 2])
+    middle = (levels + np.append(levels[1:], 1.0)) / 2
+    return np.append(levels[0] / 2, np.maximum(middle, np.nextafter(levels, 2)))
 
 
 def mistakes_at(scores: Floats, positives: Flags, thresholds: Floats) -> tuple[Counts, Counts]:

@@ -46,13 +46,15 @@ for (const form of document.querySelectorAll("[data-chooser]")) {
     for (const each of form.querySelectorAll(`[data-show=${name}]`)) each.textContent = text;
   };
 
-  // Of thresholds that cost the same on the validation images, the nearest to that of exact probabilities.
+  // As decisions.best_threshold for the costlier class: of thresholds that cost the same on the validation images, the
+  // nearest to that of exact probabilities; of two that are equally near, the lower one for that class.
   const cheapest = () => {
     const all = data.corners.map((index) => cost(data.validation[index], data.validation_images));
     const least = Math.min(...all) * (1 + 1e-12);
     const exact = costs()[1] / (costs()[0] + costs()[1]);
     const away = (index) => Math.abs(data.thresholds[index] - exact);
     const tied = data.corners.filter((_, place) => all[place] <= least);
+    if (costs()[1] > costs()[0]) tied.reverse();
     return tied.reduce((best, index) => (away(index) < away(best) ? index : best));
   };
 
@@ -70,8 +72,7 @@ for (const form of document.querySelectorAll("[data-chooser]")) {
     return [Math.max(0, mean - Math.sqrt(below)), mean + Math.sqrt(above)];
   };
 
-  const words = (index) =>
-    isSwapped() ? `above ${data.shown[index][1]}` : `from ${data.shown[index][0]} on`;
+  const words = (index) => data.shown[index][isSwapped() ? 1 : 0];
 
   const update = () => {
     const index = place(point.valueAsNumber);
@@ -109,7 +110,7 @@ for (const form of document.querySelectorAll("[data-chooser]")) {
       "cheapest",
       index === best
         ? `The cheapest on validation: ${known(best)} per 1,000 images there.`
-        : `The cheapest on validation is ${words(best)}: ${known(best)} per 1,000 images there, this one ${known(index)}.`,
+        : `Cheapest on validation: ${words(best)}, at ${known(best)} per 1,000 images there; this one costs ${known(index)}.`,
     );
     form.querySelector("button").hidden = index === best;
   };

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from headstart.ground.settings import Count, Level, Positive, Section, Seed
+from headstart.ground.settings import Count, Level, Section, Seed
+
+Cost = Annotated[float, Field(ge=1e-100, le=1e100)]  # its square is a number too
 
 
 class Evaluate(Section):
@@ -18,5 +20,5 @@ class Evaluate(Section):
     """parts of all images for the report's cross-validation; 0 leaves it out"""
     seed: Seed
     """seed of the bootstrap, of the draws of the learning curve and of the folds"""
-    costs: dict[str, Positive] | None
+    costs: dict[str, Cost] | None
     """cost of a mistake by the class of the image, for two classes; None: both cost 1"""

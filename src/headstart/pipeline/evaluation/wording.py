@@ -1,5 +1,6 @@
 """Figures in words, the same in all sections of the report."""
 
+import sys
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from headstart.ground import wording
 from headstart.pipeline.evaluation.intervals import Interval
+
+DIGITS = sys.float_info.max_10_exp + 1  # of the largest number before the point
 
 
 def share(value: float | None) -> str:
@@ -41,10 +44,9 @@ def decimals(interval: Interval | None) -> str:
 
 def number(value: float) -> str:
     """A number with three digits, in full from 1,000 on; halves are rounded up, as by the page's script."""
-    exact = Decimal(value)
-    if abs(exact) >= 1000:
-        return f"{exact.quantize(Decimal(1), ROUND_HALF_UP):,}"
-    return f"{Context(prec=3, rounding=ROUND_HALF_UP).create_decimal(exact).normalize():f}"
+    if abs(value) >= 1000:  # the digits that identify the number, then zeros, as in the script
+        return f"{Decimal(str(value)).quantize(Decimal(1), ROUND_HALF_UP, Context(prec=DIGITS)):,}"
+    return f"{Context(prec=3, rounding=ROUND_HALF_UP).create_decimal_from_float(value).normalize():f}"
 
 
 def numbers(interval: Interval) -> str:
@@ -53,10 +55,23 @@ def numbers(interval: Interval) -> str:
 
 
 def threshold(value: float) -> str:
-    """A probability that an answer must reach; one next to 0 or 1 keeps its distance from it."""
-    if 0.001 <= value <= 0.999 or value in (0, 1):
+    """A probability that an answer must reach; one next to 0 or 1 keeps its distance from it.
+
+    One above 1, which no answer reaches, is `never`.
+    """
+    return "never" if value > 1 else _probability(value, 1 - value)
+
+
+def complement(value: float) -> str:
+    """The rest of a probability, in the same form; it may be so small that the rest is rounded to 1."""
+    return _probability(1 - value, value)
+
+
+def _probability(value: float, rest: float) -> str:
+    distance = min(value, rest)
+    if distance == 0 or distance >= 0.001:
         return f"{value:.3f}"
-    return f"{value:.2g}" if value < 0.5 else f"1 - {1 - value:.2g}"
+    return f"{value:.2g}" if value < rest else f"1 - {rest:.2g}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from headstart.pipeline.pixels.packed import PackedImages
 SHOWN = 40  # pictures of each check
 BESIDE = 2  # pictures shown beside one: its copies, or the nearest
 SIDE = 112  # pixels of the longer side
-MANY = 0.2  # of the images: where more labels are doubted, hardly all of them are wrong
+MANY = 0.2  # of the images: if so many labels are doubted, the features may be the cause instead
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,6 @@ def _labels_note(doubted: float) -> str:
     if doubted < MANY:
         return ""
     return (
-        f"The features alone suggest another class for {doubted:.0%} of all images: they hardly separate "
-        "these classes, and most of these labels are probably right. Look at the first ones, or raise "
-        "inspect.label.limit."
+        f"The features alone suggest another class for {doubted:.0%} of all images. Either they hardly "
+        "separate these classes, or many labels are wrong: look at the first ones to see which."
     )

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from headstart.ground.wording import percent
+
 Verdict = Literal["passed", "failed", "inconclusive"]
 WORDS = {"passed": "PASS", "failed": "FAIL", "inconclusive": "INCONCLUSIVE"}
 COUNT = 3  # failed checks that the one line names
@@ -13,9 +15,8 @@ def passed_if(good: bool) -> Verdict:
 
 
 def share(value: float) -> str:
-    """A share as a percentage: `0.905` is `90.5 %`; `100 %` only if nothing is missing."""
-    text = f"{100 * value:.4g}"
-    return "99.99 %" if text == "100" and value < 1 else f"{text} %"
+    """A share as a percentage: `0.905` is `90.5 %`; `0 %` and `100 %` only if exact."""
+    return f"{percent(value, '.4g')} %"
 
 
 @dataclass(frozen=True)

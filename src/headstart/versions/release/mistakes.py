@@ -34,8 +34,9 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
     shown = wrong.loc[turn.sort_values(kind="stable").index[:SHOWN]]
     table = load_table(paths.IMAGE_TABLE, ["path", "split"])
     places = {path: row for row, path in table.loc[table["split"] == "test", "path"].items()}
-    count = f"{len(wrong)} of {len(predictions)} test images are wrong; the most confident, kinds in turn:"
-    lines = [count, "", "| picture | mistake |", "|---|---|"]
+    part = "; the most confident, kinds in turn" if len(shown) < len(wrong) else ""
+    count = f"{len(wrong)} of {len(predictions)} test images {'is' if len(wrong) == 1 else 'are'} wrong{part}"
+    lines = [f"{count}:", "", "| picture | mistake |", "|---|---|"]
     for _, mistake in shown.iterrows():
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
         words = f"**{label}** taken for **{predicted}**, {confidence(mistake['confidence'])}"

@@ -109,12 +109,12 @@ def _judged(registered: Registered, decision: Decision) -> str:
         )
     if decision.champion is None:
         return "**Champion.** No other version was champion, so it is in use from now on."
-    return "**Champion.** It has the alias already, set by hand, so it is in use."
+    return "**Champion.** It has the alias already, so it is in use."
 
 
 def _without_alias(registered: Registered) -> str:
-    if registered.aliases:  # it was registered earlier, and somebody did not wait for the gate
-        return f"; its alias {_named(registered)} was set by hand."
+    if registered.aliases:  # set by hand, or by a try that was interrupted and judged otherwise
+        return f". Aliases now: {_named(registered)}."
     return ", without an alias: nothing uses them."
 
 

@@ -7,7 +7,7 @@ from headstart.pipeline.evaluation.probe import fit, sums_of
 from headstart.pipeline.evaluation.report import Section
 from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.evaluation.sections.folds import cross_validate
-from headstart.pipeline.evaluation.sections.slice_tests import p_worse, strata_of
+from headstart.pipeline.evaluation.sections.slice_tests import p_worse, rest_share, strata_of
 from headstart.pipeline.evaluation.wording import share
 from headstart.pipeline.pages.html import fragment
 
@@ -55,8 +55,8 @@ def section(results: Results) -> Section | None:
         folds=options.folds,
         more=1 - 1 / options.folds > float(train.mean()),
         rows=rows,
-        inside=float(found.shares[test].mean()),
-        outside=float(found.shares[~test].mean()),
+        inside=float(found.right[test].mean()),
+        outside=rest_share(found.right, test, strata),
         verdict=_verdict(harder, easier, 1 - options.confidence),
         confidence=options.confidence,
     )

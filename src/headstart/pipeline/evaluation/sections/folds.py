@@ -24,13 +24,11 @@ class Folded:
     Attributes:
         accuracy: the mean over all images and repeats.
         right: bool [N], whether each image was labelled right in the first repeat.
-        shares: float64 [N], the share of repeats in which it was; their mean is `accuracy`.
     """
 
     accuracy: float
     interval: Interval
     right: NDArray[np.bool_]
-    shares: NDArray[np.float64]
     repeats: int
 
 
@@ -67,13 +65,11 @@ def cross_validate(
     inner: list[float] = []
     squares: list[float] = []
     first = np.empty(0, bool)
-    hits = np.zeros(len(labels))
     for _ in range(repeats):
         of_image = folds_of(labels, families, folds, random)
         places = [np.flatnonzero(of_image == fold) for fold in range(folds)]
         right, seen = _answers(vectors, labels, places, classes)
         first = right if not len(first) else first
-        hits += right
         outer.append(1 - float(right.mean()))
         for fold, own in enumerate(places):
             wrong = 1 - right[own].astype(np.float64)
@@ -91,7 +87,7 @@ def cross_validate(
     independent = effective_images(first.astype(np.float64), names.tolist())
     least = wilson((1 - error) * independent, independent, confidence)  # without mistakes nothing spreads
     interval = Interval(max(0.0, min(low, least.low)), min(1.0, max(high, least.high)))
-    return Folded(1 - error, interval, first, hits / repeats, repeats)
+    return Folded(1 - error, interval, first, repeats)
 
 
 def folds_of(labels: Numbers, families: Numbers, folds: int, random: np.random.Generator) -> Numbers:

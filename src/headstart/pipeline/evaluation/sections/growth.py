@@ -1,5 +1,6 @@
 """How the probe's accuracy grows with the training images, and how much twice as many would add."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,7 +133,9 @@ def hindrance(growth: Growth, groups: Numbers) -> str:
     """The reason why nothing can be said before any curve is fitted, as part of a sentence; empty if none."""
     of_class, tested = growth.sizes[-1] / growth.classes, len(np.unique(groups))
     if of_class < LEAST_OF_CLASS:
-        return f"it takes {LEAST_OF_CLASS} training images per class, and there are {of_class:.2g} on average"
+        return (
+            f"it takes {LEAST_OF_CLASS} training images per class, and there are {_down(of_class)} on average"
+        )
     if growth.right[0, -1].all():
         return "the probe makes no mistake any more"
     if len(growth.sizes) < LEAST_SIZES:
@@ -141,6 +144,11 @@ def hindrance(growth: Growth, groups: Numbers) -> str:
     if tested < LEAST_GROUPS:
         return f"it takes {LEAST_GROUPS} independent test images, and there are {tested}"
     return ""
+
+
+def _down(value: float) -> str:
+    """A number with one decimal, rounded down, so that one below a limit stays below it."""
+    return f"{math.floor(10 * value) / 10:g}"
 
 
 def _gains(sizes: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:

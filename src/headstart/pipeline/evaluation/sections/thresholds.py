@@ -12,7 +12,7 @@ from headstart.pipeline.evaluation import decisions
 from headstart.pipeline.evaluation.decisions import Errors, Flags, Floats
 from headstart.pipeline.evaluation.intervals import Interval, exact, of_share
 from headstart.pipeline.evaluation.results import Results
-from headstart.pipeline.evaluation.wording import FILTERS, share, shares, threshold
+from headstart.pipeline.evaluation.wording import FILTERS, complement, share, shares, threshold
 from headstart.pipeline.pages.html import fragment
 
 SHOWN = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -46,7 +46,7 @@ class Thresholds:
         positives, negatives: their test images.
         missed_cost, alarm_cost: of a mistake on an image of `name`, and of `other`.
         images: of the validation split.
-        points: the thresholds to choose from, rising.
+        points: the thresholds to choose from, rising; one above 1 answers `other` always.
         corners: those among them of which one costs least on the validation images, whatever mistakes cost.
         best: the one with the lowest cost there.
         saved: cost per test image less than by the most probable class, with its interval.
@@ -114,12 +114,8 @@ class Thresholds:
                 "validation_images": self.images,
                 "test_images": [self.positives, self.negatives],
                 "thresholds": [point.value for point in points],
-                "shown": [[threshold(point.value), threshold(1 - point.value)] for point in points],
-                "corners": [
-                    index
-                    for index, point in enumerate(points)
-                    if point.value in self.corners or point is self.best
-                ],
+                "shown": [answered(point.value) for point in points],
+                "corners": [index for index, point in enumerate(points) if point.value in self.corners],
                 "validation": [point.validation[:2] for point in points],
                 "test": [point.test[:2] for point in points],
                 "intervals": [
@@ -242,6 +238,13 @@ def _rate(found: int, images: int, mistaken: Interval) -> tuple[str, str]:
 
 def _precision(right: int, wrong: int) -> str:
     return share(right / (right + wrong)) if right + wrong else "never predicted"
+
+
+def answered(value: float) -> tuple[str, str]:
+    """When the class of this threshold is answered, and when the other one, each by its own probability."""
+    if value > 1:
+        return "never", "always"
+    return f"from {threshold(value)} on", f"above {complement(value)}"
 
 
 def per_thousand(cost: float | Interval) -> float | Interval:
