@@ -98,7 +98,7 @@ def remote() -> Finding:
     try:
         holds = setup.ask_remote(found.remote, found.url, REMOTE_SECONDS)
     except TimeoutError as late:
-        return warning(f"unknown: {said}: {late}", "run it again, or `dvc pull` to see how long it takes")
+        return warning(f"unknown: {said}: {late}", "run it again; if it stays so, check the network")
     except (LineageError, OSError) as wrong:
         return error(f"{said}: {wrong}", "check the network, and the address in `dvc remote list`")
     return ok(said) if holds else warning(f"{said}: nothing was pushed to it yet", "dvc push")
