@@ -1,5 +1,6 @@
 """Pictures that a caller gives: each is read in one way only, and anything else is refused with advice."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,11 @@ def test_several_pictures_come_in_their_order(count: int) -> None:
         ([torch.zeros(3, 4, 5)], r"type Tensor: give its array, with \.cpu\(\)\.numpy\(\)"),
         (pd.DataFrame({"path": ["a.png"]}), r"a DataFrame is not a list of images; .*table\['path'\]"),
         ({"a.png": 1}, "a dict is not a list of images"),
+        (np.array(["a.png", "b.png"]), r"array <U5 \[2\]; .*array\.tolist\(\)"),
+        (np.array([Path("a.png")], dtype=object), r"array object .*array\.tolist\(\)"),
+        (io.BytesIO(b"bytes"), r"the image is a value of type BytesIO: give its bytes, with \.read\(\)"),
+        ([b"bytes", io.BufferedReader(io.BytesIO())], r"image 1 .*BufferedReader: give its bytes"),  # type: ignore[arg-type]
+        (io.StringIO("a.png"), r"opened as text: open it in mode 'rb'"),
         (5, "type int is not an image"),
         (None, "None is not an image"),
     ],

@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,27 @@ import torch
 import warm
 from PIL import Image
 from projects import ROOT, draw_images, edit_params, headstart, make_repository, make_tree
-from registries import uri_of
+from registries import client_of, uri_of
 
 import headstart as product
 from headstart.api import project as project_module
-from headstart.errors import ArgumentError, DataError, ModelError, StageError, StaleResults, TrackingError
+from headstart.errors import (
+    ArgumentError,
+    DataError,
+    HeadstartError,
+    ModelError,
+    StageError,
+    StaleResults,
+    TrackingError,
+)
+from headstart.ground import runtime
+from headstart.ground.paths import cache_folder
 from headstart.ground.reading import load_table
 from headstart.pipeline.features.feature_file import Features
 from headstart.pipeline.network import checkpoint
 from headstart.repository import programs
 from headstart.versions.registry import tracking
-from headstart.versions.registry.stored_model import open_stored
+from headstart.versions.registry.stored_model import file_digest, open_stored
 from headstart.versions.serving.model_process import ModelProcess
 
 CHAMPION = "models:/headstart@champion"
@@ -283,6 +296,72 @@ def test_a_model_is_found_from_within_the_project_alone(
     with pytest.raises(TrackingError, match="there is no models:/headstart/9; there are models:/headstart@"):
         product.load("models:/headstart/9")
     monkeypatch.undo()
+
+
+def test_the_server_records_the_whole_head_file(project: product.Project) -> None:
+    version = client_of(project.root).get_model_version("headstart", "1")
+    digest = file_digest(project.root / "artifacts/head.safetensors")
+    run = client_of(project.root).get_run(str(version.run_id))
+    assert version.tags["head_file"] == run.data.tags["headstart.head_file"] == digest
+
+
+def test_a_relative_path_starts_from_the_project_or_the_working_folder(
+    project: product.Project, model: product.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never from another folder, even one that has the same names."""
+    head = "artifacts/head.safetensors"
+    for path in (head, "headstart/1"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_bytes(b"another")
+    monkeypatch.chdir(tmp_path)
+    digest = checkpoint.metadata(project.root / head)["digest"]
+    assert project.load(head).version == f"head {digest}"
+    assert project.load("headstart/1").version == model.version
+    with pytest.raises(HeadstartError, match=f"there is no head file {project.root}/other"):
+        project.load("other.safetensors")
+    with pytest.raises(ModelError, match=f"cannot read {tmp_path}/{head}"):
+        product.load(head)
+    monkeypatch.chdir(project.root / "data")
+    assert product.load(f"../{head}").version == f"head {digest}"
+    monkeypatch.undo()
+
+
+def test_a_loaded_model_leaves_no_files_behind(
+    project: product.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = project.load(CHAMPION)
+    assert list(tmp_path.iterdir()) == []
+    assert opened.predict(project.root / "data/light/000.png")["error"].isna().all()
+
+
+def test_threads_embed_one_after_another(
+    registered: Path, model: product.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's settings of the process are what they were afterwards, and every thread gets the same bytes."""
+    path = registered / "data/light/000.png"
+    expected = model.embed(path).tobytes()
+    settings = torch.get_deterministic_debug_mode(), torch.get_rng_state()
+    choose = runtime.choose_deterministic
+
+    def slowly() -> None:
+        choose()
+        time.sleep(0.01)
+
+    monkeypatch.setattr(runtime, "choose_deterministic", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: model.embed(path).tobytes(), range(24))) == {expected}
+    assert torch.get_deterministic_debug_mode() == settings[0]
+    assert torch.equal(torch.get_rng_state(), settings[1])
+
+
+def test_the_command_finds_the_layers_of_a_folder_in_the_projects_database(
+    project: product.Project, tmp_path: Path
+) -> None:
+    folder = downloaded(project, tmp_path)
+    shutil.rmtree(cache_folder() / "backbones")
+    said = headstart(project.root, "predict", "--model", str(folder), "--json", "data/light/000.png")
+    assert '"label": "light"' in said
 
 
 def test_the_callers_server_stays_set(

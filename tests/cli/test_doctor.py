@@ -4,11 +4,15 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from projects import draw_images, edit_params, make_repository
@@ -16,7 +20,7 @@ from projects import draw_images, edit_params, make_repository
 from headstart.cli.doctor import access, machine, project, servers
 from headstart.cli.doctor.examination import Finding, examine, ok
 from headstart.cli.main import main
-from headstart.errors import HeadstartError, RemoteUnreachable
+from headstart.errors import HeadstartError, LineageError, RemoteUnreachable
 from headstart.host import owner
 from headstart.host.bounded_process import run_bounded
 from headstart.repository.stores import Settings
@@ -125,11 +129,12 @@ def test_git_and_its_identity(here: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
     ("problem", "status", "words"),
     [
         (None, "ok", "far, ssh://host/srv"),
-        (TimeoutError("no answer in 5 s"), "error", "no answer in 5 s"),
+        (TimeoutError("no answer in 5 s"), "warning", "unknown: far, ssh://host/srv: no answer in 5 s"),
+        (ConnectionRefusedError("Connection refused"), "error", "Connection refused"),
         (RemoteUnreachable("dvc ls-url: no route to ssh://me:secret@host"), "error", "no route"),
     ],
 )
-def test_a_remote_that_does_not_answer_is_an_error(
+def test_a_remote_that_refuses_is_an_error_and_a_slow_one_unknown(
     problem: Exception | None, status: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings("far", "ssh://me:secret@host/srv", Path("cache"), ("copy",), None)
@@ -271,6 +276,82 @@ def test_secrets_that_others_can_read_are_named(here: Path, monkeypatch: pytest.
     found = access.secrets()
     assert found.status == "error"
     assert "hidden" not in found.found
+
+
+@pytest.mark.parametrize(
+    ("line", "is_secret"),
+    [
+        *((f"    {option} = x", True) for option in ("password", "sas_token", "oss_key_secret", "token")),
+        ('PREFECT_API_KEY = "x"', True),
+        ('"PREFECT_SERVER_API_AUTH_STRING"="x"', True),
+        ("    url = https://me:hidden@host/x", True),
+        *((f"    {option} = true", False) for option in ("ask_password", "ask_passphrase")),
+        ("    exclude_shared_token_cache_credential = true", False),
+        ("    bearer_token_command = pass show token", False),
+        ("    access_key_id = x", False),
+        ("    url = ssh://host/password = x", False),
+        ("# password = none", False),
+        ('PREFECT_API_URL = "http://host/api"', False),
+    ],
+)
+def test_options_that_hold_secrets_are_known_by_name(tmp_path: Path, line: str, is_secret: bool) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"['remote \"r\"']\n{line}\n")
+    assert access._holds_secret(config) == is_secret
+
+
+def test_every_secret_option_of_dvc_and_prefect_is_known() -> None:
+    from dvc.config_schema import REMOTE_SCHEMAS
+    from prefect.settings import Settings
+
+    found = {
+        str(name)
+        for schema in REMOTE_SCHEMAS.values()
+        for name, kind in schema.items()
+        if kind is str and re.search("password|passphrase|secret|token|(account|customer)_key$", str(name))
+    }
+    found |= {name.lower() for name in secrets_of(Settings, "prefect")}
+    addresses = {"prefect_server_database_connection_url"}  # its password is found as that of an address
+    assert found - set(access.SECRET_OPTIONS) == {"bearer_token_command", *addresses}
+
+
+def secrets_of(settings: Any, prefix: str) -> Iterator[str]:
+    """Names of Prefect's settings whose values it hides."""
+    for name, field in settings.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            yield from secrets_of(field.annotation, f"{prefix}_{name}")
+        elif "Secret" in str(field.annotation):
+            yield f"{prefix}_{name}"
+
+
+def test_files_that_vanish_are_ignored(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = here / "artifacts/parts"
+    folder.mkdir(parents=True)
+    (here / "artifacts/left").touch()
+    (folder / "gone").touch()
+    monkeypatch.setattr(access.os, "geteuid", lambda: 12345)
+    found = []
+    for path in access._foreign(here / "artifacts"):
+        found.append(path.relative_to(here).as_posix())
+        if folder.exists():
+            shutil.rmtree(folder)
+    assert found == ["artifacts", "artifacts/left"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["'data' is busy, it is being blocked by:\n  (PID 7): dvc repro", "Unable to acquire lock. Most likely"],
+)
+def test_stages_are_unknown_while_another_process_works(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def stale(**_: object) -> dict[str, Any]:
+        raise LineageError(f"dvc status: ERROR: {said}")
+
+    monkeypatch.setattr(project.repository, "stale", stale)
+    found = project.stages()
+    assert (found.status, found.mend) == ("warning", "wait for it to end")
+    monkeypatch.setattr(project, "BUSY", ())
+    with pytest.raises(LineageError):
+        project.stages()
 
 
 def test_files_of_other_users_are_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The pictures that a caller gives: paths, bytes, arrays and Pillow images, checked before any work."""
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
@@ -30,6 +31,8 @@ def as_list(images: Images) -> list[OneImage]:
         raise ArgumentError(
             f"a {type(images).__name__} is not a list of images; give its paths, such as table['path']"
         )
+    if _is_file(images):  # iterating would give its lines
+        return [_checked(images, "the image")]
     if not isinstance(images, Iterable):
         raise ArgumentError(f"{_kind(images)} is not an image; expected {EXPECTED}, or several of them")
     return [_checked(image, f"image {number}") for number, image in enumerate(images)]
@@ -52,6 +55,10 @@ class Reader:
         if isinstance(image, bytes | Image.Image):
             return image
         return self._access.read(os.fspath(image))
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, io.IOBase) or hasattr(value, "read")
 
 
 def _checked(image: object, what: str) -> OneImage:
@@ -79,6 +86,8 @@ def _check_array(array: np.ndarray, what: str) -> None:
 
 
 def _dtype_advice(array: np.ndarray) -> str:
+    if array.dtype.kind in "OSTU":
+        return ". If it holds paths, bytes or pictures, give a list of them: array.tolist()"
     if np.issubdtype(array.dtype, np.floating):
         return ". If its values are from 0 to 1: (255 * array).round().astype('uint8')"
     if array.dtype == np.bool_:
@@ -100,6 +109,11 @@ def _shape_advice(array: np.ndarray) -> str:
 
 
 def _kind(value: object) -> str:
-    name = type(value).__name__
-    advice = ": give its array, with .cpu().numpy()" if type(value).__module__.startswith("torch") else ""
-    return "None" if value is None else f"a value of type {name}{advice}"
+    if value is None:
+        return "None"
+    kind = f"a value of type {type(value).__name__}"
+    if type(value).__module__.startswith("torch"):
+        return f"{kind}: give its array, with .cpu().numpy()"
+    if isinstance(value, io.TextIOBase):
+        return f"{kind}, opened as text: open it in mode 'rb' and give its bytes, with .read()"
+    return f"{kind}: give its bytes, with .read()" if _is_file(value) else kind

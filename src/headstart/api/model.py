@@ -19,7 +19,11 @@ SHOWN = 5  # images that an error names
 
 
 def load(model: str | os.PathLike[str]) -> "Model":
-    """Load a model: its tensors are checked by their digests, and none of the code packed with it runs.
+    """Load a model, without running any of the code packed with it.
+
+    Its tensors are checked by their digests. A version's whole head file, with its classes, limits and
+    transform, is compared with the digest that the server recorded; earlier versions have only that of the
+    tensors there, and a folder or file of your own has only those in itself.
 
     Args:
         model: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model` on the server that
@@ -30,28 +34,33 @@ def load(model: str | os.PathLike[str]) -> "Model":
         TrackingError: MLflow is unreachable or has no such model, or Headstart did not register it.
         ModelError: the model was changed after it was registered or written.
     """
-    return load_in(find_root(Path.cwd()), model)
+    here = Path.cwd()
+    return load_in(find_root(here), model, here)
 
 
-def load_in(root: Path | None, model: str | os.PathLike[str]) -> "Model":
+def load_in(root: Path | None, model: str | os.PathLike[str], folder: Path) -> "Model":
     """Load a model as `load` does, for the project at `root`; None for no project.
+
+    Args:
+        folder: the absolute folder that a relative path starts from.
 
     Raises:
         ArgumentError: the model is in MLflow, but neither MLFLOW_TRACKING_URI nor a project says where.
     """
     be_quiet()
     from headstart.versions.registry import tracking
+    from headstart.versions.registry.uri import ModelUri
     from headstart.versions.serving.opening import open_model
 
-    path = Path(model)
-    if root is None and not path.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
-        raise ArgumentError(
-            f"there is no file or folder {path}, and no server to ask for it: set MLFLOW_TRACKING_URI, or "
-            "change to a folder of the project whose database has it"
-        )
-    name = str(path.resolve()) if path.exists() else os.fspath(model)
+    name, path = os.fspath(model), folder / model
     with tracking.in_project(root):
-        opened = open_model(name)
+        if root is None and not path.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise ArgumentError(
+                f"there is no file or folder {name}, and no server to ask for it: set MLFLOW_TRACKING_URI, "
+                "or change to a folder of the project whose database has it"
+            )
+        is_named = not path.exists() and ModelUri.is_meant(name)
+        opened = open_model(str(ModelUri.parse(name)) if is_named else str(path), root or folder)
     return Model(opened.version, opened.predictor)
 
 

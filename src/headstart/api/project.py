@@ -28,11 +28,15 @@ class Bounds(TypedDict):
 
 
 class ClassFigures(TypedDict):
-    """One class against the rest; `roc_auc` is None if one side has no images."""
+    """One class against the rest.
 
-    precision: float
-    recall: float
-    f1: float
+    A figure is None if it has nothing to count: `precision` if the class was never predicted, `recall` if it
+    has no images, `f1` if both, and `roc_auc` if one side has no images.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     roc_auc: float | None
     support: int
 
@@ -138,7 +142,8 @@ class Project:
 
         The columns: `version`, its number; `aliases`, a tuple; `verdict` of the gate; `accuracy` on the
         version's own test images; `registered`, a time in UTC; `run`, the address of its run's page, or
-        `runs:/ID` if MLflow is a file of the project.
+        `runs:/ID` if MLflow is a file of the project. If its run was removed for good, `accuracy` is NaN and
+        `run` None.
 
         Raises:
             TrackingError: MLflow is unreachable.
@@ -151,13 +156,13 @@ class Project:
             return listing.list_versions(name)
 
     def load(self, model: str | os.PathLike[str]) -> Model:
-        """Load a model as `headstart.load` does, wherever the working folder is.
+        """Load a model as `headstart.load` does; a relative path starts from the project's root.
 
         Raises:
             TrackingError: MLflow is unreachable or has no such model, or Headstart did not register it.
             ModelError: the model was changed after it was registered or written.
         """
-        return load_in(self.root, model)
+        return load_in(self.root, model, self.root)
 
     def _check_current(self) -> None:
         changed = repository.stale(MEASURED, self.root)

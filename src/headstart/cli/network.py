@@ -113,10 +113,12 @@ def _predict(chosen: argparse.Namespace) -> None:
         _check_page(explain)
     from headstart.cli.prediction_output import print_predictions
     from headstart.sources.finding import find_images
+    from headstart.versions.registry import tracking
     from headstart.versions.serving.opening import open_model
     from headstart.versions.serving.scoring import score
 
-    name, _, predictor = open_model(model)
+    with tracking.in_project(Path.cwd()):  # a folder may refer to layers that are in its database
+        name, _, predictor = open_model(model)
     images = find_images(files)
     print(f"model: {name}, head {predictor.metadata['digest'][:12]}", file=sys.stderr)
     if explain is None:

@@ -97,6 +97,12 @@ def dtype_of(precision: Precision, key: str = "precision") -> torch.dtype:
 
 def make_deterministic(seed: int) -> None:
     """Seed torch and ask for algorithms that give the same bytes in every run."""
+    choose_deterministic()
+    torch.manual_seed(seed)
+
+
+def choose_deterministic() -> None:
+    """Ask torch, in the whole process, for algorithms that give the same bytes in every run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1 s
     # by default torch also fills new memory before it is written, which only helps in debugging
@@ -104,7 +110,6 @@ def make_deterministic(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    torch.manual_seed(seed)
 
 
 def autocast(precision: Precision) -> torch.autocast:

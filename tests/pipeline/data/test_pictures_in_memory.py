@@ -1,13 +1,18 @@
 """A picture that a program holds is decoded by the rules of a file, and stays as it was."""
 
+import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 
 from headstart.errors import DataError
-from headstart.pipeline.data.decoding import decode, decode_image
+from headstart.pipeline.data.decoding import LOADING, decode, decode_image
 from headstart.pipeline.data.limits import ANY_PICTURE, Limits
 
 ARRAY = np.arange(40 * 50 * 3, dtype=np.uint8).reshape(40, 50, 3)
@@ -37,6 +42,49 @@ def test_the_callers_picture_stays_open() -> None:
     for _ in range(2):
         with decode_image(picture, ANY_PICTURE) as found:
             assert np.array_equal(np.asarray(found), ARRAY)
+
+
+def test_a_turned_picture_is_upright_for_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while another thread has only begun to parse its orientation."""
+    turned, file = Image.Exif(), io.BytesIO()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.fromarray(ARRAY).save(file, "PNG", exif=turned)
+    parse = Image.Exif.load
+
+    def slowly(exif: Image.Exif, data: bytes) -> None:
+        time.sleep(0.05)
+        parse(exif, data)
+
+    monkeypatch.setattr(Image.Exif, "load", slowly)
+    picture = Image.open(file)
+
+    def size(_: int) -> tuple[int, int]:
+        with decode_image(picture, ANY_PICTURE) as found:
+            return found.size
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(size, range(8))) == {(40, 50)}
+
+
+def test_two_pictures_are_decoded_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(ARRAY).save(tmp_path / "a.png")
+    both, load = threading.Barrier(2, timeout=10), PngImageFile.load
+
+    def together(picture: PngImageFile) -> object:
+        if picture.fp is not None:  # once per picture
+            both.wait()
+        return load(picture)
+
+    monkeypatch.setattr(PngImageFile, "load", together)
+
+    def pixels(picture: Image.Image) -> np.ndarray:
+        with decode_image(picture, ANY_PICTURE) as found:
+            return np.asarray(found)
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(pixels, [Image.open(tmp_path / "a.png") for _ in range(2)]):
+            assert np.array_equal(found, ARRAY)
+    assert not LOADING
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from headstart.ground.paths import cache_folder
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.network import NetworkSpec
 from headstart.versions.registry.frozen import fetch_frozen
-from headstart.versions.registry.stored_model import StoredModel, open_stored
+from headstart.versions.registry.stored_model import StoredModel, file_digest, open_stored
 
 NAME = "models:/headstart/1"
 SPEC = NetworkSpec("vgg16", 4, "pooled", ("a", "b"))
@@ -48,6 +48,17 @@ def test_another_head_than_the_registered_one_is_refused(tmp_path: Path) -> None
     digest = store(tmp_path / "model")
     with pytest.raises(ModelError, match=f"holds head {digest[:12]} for {NAME}.* with head ffffffffffff"):
         open_stored(tmp_path / "model", NAME, "f" * 64)
+
+
+def test_a_head_file_with_other_classes_than_the_registered_one_is_refused(tmp_path: Path) -> None:
+    digest = store(tmp_path / "model")
+    head = tmp_path / "model/artifacts/head.safetensors"
+    whole = file_digest(head)
+    assert open_stored(tmp_path / "model", NAME, digest, whole).head == head
+    checkpoint.save(head, checkpoint.load(head), {**checkpoint.metadata(head), "classes": ["b", "a"]})
+    assert open_stored(tmp_path / "model", NAME, digest).head == head  # an earlier version has no such tag
+    with pytest.raises(ModelError, match=f"with {whole[:12]}; its tensors are the same, but not its classes"):
+        open_stored(tmp_path / "model", NAME, digest, whole)
 
 
 def test_a_head_whose_values_were_changed_is_refused_for_versions_of_any_age(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 
 from headstart.cli.doctor.examination import Check, Finding, error, ok, warning
@@ -28,7 +29,13 @@ SECRETS = (
     "~/.netrc",
 )
 MAY_HOLD = (".dvc/config.local", "~/.config/dvc/config", "~/.prefect/profiles.toml")
-SECRET = re.compile(r"(?im)^\s*\w*(?:password|secret|token|auth_string|connection_string|access_key)\w*\s*=")
+SECRET_OPTIONS = (  # of DVC's remotes, its Studio and databases, then Prefect's, as whole names
+    *("password", "passphrase", "token", "secret_access_key", "session_token", "sse_customer_key"),
+    *("account_key", "sas_token", "connection_string", "client_secret", "gdrive_client_secret"),
+    *("oss_key_secret", "prefect_api_key", "prefect_api_auth_string", "prefect_server_api_auth_string"),
+    *("prefect_server_database_password", "prefect_api_database_password"),
+)
+SECRET = re.compile(rf"""(?im)^[ \t]*["']?(?:{"|".join(SECRET_OPTIONS)})["']?[ \t]*=""")
 
 
 def locks() -> Finding:
@@ -125,10 +132,17 @@ def _process(pid: int) -> str:
 
 def _foreign(folder: Path) -> Iterator[Path]:
     """Entries of a folder that belong to another user: of the first ones, as there may be millions."""
-    deep = () if folder == Path() else folder.rglob("*")
-    for path in (folder, *islice(deep, LOOKED_AT)):
-        if path.lstat().st_uid != os.geteuid():
-            yield path
+    deep: Iterator[Path] = iter(()) if folder == Path() else _within(folder)
+    for path in chain((folder,), islice(deep, LOOKED_AT)):
+        with suppress(FileNotFoundError):  # a stage or a server may delete it meanwhile
+            if path.lstat().st_uid != os.geteuid():
+                yield path
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    """Everything in a folder; subfolders that vanish or are closed are ignored."""
+    for parent, folders, files in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def _holds_secret(path: Path) -> bool:

@@ -25,6 +25,7 @@ from headstart.repository import setup
 
 REMOTE_SECONDS = 5.0
 SETTLED = 300.0  # seconds that the clock of another machine may be ahead
+BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC, while another process works
 METADATA = "headstart"  # key of the metadata of our safetensors files
 
 
@@ -96,7 +97,9 @@ def remote() -> Finding:
     said = f"{found.remote}, {found.url}"
     try:
         holds = setup.ask_remote(found.remote, found.url, REMOTE_SECONDS)
-    except (LineageError, OSError) as wrong:  # a TimeoutError too: what needs so long is of no use
+    except TimeoutError as late:
+        return warning(f"unknown: {said}: {late}", "run it again; if it stays so, check the network")
+    except (LineageError, OSError) as wrong:
         return error(f"{said}: {wrong}", "check the network, and the address in `dvc remote list`")
     return ok(said) if holds else warning(f"{said}: nothing was pushed to it yet", "dvc push")
 
@@ -111,7 +114,12 @@ def params() -> Finding:
 
 def stages() -> Finding:
     """Whether dvc.lock belongs to the code, data and parameters of the project."""
-    changed = repository.stale(seconds=PROGRAM_SECONDS)
+    try:
+        changed = repository.stale(seconds=PROGRAM_SECONDS)
+    except LineageError as wrong:
+        if not any(text in str(wrong) for text in BUSY):
+            raise
+        return warning("unknown: another process of DVC is at work here", "wait for it to end")
     if not changed:
         return ok("all up to date")
     return warning(f"changed since they ran: {named(changed)}", "dvc repro")

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import DataError
 from headstart.pipeline.data.formats import readable_formats
@@ -22,9 +23,8 @@ UNKNOWN = "not an image format that Headstart reads"
 LARGEST_PIXELS = 178_956_970  # of one picture: Pillow opens none with more; 512 MiB in RGB
 IN_FLIGHT = PixelBudget(1 << 28)  # of all pictures of the process: 1 GiB, as Pillow stores RGB
 STRIP_PIXELS = 1 << 22  # converted at a time
-LOADING = (
-    threading.Lock()
-)  # Pillow loads a picture when it is first used, and threads may be given the same one
+LOADING: WeakValueDictionary[int, threading.Lock] = WeakValueDictionary()  # by the id of a picture in use
+NEW_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ def decode_image(image: Image.Image, limits: Limits) -> Iterator[Image.Image]:
     form, mode, size = image.format or "", image.mode, image.width * image.height
     if size > LARGEST_PIXELS:
         raise DataError(f"has {size} pixels, expected at most {LARGEST_PIXELS}; make it smaller")
-    with LOADING:
-        frames = _or_reason(lambda: _frames(image))
-        _or_reason(image.load)
+    with _lock_of(image):
+        frames = _or_reason(lambda: _loaded(image))
     with IN_FLIGHT.held(size), closing(_or_reason(lambda: _to_rgb(ImageOps.exif_transpose(image)))) as rgb:
         if problems := own.problems(form, mode, *rgb.size, frames):
             raise DataError("; ".join(problems))
@@ -132,6 +131,20 @@ def _load(image: Image.Image) -> Picture:
 
 def _problems_of(picture: Picture, limits: Limits) -> list[str]:
     return limits.problems(picture.format, picture.mode, *picture.rgb.size, picture.frames)
+
+
+def _lock_of(image: Image.Image) -> threading.Lock:
+    """A picture's lock: Pillow loads it when it is first used, and threads may be given the same one."""
+    with NEW_LOCK:
+        return LOADING.setdefault(id(image), threading.Lock())
+
+
+def _loaded(image: Image.Image) -> int:
+    """Load a picture and its orientation, which Pillow parses when they are asked for; return its frames."""
+    frames = _frames(image)
+    image.load()
+    image.getexif().get(ExifTags.Base.Orientation)
+    return frames
 
 
 def _frames(image: Image.Image) -> int:

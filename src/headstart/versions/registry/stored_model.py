@@ -1,6 +1,7 @@
 """The files of a stored model: its head, and the frozen tensors it runs."""
 
 import atexit
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from headstart.pipeline.network import checkpoint
 from headstart.versions.registry import tracking, versions
 from headstart.versions.registry.frozen import fetch_frozen
 from headstart.versions.registry.uri import ModelUri
+
+CHANGED = (
+    "the file was changed afterwards. Restore it from a backup of the store, or train and register again"
+)
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,15 @@ class StoredModel:
         return fetch_frozen(self.frozen, cache) if self.frozen.suffix == ".json" else self.frozen
 
 
-def fetch(uri: str) -> StoredModel:
+def fetch(uri: str, folder: Path | None = None) -> StoredModel:
     """Download the files of `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model`.
 
-    They are removed when this process ends.
+    Args:
+        folder: an empty one to download to; by default a new one, which is removed when this process ends.
 
     Raises:
         TrackingError: MLflow is unreachable, has no such model, or it was not registered by Headstart.
-        ModelError: the values of the head are not those that were registered.
+        ModelError: the head is not the one that was registered.
     """
     client = tracking.connect()
     with tracking.translated(f"fetch {uri}"):
@@ -62,33 +68,47 @@ def fetch(uri: str) -> StoredModel:
         name = str(resolved)
         if resolved.run_id is not None and resolved.path is None:
             raise TrackingError(f"{uri} is a run; the model of a run is {uri}/model")
-        own = tempfile.mkdtemp(prefix="headstart-model-")
-        atexit.register(shutil.rmtree, own, ignore_errors=True)
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=own))
+        own = str(folder or _temporary())
+        fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=own))
         if resolved.name is not None:
-            tags = resolved.version(client).tags
-            return open_stored(folder, name, tags.get(versions.HEAD_TAG))
-        tags = client.get_run(_described(folder, name)[0]).data.tags
-        return open_stored(folder, name, tags.get(f"headstart.{versions.HEAD_TAG}"))
+            tags, prefix = resolved.version(client).tags, ""
+        else:
+            tags, prefix = client.get_run(_described(fetched, name)[0]).data.tags, "headstart."
+        recorded, whole = tags.get(f"{prefix}{versions.HEAD_TAG}"), tags.get(f"{prefix}{versions.FILE_TAG}")
+        return open_stored(fetched, name, recorded, whole)
 
 
-def open_stored(folder: Path, name: str, recorded: str | None) -> StoredModel:
+def _temporary() -> Path:
+    """A new folder that is removed when this process ends."""
+    made = tempfile.mkdtemp(prefix="headstart-model-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; of a head, these are its tensors, classes, limits and transform."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_stored(folder: Path, name: str, recorded: str | None, whole: str | None = None) -> StoredModel:
     """The files of a model in a folder, after checking its head.
 
     Args:
         name: the model's URI.
-        recorded: digest of the head on the tracking server; the first versions have none there.
+        recorded: digest of the head's tensors on the tracking server; the first versions have none there.
+        whole: digest of the head file there; earlier versions have none.
 
     Raises:
         TrackingError: the model was not registered by Headstart.
-        ModelError: the values of the head are not those that were registered.
+        ModelError: the head is not the one that was registered.
     """
     run_id, files = _described(folder, name)
     stored = next((files[part] for part in ("backbone", "frozen") if part in files), None)
     if stored is None or "head" not in files:
         raise TrackingError(f"{name} was not registered by Headstart: it holds no head and backbone")
     head, frozen = inside(folder, files["head"]), inside(folder, stored)
-    _check_head(head, name, recorded)
+    _check_head(head, name, recorded, whole)
     return StoredModel(name, folder, run_id, head, frozen)
 
 
@@ -102,12 +122,17 @@ def _described(folder: Path, name: str) -> tuple[str, dict[str, str]]:
         raise TrackingError(f"the file MLmodel of {name} is missing or damaged: {error}") from error
 
 
-def _check_head(head: Path, name: str, recorded: str | None) -> None:
+def _check_head(head: Path, name: str, recorded: str | None, whole: str | None) -> None:
     """Check a head's values here, because the code packed with earlier versions does not."""
     found = checkpoint.digest(checkpoint.load_checked(head))
     if recorded is not None and found != recorded:
         raise ModelError(
             f"the artifact store holds head {found[:12]} for {name}, which was registered with head "
-            f"{recorded[:12]}: the file was changed afterwards. Restore it "
-            "from a backup of the store, or train and register again"
+            f"{recorded[:12]}: {CHANGED}"
+        )
+    if whole is not None and (bytes_found := file_digest(head)) != whole:
+        raise ModelError(
+            f"the artifact store holds a head file with digest {bytes_found[:12]} for {name}, which was "
+            f"registered with {whole[:12]}; its tensors are the same, but not its classes, limits or "
+            f"transform: {CHANGED}"
         )

@@ -5,14 +5,16 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, nullcontext
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import mlflow
 import sqlalchemy
 from filelock import FileLock
-from mlflow.entities import RunStatus, ViewType
+from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -26,15 +28,17 @@ FAILURE_TAG = "headstart.failure"
 NOTE_TAG = "mlflow.note.content"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 AT_ONCE = 200  # runs asked about in one query
+SETTINGS = threading.RLock()  # MLflow's address holds for the whole process
+ROOT: ContextVar[Path] = ContextVar("ROOT", default=Path())  # of the project whose database is used
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or else the SQLite database in this tree's folder `mlflow/`."""
+    """`MLFLOW_TRACKING_URI`, or else the SQLite database in the project's folder `mlflow/`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_own_database()}"
 
 
 def _own_database() -> Path:
-    return (FOLDER / "mlflow.db").resolve()
+    return (ROOT.get() / FOLDER / "mlflow.db").resolve()
 
 
 def connect() -> MlflowClient:
@@ -63,17 +67,21 @@ def connect() -> MlflowClient:
 def in_project(root: Path | None) -> Iterator[None]:
     """Use the server that MLFLOW_TRACKING_URI names, or else the database of the project at `root`.
 
-    For callers that live on: afterwards MLflow's settings and the working folder are what they were. If
-    there is neither, no server is set.
+    For callers that live on: afterwards MLflow's settings are what they were. If there is neither, no server
+    is set. These settings hold for the whole process, so one thread at a time gets here; others wait.
+
+    Args:
+        root: absolute.
     """
-    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
-    named = before["MLFLOW_TRACKING_URI"]
-    with nullcontext() if named or root is None else chdir(root):
+    with SETTINGS:
+        before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+        own = ROOT.set(root or Path())
         try:
-            if named or root is not None:
+            if before["MLFLOW_TRACKING_URI"] or root is not None:
                 mlflow.set_tracking_uri(tracking_uri())
             yield
         finally:
+            ROOT.reset(own)
             tracking, registry = before.values()
             mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None forgets it
             mlflow.set_registry_uri(registry)  # type: ignore[arg-type]
@@ -167,18 +175,27 @@ def begun_before(run_ids: Collection[str], seconds: float) -> set[str]:
     Raises:
         TrackingError: the server is unreachable.
     """
-    found: set[str] = set()
     if not run_ids:
-        return found
+        return set()
     client = connect()
-    wanted = sorted(run_id for run_id in run_ids if RUN_ID.fullmatch(run_id))
     with translated("look up when runs began"):
-        every = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
-        for start in range(0, len(wanted), AT_ONCE):
-            among = ", ".join(f"'{run_id}'" for run_id in wanted[start : start + AT_ONCE])
-            query = f"attributes.run_id IN ({among}) and attributes.start_time < {seconds * 1000:.0f}"
-            page = client.search_runs(every, query, ViewType.ALL, max_results=AT_ONCE)
-            found.update(str(run.info.run_id) for run in page)
+        return set(find_runs(client, run_ids, f"attributes.start_time < {seconds * 1000:.0f}"))
+
+
+def find_runs(client: MlflowClient, run_ids: Collection[str], condition: str = "") -> dict[str, Run]:
+    """Those of some runs that the server knows, deleted ones included, by their IDs.
+
+    Args:
+        condition: a term of MLflow's filter that they must meet as well.
+    """
+    found: dict[str, Run] = {}
+    wanted = sorted(run_id for run_id in run_ids if RUN_ID.fullmatch(run_id))
+    every = [each.experiment_id for each in client.search_experiments(view_type=ViewType.ALL)]
+    for start in range(0, len(wanted), AT_ONCE):
+        among = ", ".join(f"'{run_id}'" for run_id in wanted[start : start + AT_ONCE])
+        query = " and ".join(filter(None, (f"attributes.run_id IN ({among})", condition)))
+        page = client.search_runs(every, query, ViewType.ALL, max_results=AT_ONCE)
+        found |= {str(run.info.run_id): run for run in page}
     return found
 
 
@@ -267,4 +284,4 @@ def _artifact_location() -> str | None:
 
 
 def _own_artifacts() -> Path:
-    return (FOLDER / "artifacts").resolve()
+    return (ROOT.get() / FOLDER / "artifacts").resolve()

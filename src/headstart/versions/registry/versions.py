@@ -11,7 +11,8 @@ from headstart.versions.registry import tracking
 from headstart.versions.registry.uri import ModelUri
 
 LOCK_TAG, STATE_TAG = "headstart.lock", "headstart.state"
-HEAD_TAG = "head"  # digest of the head; a run has it under `headstart.head`
+HEAD_TAG = "head"  # digest of the head's tensors; a run has it under `headstart.head`
+FILE_TAG = "head_file"  # digest of the head's whole file; a run has it under `headstart.head_file`
 COMPLETE = "complete"
 GATE_TAG, VERDICTS = "gate", ("passed", "inconclusive", "failed")
 CHALLENGER, CHAMPION, CHAMPION_TAG = "challenger", "champion", "was_champion"

@@ -149,6 +149,7 @@ def _record(
     tags = {
         versions.LOCK_TAG: digest,
         versions.HEAD_TAG: head["digest"],
+        versions.FILE_TAG: stored_model.file_digest(paths.HEAD),
         "backbone": "random" if head["backbone"]["random"] else head["backbone"]["source"],
         announcement.GATE_TAG: announcement.PENDING,
     }
@@ -230,6 +231,7 @@ def _log_tags(
         "headstart.data": repository.data_version(),
         versions.LOCK_TAG: digest,
         f"headstart.{versions.HEAD_TAG}": head["digest"],
+        f"headstart.{versions.FILE_TAG}": stored_model.file_digest(paths.HEAD),
         "headstart.backbone": head["backbone"]["digest"],
         record.INIT_TAG: head["init"] or "none",
         record.FOLDER_TAG: commit.folder,

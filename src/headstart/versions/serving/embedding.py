@@ -1,5 +1,6 @@
 """Features at the cut for pictures of any origin, with the bytes that stage features writes for them."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ from headstart.ground import runtime
 from headstart.pipeline.features.compute import Forward, Replica
 from headstart.pipeline.network.network import INPUT, plan, spec_of
 from headstart.versions.serving.predictor import Predictor
+
+SETTINGS = threading.RLock()  # those of torch hold for the whole process
 
 
 class Embedding:
@@ -50,17 +53,20 @@ class Embedding:
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Compute as the stages do; the caller's torch has its own settings and random numbers afterwards."""
-    mode, memory = torch.get_deterministic_debug_mode(), torch.utils.deterministic
-    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
-    matmul, state = torch.get_float32_matmul_precision(), runtime.random_state()
-    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
-    try:
-        runtime.make_deterministic(0)
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(mode)
-        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32
-        runtime.restore_random_state(state)
+    """Compute as the stages do, in one thread at a time; the caller's torch has its own settings afterwards.
+
+    Nothing is drawn: the frozen layers run as in evaluation, so random numbers stay the caller's.
+    """
+    with SETTINGS:
+        mode, memory = torch.get_deterministic_debug_mode(), torch.utils.deterministic
+        fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+        matmul = torch.get_float32_matmul_precision()
+        benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+        try:
+            runtime.choose_deterministic()
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(mode)
+            memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+            torch.set_float32_matmul_precision(matmul)
+            torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32

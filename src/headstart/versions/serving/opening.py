@@ -3,6 +3,7 @@
 The version's own code does not run: its tensors are read, after their digests were checked.
 """
 
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,25 +28,29 @@ class Opened(NamedTuple):
     predictor: Predictor
 
 
-def open_model(model: str) -> Opened:
+def open_model(model: str, root: Path = Path()) -> Opened:
     """Open a model in MLflow, the folder of a downloaded one, or a head file next to its backbone.
+
+    Args:
+        root: of the project whose backbone belongs to a head file that lies alone.
 
     Raises:
         HeadstartError: there is no such model, or it was changed after it was registered or written.
     """
-    name, head, backbone = _files(model)
-    predictor = Predictor.load(head, backbone)
-    return Opened(name, version_of(head, predictor.metadata["digest"]), predictor)
+    with tempfile.TemporaryDirectory(prefix="headstart-model-", ignore_cleanup_errors=True) as fetched:
+        name, head, backbone = _files(model, root, Path(fetched))
+        predictor = Predictor.load(head, backbone)
+        return Opened(name, version_of(head, predictor.metadata["digest"]), predictor)
 
 
-def _files(model: str) -> tuple[str, Path, Path]:
-    """Name, head and backbone."""
+def _files(model: str, root: Path, fetched: Path) -> tuple[str, Path, Path]:
+    """Name, head and backbone; a model in MLflow is downloaded to `fetched`."""
     path = Path(model)
     if path.is_dir():
         stored = stored_model.open_stored(path, model, None)
         return model, stored.head, stored.backbone()
     if not path.exists() and ModelUri.is_meant(model):
-        stored = stored_model.fetch(model)
+        stored = stored_model.fetch(model, fetched)
         return stored.name, stored.head, stored.backbone()
     if not path.exists():
         raise HeadstartError(
@@ -53,4 +58,4 @@ def _files(model: str) -> tuple[str, Path, Path]:
             "models:/headstart@champion"
         )
     beside = path.with_name(paths.BACKBONE.name)
-    return model, path, beside if beside.exists() else paths.BACKBONE
+    return model, path, beside if beside.exists() else root / paths.BACKBONE
