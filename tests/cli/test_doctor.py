@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from headstart.cli.main import main
 from headstart.errors import HeadstartError, LineageError, RemoteUnreachable
 from headstart.host import owner
 from headstart.host.bounded_process import run_bounded
+from headstart.repository import stores
 from headstart.repository.stores import Settings
 
 
@@ -396,3 +398,23 @@ def test_outside_of_a_project_the_machine_is_examined(
     assert "ok       Python" in said
     assert "is not in a Headstart project" in said
     assert said.endswith("1 errors, 0 warnings\n")
+
+
+def test_checks_of_dvc_side_by_side_leave_the_umask(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC sets it to 0 while it makes a folder."""
+    make = os.makedirs
+
+    def slowly(*given: Any, **options: Any) -> None:
+        time.sleep(0.05)
+        make(*given, **options)
+
+    draw_images(here / "data", {"dark": 2, "light": 2})
+    make_repository(here)
+    monkeypatch.setattr(os, "makedirs", slowly)
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: stores.settings_of(here), range(4)))
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from dvc.config import Config, merge
@@ -24,6 +25,7 @@ STAMP, STAMPED = "%Y%m%dT%H%M%SZ", re.compile(r"\d{8}T\d{6}Z")
 KEPT_DAYS = 7
 COPIED = ("core", "cache", "remote")  # sections of DVC's configuration
 LINKS = ("reflink", "hardlink", "symlink", "copy")
+OPENING = Lock()  # DVC sets this process's umask to 0 for a moment: two threads at once would leave it so
 UNMOVABLE = ("http", "https")  # their files can be neither listed nor moved
 
 
@@ -201,7 +203,7 @@ class Settings:
 
 def settings_of(folder: Path) -> Settings:
     """DVC's settings of a project, after a trial of each kind of link with a file that is removed again."""
-    with _translated(folder):
+    with OPENING, _translated(folder):
         repo = Repo(str(folder))
         odb, config = repo.cache.local, repo.config
         name = config["core"].get("remote") or ""
