@@ -83,9 +83,8 @@ def train_in_tree(init_from: str | None) -> State[Any]:
             emit_outcome(registered, verdict, said)
         publish_report(registered, data, decision, is_unchanged=False)
         log(said)
-        show_outcome(
-            registered.version, verdict, "judged" if decision else "found"
-        )  # last: what fails before is no outcome
+        # last: what fails before is no outcome
+        show_outcome(registered.version, verdict, "judged" if decision else "found")
         return state_of(verdict, said)
 
 

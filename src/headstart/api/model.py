@@ -49,7 +49,6 @@ def load_in(root: Path | None, model: str | os.PathLike[str], folder: Path) -> "
     """
     be_quiet()
     from headstart.versions.registry import tracking
-    from headstart.versions.registry.uri import ModelUri
     from headstart.versions.serving.opening import open_model
 
     name, path = os.fspath(model), folder / model
@@ -59,8 +58,7 @@ def load_in(root: Path | None, model: str | os.PathLike[str], folder: Path) -> "
                 f"there is no file or folder {name}, and no server to ask for it: set MLFLOW_TRACKING_URI, "
                 "or change to a folder of the project whose database has it"
             )
-        is_named = not path.exists() and ModelUri.is_meant(name)
-        opened = open_model(str(ModelUri.parse(name)) if is_named else str(path), root or folder)
+        opened = open_model(name, root or folder, folder)
     return Model(opened.version, opened.predictor)
 
 

@@ -104,14 +104,14 @@ def _problem(service: Service, prefect: str) -> str | None:
             urllib.request.urlopen(f"{service.address}{HEALTH[service.name]}", timeout=SECONDS).close()
             return None
         worker = service.name.removeprefix("worker ")
-        if worker in online(prefect, pool_of(worker), SECONDS):
+        if worker in online(prefect, _pool_of(worker), SECONDS):
             return None
         return "Prefect has not heard from it for a while"
     except (OSError, ValueError) as error:  # a ValueError if what answers is another program
         return f"{service.address or prefect} does not answer as it should ({error})"
 
 
-def pool_of(worker: str) -> str:
+def _pool_of(worker: str) -> str:
     """The work pool of a worker, by its name."""
     return "gpu" if worker.startswith("gpu-") else worker
 

@@ -11,14 +11,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from headstart.cli.doctor.examination import (
-    PROGRAM_SECONDS,
-    Check,
-    Finding,
-    error,
-    ok,
-    warning,
-)
+from headstart.cli.doctor.examination import PROGRAM_SECONDS, Check, Finding, error, ok, warning
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
 from headstart.host.bounded_process import run_bounded
@@ -69,7 +62,7 @@ def packages() -> Finding:
 def disk() -> Finding:
     """Free space of the project, HEADSTART_CACHE and temporary files."""
     places = {"project": Path(), "HEADSTART_CACHE": cache_folder(), "temporary files": _temporary()}
-    free = {name: shutil.disk_usage(_existing(path)).free for name, path in places.items()}
+    free = {name: free_bytes(path) for name, path in places.items()}
     found = ", ".join(f"{name} {size / 1e9:.1f} GB" for name, size in free.items()) + " free"
     if min(free.values()) >= LITTLE:
         return ok(found)
@@ -104,10 +97,10 @@ def _temporary() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _existing(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
+def free_bytes(path: Path) -> int:
+    """Free space where a folder is, or would be made: that of the nearest one above it that exists."""
     absolute = path.absolute()
-    return next(folder for folder in (absolute, *absolute.parents) if folder.exists())
+    return shutil.disk_usage(next(each for each in (absolute, *absolute.parents) if each.exists())).free
 
 
 CHECKS: dict[str, Check] = {

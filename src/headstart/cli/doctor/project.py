@@ -9,14 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from headstart import repository
-from headstart.cli.doctor.examination import (
-    PROGRAM_SECONDS,
-    Check,
-    Finding,
-    error,
-    ok,
-    warning,
-)
+from headstart.cli.doctor.examination import PROGRAM_SECONDS, Check, Finding, error, ok, warning
+from headstart.cli.doctor.machine import free_bytes
 from headstart.errors import BackboneError, LineageError, ParamsError
 from headstart.ground import paths
 from headstart.ground.wording import named
@@ -70,8 +64,7 @@ def cache() -> Finding:
     from headstart.repository import stores
 
     found = stores.settings_of(Path())
-    place = next(folder for folder in (found.cache, *found.cache.parents) if folder.exists())
-    free = f"{found.cache}, {shutil.disk_usage(place).free / 1e9:.1f} GB free"
+    free = f"{found.cache}, {free_bytes(found.cache) / 1e9:.1f} GB free"
     if found.working is None:
         return ok(f"{free}; empty")
     used = next((link for link in found.link_types if link in found.working), None)

@@ -34,29 +34,26 @@ def keep_run(run_id: str, settings: Repository, say: Callable[[str], object]) ->
     named = [repository.name_version(run_id, name, number) for name, number in versions.of_run(run_id)]
     tracking.set_tags(run_id, {REF_TAG: ref})
     for_others, here = ([ref, *named], []) if tracking.is_shared() else ([ref], named)
-    say(_send(for_others, here) if settings.sends_refs else _stay(for_others, here))
+    say(_keep_or_send(for_others, here, settings))
     if removed := _remove_old(settings):
         say(removed)
 
 
-def _stay(for_others: list[str], here: list[str]) -> str:
+def _keep_or_send(for_others: list[str], here: list[str], settings: Repository) -> str:
+    """Send the refs for others if that is set; the line that reports where each ref is."""
     remote = repository.remote_name()
     kept = f"{' and '.join([*for_others, *here])} kept in this clone"
     if remote is None:
         return f"{kept}; there is no git remote"
-    return (
-        f"{kept} alone. `git push {remote} {' '.join(for_others)}` sends what others can use; "
-        "repository.push_refs: true in params.yaml does so after each run"
-    )
-
-
-def _send(for_others: list[str], here: list[str]) -> str:
+    if not settings.sends_refs:
+        return (
+            f"{kept} alone. `git push {remote} {' '.join(for_others)}` sends what others can use; "
+            "repository.push_refs: true in params.yaml does so after each run"
+        )
     try:
-        remote = repository.push_refs(for_others)
+        repository.push_refs(for_others)
     except LineageError as error:
-        return f"{' and '.join([*for_others, *here])} kept in this clone alone: {error}"
-    if remote is None:
-        return f"{' and '.join([*for_others, *here])} kept in this clone; there is no git remote"
+        return f"{kept} alone: {error}"
     alone = f"; {' and '.join(here)} kept in this clone" if here else ""
     return f"{' and '.join(for_others)} sent to git remote {remote}{alone}"
 

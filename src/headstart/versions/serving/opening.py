@@ -28,33 +28,33 @@ class Opened(NamedTuple):
     predictor: Predictor
 
 
-def open_model(model: str, root: Path = Path()) -> Opened:
+def open_model(model: str, root: Path = Path(), folder: Path = Path()) -> Opened:
     """Open a model in MLflow, the folder of a downloaded one, or a head file next to its backbone.
 
     Args:
         root: of the project whose backbone belongs to a head file that lies alone.
+        folder: that a relative path starts from.
 
     Raises:
         HeadstartError: there is no such model, or it was changed after it was registered or written.
     """
     with tempfile.TemporaryDirectory(prefix="headstart-model-", ignore_cleanup_errors=True) as fetched:
-        name, head, backbone = _files(model, root, Path(fetched))
+        name, head, backbone = _files(model, folder / model, root, Path(fetched))
         predictor = Predictor.load(head, backbone)
         return Opened(name, version_of(head, predictor.metadata["digest"]), predictor)
 
 
-def _files(model: str, root: Path, fetched: Path) -> tuple[str, Path, Path]:
+def _files(model: str, path: Path, root: Path, fetched: Path) -> tuple[str, Path, Path]:
     """Name, head and backbone; a model in MLflow is downloaded to `fetched`."""
-    path = Path(model)
     if path.is_dir():
-        stored = stored_model.open_stored(path, model, None)
+        stored = stored_model.open_stored(path, str(path), None)
         return model, stored.head, stored.backbone()
     if not path.exists() and ModelUri.is_meant(model):
         stored = stored_model.fetch(model, fetched)
         return stored.name, stored.head, stored.backbone()
     if not path.exists():
         raise HeadstartError(
-            f"there is no head file {model}; train one (`dvc repro`), or name a version, such as "
+            f"there is no head file {path}; train one (`dvc repro`), or name a version, such as "
             "models:/headstart@champion"
         )
     beside = path.with_name(paths.BACKBONE.name)
