@@ -1,6 +1,7 @@
 """Git and DVC: record what made a result, and restore it. Nothing else calls these two programs."""
 
 from headstart.repository.commits import (
+    AUTHOR,
     Commit,
     bundle,
     check_recordable,
@@ -35,6 +36,7 @@ from headstart.repository.stage_run import run_stage, run_stages
 from headstart.repository.worker_clone import follow, is_stale
 
 __all__ = [
+    "AUTHOR",
     "DATA",
     "LOCK",
     "PIPELINE",

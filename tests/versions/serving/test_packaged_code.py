@@ -14,6 +14,7 @@ from headstart.versions.registry.stored_model import StoredModel
 from headstart.versions.serving import model_process, packaged_code
 from headstart.versions.serving.model_process import ModelProcess
 from headstart.versions.serving.packaged_code import SETTING, SHAPE, check_code
+from headstart.versions.serving.packed_files import code_digest
 from headstart.versions.serving.signature import signature
 
 RUN = "0" * 31 + "1"
@@ -162,6 +163,7 @@ def test_a_process_does_not_start_with_other_code(project: Path, monkeypatch: py
     claim(monkeypatch, commit_code(project, "rule = 0\n"))
     monkeypatch.setattr(model_process.subprocess, "Popen", None)
     monkeypatch.setattr(packaged_code.known_code, "trees", lambda *names: iter(()))
+    monkeypatch.setattr(packaged_code.known_code, "served_code", lambda *names: iter(()))
     monkeypatch.setattr(packaged_code.known_code, "digests", lambda files: [""] * len(files))
     with pytest.raises(TrackingError, match="was not run"), ModelProcess(package(project / "model", CODE)):
         pass
@@ -175,7 +177,7 @@ def test_the_process_of_a_version_has_no_credential(tmp_path: Path, monkeypatch:
     signed.save(str(model.folder / "MLmodel"))
     (tmp_path / "image.png").write_bytes(b"")
     names = {name: model.folder / name for name in files}
-    monkeypatch.setenv(SETTING, packaged_code.code_digest(names))
+    monkeypatch.setenv(SETTING, code_digest(names))
     for name in ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setattr(model_process.sys, "executable", warm.python())

@@ -8,14 +8,15 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from headstart import repository
+from headstart import __version__, repository
 from headstart.cli.doctor.examination import PROGRAM_SECONDS, Check, Finding, error, ok, warning
 from headstart.cli.doctor.machine import free_bytes
 from headstart.errors import BackboneError, LineageError, ParamsError
 from headstart.ground import paths
 from headstart.ground.wording import named
+from headstart.host.project import has_code
 from headstart.params import load_params
-from headstart.repository import setup
+from headstart.repository import code_lock, setup
 
 REMOTE_SECONDS = 5.0
 SETTLED = 300.0  # seconds that the clock of another machine may be ahead
@@ -105,6 +106,17 @@ def params() -> Finding:
     return ok(f"{paths.PARAMS} is complete")
 
 
+def code() -> Finding:
+    """Whether stages run what headstart.lock.yaml names; a clone of Headstart runs its own code."""
+    if has_code(Path()):
+        return ok("that of this clone")
+    try:
+        code_lock.check()
+    except LineageError as wrong:
+        return error(str(wrong), "headstart upgrade, or make install")
+    return ok(f"headstart {__version__}, as {paths.CODE_LOCK} names it")
+
+
 def stages() -> Finding:
     """Whether dvc.lock belongs to the code, data and parameters of the project."""
     try:
@@ -180,6 +192,7 @@ CHECKS: dict[str, Check] = {
     "DVC cache": cache,
     "DVC remote": remote,
     "params": params,
+    "code": code,
     "stages": stages,
     "weights": weights,
 }

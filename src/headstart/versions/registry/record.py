@@ -30,6 +30,7 @@ NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANI
 LATER = (paths.INTERVALS, paths.CLASSES)  # earlier versions have these figures in metrics.json
 REF_TAG = "headstart.ref"
 FOLDER_TAG = "headstart.folder"
+VERSION_TAG = "headstart.package_version"  # of Headstart itself
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
 
 
@@ -117,6 +118,12 @@ class Record:
         files = sorted(self.file("environment").glob("*.json"))
         return {path.stem: load_json(path, AGAIN) for path in files}
 
+    @property
+    def packages(self) -> str:
+        """SHA-256 of the recorded requirements.lock."""
+        kept = load_json(self.file("shared.json"), AGAIN)[paths.LOCK.name]
+        return str(kept["key"]).partition(" ")[2]
+
     def file(self, name: str) -> Path:
         """Path of a file of the record."""
         return self.folder / RECORD / name
@@ -126,7 +133,7 @@ class Record:
         return tree_files(self.folder / RECORD)
 
     def shared_file(self, name: str, path: Path) -> bool:
-        """Fetch a file that versions share, `requirements.lock` or `commit.bundle`.
+        """Fetch a file that versions share, such as `requirements.lock` or `commit.bundle`.
 
         Returns:
             False if this run has no such file.
@@ -141,7 +148,7 @@ class Record:
             shared.fetch(MlflowClient().get_run(kept["run_id"]), [name], path.parent)
         (path.parent / name).replace(path)
         kind, _, digest = kept["key"].partition(" ")
-        if kind == "lock" and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if kind in ("lock", "package") and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise TrackingError(f"{name} on {tracking.server_name()} is not the one that was recorded")
         return True
 

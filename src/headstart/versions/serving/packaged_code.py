@@ -1,6 +1,5 @@
 """Whether a stored model may be loaded: that runs the code packed with it, whoever packed it."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from headstart.ground.paths import PACKAGE
 from headstart.repository import known_code
 from headstart.versions.registry import tracking
 from headstart.versions.registry.stored_model import StoredModel
+from headstart.versions.serving.packed_files import code_digest
 
 SETTING = "HEADSTART_TRUSTED_CODE"
 SOURCE = f"src/{PACKAGE.name}"  # of the package, in the project
@@ -25,7 +25,8 @@ def check_code(model: StoredModel) -> None:
     """Check that loading a model runs only code that this project's git has, or that the user allows.
 
     Every file of code must be that of the running project, or all those of the commit or kept run that the
-    model's run names. `HEADSTART_TRUSTED_CODE` holds digests of other code that may run, separated by commas.
+    model's run names, or of the package that headstart.lock.yaml names there. `HEADSTART_TRUSTED_CODE` holds
+    digests of other code that may run, separated by commas.
 
     Raises:
         TrackingError: there is other code; the message names it, and the digest that would allow it.
@@ -42,6 +43,8 @@ def check_code(model: StoredModel) -> None:
     for tree in known_code.trees(commit, run_id, SOURCE):
         if not (lacking := [name for name in own if not _has(tree, name, own[name])]):
             return
+    if digest in known_code.served_code(commit, run_id):
+        return
     more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
     raise TrackingError(
         f"{model.name} was not run: it holds code that this project does not have "
@@ -50,14 +53,6 @@ def check_code(model: StoredModel) -> None:
         "whoever registered it to push that commit or ref; if you have read the code and trust it, set "
         f"{SETTING}={digest} (docs/security.md)"
     )
-
-
-def code_digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of code by name and content."""
-    sha = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        sha.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return sha.hexdigest()
 
 
 def _checked_flavor(model: StoredModel) -> Mapping[str, object]:
