@@ -20,8 +20,8 @@ LOCK = Path("dvc.lock")
 DATA = Path("data.dvc")
 CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 RESTORE = (
-    "restore it with `git checkout` (in a merge with --ours or --theirs), then run `dvc repro`, which writes "
-    "dvc.lock, or `dvc add data`, which writes data.dvc"
+    "restore it with `git checkout` (in a merge with --ours or --theirs), or delete a dvc.lock that git does "
+    "not have; then run `dvc repro`, which writes dvc.lock, or `dvc add data`, which writes data.dvc"
 )
 
 

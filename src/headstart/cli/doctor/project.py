@@ -125,6 +125,8 @@ def stages() -> Finding:
         if not any(text in str(wrong) for text in BUSY):
             raise
         return warning("unknown: another process of DVC is at work here", "wait for it to end")
+    if not repository.LOCK.exists():
+        return warning("there are no results yet", "dvc repro")
     if not changed:
         return ok("all up to date")
     return warning(f"changed since they ran: {named(changed)}", "dvc repro")
