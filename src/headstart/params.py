@@ -1,4 +1,4 @@
-"""params.yaml, read and checked once: every key is required, and no others are allowed."""
+"""params.yaml, read and checked once: a missing key has its default, and an unknown one is an error."""
 
 import difflib
 from collections.abc import Iterator
@@ -26,20 +26,20 @@ from headstart.versions.release.settings import Gate, Register, Requirements
 class Params(Section):
     """All of params.yaml."""
 
-    data: Data
-    backbone: Backbone
-    validate_: Validate = Field(alias="validate")
-    split: Split
-    preprocess: Preprocess
-    model: Model
-    features: Features
-    inspect_: Inspect = Field(alias="inspect")
-    train: Train
-    evaluate: Evaluate
-    register_: Register = Field(alias="register")
-    gate: Gate
-    monitor: Monitor
-    repository: Repository
+    data: Data = Data()
+    backbone: Backbone = Backbone()
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    split: Split = Split()
+    preprocess: Preprocess = Preprocess()
+    model: Model = Model()
+    features: Features = Features()
+    inspect_: Inspect = Field(default=Inspect(), alias="inspect")
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    register_: Register = Field(default=Register(), alias="register")
+    gate: Gate = Gate()
+    monitor: Monitor = Monitor()
+    repository: Repository = Repository()
 
     @property
     def requirements(self) -> Requirements:
