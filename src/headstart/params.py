@@ -1,7 +1,7 @@
 """params.yaml, read and checked once: a missing key has its default, and an unknown one is an error."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -91,6 +91,20 @@ def load_params(path: Path) -> Params:
             "environment"
         )
     return params
+
+
+def overridden(params: Params, changes: Mapping[str, Mapping[str, object]]) -> Params:
+    """A copy with other values for some keys, by section, checked as those of the file are.
+
+    Raises:
+        ParamsError: a value is wrong (first 5 named).
+    """
+    known = {field.alias or name: getattr(params, name) for name, field in Params.model_fields.items()}
+    document = known | {name: {**dict(known[name]), **keys} for name, keys in changes.items()}
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise ParamsError("; ".join(_explain(dict(problem)) for problem in error.errors()[:5])) from error
 
 
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
