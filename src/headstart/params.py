@@ -1,7 +1,7 @@
-"""params.yaml, read and checked once: every key is required, and no others are allowed."""
+"""params.yaml, read and checked once: a missing key has its default, and an unknown one is an error."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -26,20 +26,20 @@ from headstart.versions.release.settings import Gate, Register, Requirements
 class Params(Section):
     """All of params.yaml."""
 
-    data: Data
-    backbone: Backbone
-    validate_: Validate = Field(alias="validate")
-    split: Split
-    preprocess: Preprocess
-    model: Model
-    features: Features
-    inspect_: Inspect = Field(alias="inspect")
-    train: Train
-    evaluate: Evaluate
-    register_: Register = Field(alias="register")
-    gate: Gate
-    monitor: Monitor
-    repository: Repository
+    data: Data = Data()
+    backbone: Backbone = Backbone()
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    split: Split = Split()
+    preprocess: Preprocess = Preprocess()
+    model: Model = Model()
+    features: Features = Features()
+    inspect_: Inspect = Field(default=Inspect(), alias="inspect")
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    register_: Register = Field(default=Register(), alias="register")
+    gate: Gate = Gate()
+    monitor: Monitor = Monitor()
+    repository: Repository = Repository()
 
     @property
     def requirements(self) -> Requirements:
@@ -91,6 +91,20 @@ def load_params(path: Path) -> Params:
             "environment"
         )
     return params
+
+
+def overridden(params: Params, changes: Mapping[str, Mapping[str, object]]) -> Params:
+    """A copy with other values for some keys, by section, checked as those of the file are.
+
+    Raises:
+        ParamsError: a value is wrong (first 5 named).
+    """
+    known = {field.alias or name: getattr(params, name) for name, field in Params.model_fields.items()}
+    document = known | {name: {**dict(known[name]), **keys} for name, keys in changes.items()}
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise ParamsError("; ".join(_explain(dict(problem)) for problem in error.errors()[:5])) from error
 
 
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:

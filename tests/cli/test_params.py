@@ -1,4 +1,4 @@
-"""params.yaml: every key is required, and no others are allowed."""
+"""params.yaml: missing keys have defaults, and unknown ones are errors."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from headstart.errors import ModelError, ParamsError
-from headstart.params import load_params
+from headstart.params import Params, load_params
 from headstart.pipeline.network.heads import parse_replacement
 
 TEXT = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
@@ -25,6 +25,13 @@ def test_the_committed_file_is_valid(tmp_path: Path) -> None:
     assert params.model_dump(by_alias=True) == YAML(typ="safe").load(TEXT)
 
 
+def test_the_defaults_are_the_values_of_the_committed_file(tmp_path: Path) -> None:
+    """Types too: 60 and 60.0 have different digests."""
+    assert Params().model_dump_json(by_alias=True) == load_params(write(tmp_path, "", "")).model_dump_json(
+        by_alias=True
+    )
+
+
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     assert load_params(write(tmp_path, "lr: 0.003", "lr: 1e-3")).train.lr == 0.001
 
@@ -32,7 +39,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 60", "epoch: 60", r"train.epochs is missing.*train.epoch is unknown; did you mean epochs"),
+        ("epochs: 60", "epoch: 60", r"train.epoch is unknown; did you mean epochs"),
         ("epochs: 60", "epochs: ten", r"train.epochs: .*integer.*found 'ten'"),
         ("epochs: 60", "epochs: 0", r"train.epochs: .*greater than or equal to 1.*found 0"),
         ("epochs: 60", "epochs: 2.5", r"train.epochs: .*found 2.5"),
@@ -62,7 +69,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         ("lr: 0.003", "lr: .nan", r"train.lr: .*finite"),
         ("optimizer: adamw", "optimizer: lion", r"train.optimizer: .*'adamw' or 'sgd'.*found 'lion'"),
         ("  test: 0.2", "  test: 0.3", r"split: train, val and test must sum to 1"),
-        ("backbone:", "backbon:", r"backbone is missing.*backbon is unknown; did you mean backbone"),
+        ("backbone:", "backbon:", r"backbon is unknown; did you mean backbone"),
         ("accuracy: 0.85", "acuracy: 0.85", r"register.thresholds.acuracy is unknown; did you mean accuracy"),
         ("model: headstart", "model: a/b", r"register.model"),
         (

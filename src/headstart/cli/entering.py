@@ -2,11 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import HeadstartError
 from headstart.ground import paths
-from headstart.host.project import enter_tree
+from headstart.host.project import be_quiet, enter_tree, find_root
 
 if TYPE_CHECKING:
     from headstart.params import Params
@@ -22,16 +25,68 @@ def checked_params() -> "Params":
     return params
 
 
+def params_of(root: Path | None, file: str, changes: Mapping[str, Mapping[str, object]]) -> "Params":
+    """Parameters for a command that may be run without a project, checked like `checked_params`.
+
+    Args:
+        root: the project whose params.yaml is read; None for the defaults of all keys.
+        file: read instead of that; "" for none.
+        changes: other values for some keys, by section.
+
+    Raises:
+        HeadstartError: a file is missing or wrong, or the network cannot be built.
+    """
+    from headstart.cli.network_params import check_network
+    from headstart.params import Params, load_params, overridden
+
+    if file and not Path(file).is_file():
+        raise HeadstartError(f"--params: there is no file {file}; correct the path")
+    read = Path(file) if file else paths.PARAMS
+    params = overridden(load_params(read) if file or root is not None else Params(), changes)
+    check_network(params, None if root is None else paths.DATA)
+    return params
+
+
 def enter_with(*given: str) -> list[str]:
-    """Enter the project, and return paths typed in another folder as seen from its root."""
+    """Enter the project, and return paths typed in another folder as seen from its root; "" stays ""."""
     here = Path.cwd()
     root = enter_tree()
     return [_seen_from(root, here, path) for path in given]
 
 
+def enter_any(*given: str) -> tuple[Path | None, list[str]]:
+    """Enter the project around the working folder; where there is none, stay in the working folder.
+
+    Returns:
+        The project's root, None without a project; and the paths as seen from the folder that is now the
+        working folder.
+    """
+    if find_root(Path.cwd()) is None:
+        be_quiet()
+        return None, list(given)
+    seen = enter_with(*given)
+    return Path.cwd(), seen
+
+
 def _seen_from(root: Path, here: Path, path: str) -> str:
     is_uri = (":/" in path or "@" in path) and not (here / path).exists()
-    return path if is_uri or Path(path).is_absolute() else os.path.relpath(here / path, root)
+    return path if not path or is_uri or Path(path).is_absolute() else os.path.relpath(here / path, root)
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Let errors about a key of params.yaml name the option that was typed for it.
+
+    Args:
+        options: by key, such as `--arch` by `backbone.arch`.
+    """
+    try:
+        yield
+    except HeadstartError as error:
+        text = str(error)
+        for key, option in options.items():
+            text = text.replace(key, option)
+        raise type(error)(text) from error
 
 
 def import_path(root: Path) -> str:

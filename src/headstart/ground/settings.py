@@ -19,9 +19,9 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
-    """A frozen section: unknown keys and wrong types are errors, and no key has a default."""
+    """A frozen section: unknown keys and wrong types are errors; defaults are checked like values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
     def changed(self, **changes: Any) -> Self:
         """A copy with some keys changed, validated like the original.

@@ -34,7 +34,7 @@ def enter_tree() -> Path:
     start = Path.cwd()
     root = find_root(start)
     if root is None:
-        raise StageError(f"{not_a_project(start)}; change to one")
+        raise StageError(f"{not_a_project(start)}; change to one, or begin one: `headstart init DIR`")
     be_quiet()
     if has_code(root) and (root / SOURCE).resolve() != PACKAGE:
         _start_again(root)

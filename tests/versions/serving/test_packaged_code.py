@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import warm
 from mlflow.models import Model
-from projects import GIT, run
+from projects import GIT, mark_project, run
 
 from headstart.errors import TrackingError
 from headstart.ground.paths import PACKAGE
@@ -62,6 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     run(root, "git", "init", "--quiet", "--initial-branch=main")
+    mark_project(root)
     monkeypatch.chdir(root)
     return root
 
@@ -122,6 +123,20 @@ def test_other_code_is_refused_with_the_way_to_allow_it(
     assert found in str(refused.value)
     digest = str(refused.value).partition(f"{SETTING}=")[2].split()[0]
     monkeypatch.setenv(SETTING, f"{'0' * 64}, {digest}")
+    check_code(model)
+
+
+def test_the_git_of_a_folder_without_a_project_is_not_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(monkeypatch, commit_code(project, CODE["code/headstart/rules.py"]))
+    model = package(project / "model", CODE)
+    check_code(model)
+    (project / "dvc.yaml").unlink()
+    monkeypatch.setattr(packaged_code.known_code, "git", None)
+    with pytest.raises(TrackingError, match="not in a project whose git may have it") as refused:
+        check_code(model)
+    monkeypatch.setenv(SETTING, str(refused.value).partition(f"{SETTING}=")[2].split()[0])
     check_code(model)
 
 
