@@ -51,7 +51,7 @@ def not_a_project(folder: Path) -> str:
     """The beginning of an error about a folder that no project encloses."""
     return (
         f"{folder} is not in a Headstart project (a folder with dvc.yaml, params.yaml and {CODE_LOCK}, or a "
-        "clone of Headstart); `headstart init DIR` begins one"
+        "clone of Headstart)"
     )
 
 

@@ -28,8 +28,8 @@ def check_code(model: StoredModel) -> None:
 
     Every file of code must be that of the running project, or all those of the commit or kept run that the
     model's run names, or of the package that headstart.lock.yaml names there. Outside of a project no git is
-    asked: the code must be that of the installed package. `HEADSTART_TRUSTED_CODE` holds digests of other code
-    that may run, separated by commas.
+    asked: the code must be that of the installed package. `HEADSTART_TRUSTED_CODE` holds digests of other
+    code that may run, separated by commas.
 
     Raises:
         TrackingError: there is other code; the message names it, and the digest that would allow it.
