@@ -27,8 +27,8 @@ def load(model: str | os.PathLike[str]) -> "Model":
 
     Args:
         model: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model` on the server that
-            MLFLOW_TRACKING_URI names, or else in the database of the project around the working folder, or
-            where there is none in MLflow's own default (`mlflow.db` or `mlruns` in the working folder); the
+            MLFLOW_TRACKING_URI names, else in the database of the project around the working folder, or
+            without one in MLflow's own default (`mlflow.db` or `mlruns` in the working folder); the
             folder of a downloaded model; or a head file next to its `backbone.safetensors`.
 
     Raises:

@@ -55,7 +55,7 @@ def enter_with(*given: str) -> list[str]:
 
 
 def enter_any(*given: str) -> tuple[Path | None, list[str]]:
-    """Enter the project around the working folder; where there is none, stay in the working folder.
+    """Enter the project around the working folder, or stay in the working folder if there is none.
 
     Returns:
         The project's root, None without a project; and the paths as seen from the folder that is now the

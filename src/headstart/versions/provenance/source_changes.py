@@ -52,7 +52,7 @@ def _recorded(lock: Mapping[str, Any]) -> Digests:
 
 
 def _locked(lock: Mapping[str, Any]) -> Digests:
-    """What each stage of a project without the code runs: its digest, under a name for the stage's code."""
+    """Digests of the code that each stage runs, in a project that does not hold it, by a name for it."""
     params = {name: stage.get("params", {}).get(str(CODE_LOCK), {}) for name, stage in lock["stages"].items()}
     return {f"code of {name}": own[f"stages.{name}"]["code"] for name, own in params.items() if own}
 

@@ -108,7 +108,7 @@ def in_project(root: Path | None) -> Iterator[None]:
     gets here; others wait.
 
     Args:
-        root: absolute; None for no project, where nothing is created and no server need be named.
+        root: absolute; None outside a project: nothing is created, and no server need be named.
     """
     with SETTINGS:
         before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
