@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 
 def checked_params() -> "Params":
+    """The `buildable_params`; standard error names the keys whose defaults are used."""
+    params = buildable_params()
+    report_defaults(params)
+    return params
+
+
+def report_defaults(params: "Params", sections: Collection[str] | None = None) -> None:
+    """Name on standard error the keys that params.yaml lacks, in all or in some of its sections."""
+    from headstart.params import note_on_defaults
+
+    if note := note_on_defaults(paths.PARAMS, params, sections):
+        report(note)
+
+
+def buildable_params() -> "Params":
     """params.yaml, checked to describe a network that can be built; errors come before any work."""
     from headstart.cli.network_params import check_network
     from headstart.params import load_params

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from headstart.cli.commands import STAGES as GROUP
 from headstart.cli.commands import Commands
-from headstart.cli.entering import checked_params
+from headstart.cli.entering import buildable_params, report_defaults
 from headstart.host.owner import end_with_owner
 from headstart.host.project import enter_tree
 
@@ -28,13 +28,14 @@ class Stage:
     def __call__(self, chosen: argparse.Namespace) -> None:
         enter_tree()
         end_with_owner()
-        params = checked_params()
+        params = buildable_params()
         if self.computes:
             from headstart.ground import runtime
             from headstart.host import exclusive
 
             exclusive.hold(runtime.accelerators(), lambda text: print(f"{self.name}: {text}", flush=True))
         run = import_module(f"headstart.pipeline.{self.package}.stage").run
+        report_defaults(params, inspect.signature(run).parameters)
         sections = {name: params.section(name) for name in inspect.signature(run).parameters}
         print(f"{self.name}: {run(**sections)}", flush=True)
 
