@@ -1,0 +1,1 @@
+"""A project that runs the installed package: its files, and bringing them up to date."""
