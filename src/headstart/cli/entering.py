@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
 
 def checked_params() -> "Params":
+    """The `buildable_params`; standard error names the keys whose defaults are used."""
+    params = buildable_params()
+    report_defaults(params)
+    return params
+
+
+def report_defaults(params: "Params", sections: Collection[str] | None = None) -> None:
+    """Name on standard error the keys that params.yaml lacks, in all or in some of its sections."""
+    from headstart.params import note_on_defaults
+
+    if note := note_on_defaults(paths.PARAMS, params, sections):
+        report(note)
+
+
+def buildable_params() -> "Params":
     """params.yaml, checked to describe a network that can be built; errors come before any work."""
     from headstart.cli.network_params import check_network
     from headstart.params import load_params
@@ -37,12 +52,15 @@ def params_of(root: Path | None, file: str, changes: Mapping[str, Mapping[str, o
         HeadstartError: a file is missing or wrong, or the network cannot be built.
     """
     from headstart.cli.network_params import check_network
-    from headstart.params import Params, load_params, overridden
+    from headstart.params import Params, load_params, note_on_defaults, overridden
 
     if file and not Path(file).is_file():
         raise HeadstartError(f"--params: there is no file {file}; correct the path")
     read = Path(file) if file else paths.PARAMS
-    params = overridden(load_params(read) if file or root is not None else Params(), changes)
+    given = load_params(read) if file or root is not None else None
+    if given is not None and (note := note_on_defaults(read, given)):
+        report(note)
+    params = overridden(given or Params(), changes)
     check_network(params, None if root is None else paths.DATA)
     return params
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from headstart.cli.commands import STAGES as GROUP
 from headstart.cli.commands import Commands
-from headstart.cli.entering import checked_params
+from headstart.cli.entering import buildable_params, report_defaults
 from headstart.host.owner import end_with_owner
 from headstart.host.project import enter_tree
 from headstart.repository import code_lock
@@ -29,13 +29,14 @@ class Stage:
         enter_tree()
         code_lock.check([self.name])
         end_with_owner()
-        params = checked_params()
+        params = buildable_params()
         if self.computes:
             from headstart.ground import runtime
             from headstart.host import exclusive
 
             exclusive.hold(runtime.accelerators(), lambda text: print(f"{self.name}: {text}", flush=True))
         run = import_module(code_lock.MODULES[self.name]).run
+        report_defaults(params, inspect.signature(run).parameters)
         sections = {name: params.section(name) for name in inspect.signature(run).parameters}
         print(f"{self.name}: {run(**sections)}", flush=True)
 

@@ -85,9 +85,7 @@ def plan(root: Path) -> Upgrade:
     was = str(before.get(VERSION))
     _check_newer(was)
     texts, listed = _files(root, before)
-    params, keys = add_missing(
-        (root / paths.PARAMS).read_text(encoding="utf-8"), template.text_of("params.yaml")
-    )
+    params, keys = add_missing(_params(root), template.text_of("params.yaml"))
     if keys:
         texts = {**texts, str(paths.PARAMS): params}
     current = _current_texts(root, before)
@@ -144,7 +142,7 @@ def _plan_of_clone(root: Path) -> Upgrade:
     """
     release = git_line("log", "-1", "--format=%H", "--", NUMBER, folder=root)
     released = git_line("show", f"{release}:./{paths.PARAMS}", folder=root) + "\n"
-    params, keys = add_missing((root / paths.PARAMS).read_text(encoding="utf-8"), released)
+    params, keys = add_missing(_params(root), released)
     stages = {
         stage: tuple(f"new key {key}" for key in found)
         for stage, definition in _stages(root).items()
@@ -152,6 +150,12 @@ def _plan_of_clone(root: Path) -> Upgrade:
     }
     texts = {str(paths.PARAMS): params} if keys else {}
     return Upgrade(__version__, __version__, keys=tuple(keys), stages=stages, texts=texts)
+
+
+def _params(root: Path) -> str:
+    """The text of params.yaml with its own line breaks."""
+    with reading(root / paths.PARAMS, RESTORE):
+        return (root / paths.PARAMS).read_bytes().decode("utf-8")
 
 
 def _files(root: Path, before: Mapping[str, Any]) -> tuple[dict[str, str | None], dict[str, list[str]]]:

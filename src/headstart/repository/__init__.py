@@ -30,6 +30,7 @@ from headstart.repository.results import (
     lock_digest,
     stage_names,
     stale,
+    unset_params,
     versioned_files,
 )
 from headstart.repository.stage_run import run_stage, run_stages
@@ -69,5 +70,6 @@ __all__ = [
     "send_data",
     "stage_names",
     "stale",
+    "unset_params",
     "versioned_files",
 ]

@@ -21,6 +21,7 @@ from headstart.repository import code_lock, setup
 REMOTE_SECONDS = 5.0
 SETTLED = 300.0  # seconds that the clock of another machine may be ahead
 BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC, while another process works
+UPGRADE = "headstart upgrade"
 METADATA = "headstart"  # key of the metadata of our safetensors files
 
 
@@ -100,9 +101,13 @@ def remote() -> Finding:
 
 def params() -> Finding:
     """Whether params.yaml can be read and describes a network that can be built."""
-    from headstart.cli.entering import checked_params
+    from headstart.cli.entering import buildable_params
 
-    checked_params()
+    params = buildable_params()
+    if needed := repository.unset_params():
+        return error(f"{paths.PARAMS} lacks {named(needed)}: DVC stops without what dvc.yaml lists", UPGRADE)
+    if lacking := params.lacking():
+        return warning(f"{paths.PARAMS} lacks {named(lacking)}: their defaults are used", UPGRADE)
     return ok(f"{paths.PARAMS} is complete")
 
 

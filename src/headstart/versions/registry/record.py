@@ -24,6 +24,7 @@ from headstart.versions.registry.uri import ModelUri
 
 RECORD, RESULTS, REPORTS = "record", "results", "reports"
 MANIFEST = "manifest.parquet"
+SETTINGS = "settings.json"
 DIFF = "uncommitted.diff"
 AGAIN = "this file of the version's record was damaged on the tracking server: register the results again"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
@@ -79,7 +80,15 @@ class Record:
 
     @property
     def params(self) -> dict[str, Any]:
-        return read_yaml(self.file("params.yaml"))
+        """The values that were used, defaults of keys that params.yaml lacks included.
+
+        A version from before keys had defaults has them all in its params.yaml.
+        """
+        path = self.file(SETTINGS)
+        if not path.exists():
+            return read_yaml(self.file("params.yaml"))
+        found: dict[str, Any] = load_json(path, AGAIN)
+        return found
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def register(
 
     Args:
         name: of the registered model.
-        params: the whole of params.yaml, for the record.
+        params: the whole of params.yaml with all defaults, for the record.
         package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
         dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
         run_id: the run that the flow opened; without it one is opened here, and ends as FAILED with its
@@ -142,6 +142,7 @@ def _record(
     run_metrics.log_epochs(client, run_id)
     _log_tags(client, run_id, commit, digest, head)
     _log_files(client, run_id, commit)
+    client.log_dict(run_id, dict(params), f"{record.RECORD}/{record.SETTINGS}")
     run_page.log_plots(client, run_id)
     _describe(client, run_id, metrics, head, params["evaluate"]["confidence"])
     _log_dataset(client, run_id, commit)
