@@ -116,7 +116,13 @@ def _check_record(root: Path) -> None:
     experiment = client_of(root).get_experiment(done.info.experiment_id)
     assert "**Model metrics**" in experiment.tags["mlflow.note.content"]
     record = {file.path for file in client_of(root).list_artifacts(done.info.run_id, "record")}
-    assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
+    assert {
+        "record/dvc.lock",
+        "record/params.yaml",
+        "record/settings.json",
+        "record/shared.json",
+        "record/data.dvc",
+    } <= record
     mlflow.set_tracking_uri(uri_of(root))
     shared = json.loads(mlflow.artifacts.load_text(f"runs:/{done.info.run_id}/record/shared.json"))
     for name in ("requirements.lock", "commit.bundle"):
