@@ -64,7 +64,7 @@ _shtab_headstart && printf "%s\n" "${{COMPREPLY[@]}}"
 
 @pytest.fixture(scope="module")
 def completed() -> Callable[[str, str], set[str]]:
-    """What bash offers for the last, begun word of a line."""
+    """Ask bash to complete the last word of a line, and return what it offers."""
     script = completion.script(make_parser(), "bash")
 
     def offered(typed: str, begun: str) -> set[str]:
