@@ -13,6 +13,7 @@ from headstart.ground import paths
 from headstart.ground.reading import load_json
 from headstart.host.project import enter_tree
 from headstart.orchestration.prefect_server import check_server
+from headstart.repository import code_lock
 
 
 def add_to(commands: Commands) -> None:
@@ -52,7 +53,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _sample(chosen: argparse.Namespace) -> None:
-    classes = _draw(chosen.folder)
+    classes = draw_sample(chosen.folder)
     total = sum(classes.values())
     print_result(
         chosen.json,
@@ -61,7 +62,7 @@ def _sample(chosen: argparse.Namespace) -> None:
     )
 
 
-def _draw(folder: Path) -> dict[str, int]:
+def draw_sample(folder: Path) -> dict[str, int]:
     """Draw the sample with a progress bar, and return the number of images by class."""
     from headstart.progress import bar
     from headstart.sources import sample
@@ -90,7 +91,7 @@ def _bring_data() -> tuple[str, str]:
     if paths.DATA.is_dir() and any(paths.DATA.iterdir()):
         return "present", f"{paths.DATA}/ already exists; nothing was drawn or pulled"
     if repository.data_version() == DVC_DIGEST:
-        drawn = _draw(paths.DATA)
+        drawn = draw_sample(paths.DATA)
         repository.cache_data()
         return "drawn", f"drew {sum(drawn.values())} images in {paths.DATA}/"
     repository.pull_data()
@@ -99,6 +100,7 @@ def _bring_data() -> tuple[str, str]:
 
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
+    code_lock.check()
     check_server()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
     flow = [sys.executable, str(root / "flows" / "training.py"), *(["--json"] if chosen.json else [])]
