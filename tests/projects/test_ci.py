@@ -72,7 +72,7 @@ def push(author: Path, refspec: str = "change") -> str:
 
 
 def clone(author: Path, origin: Path) -> Path:
-    """What CI clones: the whole history, with the commit to test detached; it has no cache."""
+    """The clone of CI: the whole history, with the commit to test detached; it has no cache."""
     root = author.parent / "ci"
     shutil.rmtree(root, ignore_errors=True)
     run(author.parent, "git", "clone", "--quiet", str(origin), str(root))

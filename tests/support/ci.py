@@ -21,7 +21,7 @@ WORDS = {"&&": "and", "||": "or", "!": "not "}
 
 @dataclass
 class Comments:
-    """What a server of comments holds, and the calls it got: (method, path, headers, JSON)."""
+    """The comments of a server, and the calls it got: (method, path, headers, JSON)."""
 
     address: str = ""
     held: dict[int, str] = field(default_factory=dict)
