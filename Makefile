@@ -12,7 +12,7 @@ export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo install data test test-slow bench lint format ui services services-stop serve lock outdated clean
+.PHONY: demo install data test test-slow bench lint format ui services services-stop serve wheel lock outdated clean
 
 demo: install data  ## sample data through the training flow, to a registered model
 	$(BIN)/headstart run || test $$? -eq 3 -o $$? -eq 4  # a version that does not pass is shown too
@@ -83,6 +83,10 @@ services-stop: | $(BIN)/headstart  ## ends exactly those
 serve: | $(BIN)/headstart  ## the champion on http://127.0.0.1:5001/invocations
 	sh mlflow/serve-model $(MODEL)
 
+wheel: install  ## the package, in dist/
+	rm -rf dist
+	.tools/bin/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+
 lock: install  ## resolve pyproject.toml again
 	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
@@ -101,4 +105,4 @@ outdated: install  ## the default suite with the newest versions of all dependen
 	.outdated/venv/bin/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 clean:  ## everything that can be made again, but no data and no results
-	rm -rf .venv .tools .outdated .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools .outdated dist .mypy_cache .pytest_cache .ruff_cache

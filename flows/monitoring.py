@@ -17,7 +17,7 @@ from headstart.orchestration.champion_age import look_at_age, report_age
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.drift import emit_drift, publish_drift
 from headstart.orchestration.pull_step import in_newest
-from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree, load_params_with_log
 
 if TYPE_CHECKING:
     from headstart.versions.monitoring.run import Monitored
@@ -46,9 +46,7 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
 
 def compare(source: str | None, model: str | None) -> State[Any]:
     """The flow itself, run with the code now in the tree."""
-    from headstart.params import load_params
-
-    params = load_params(paths.PARAMS)
+    params = load_params_with_log()
     age = look_at_age() if model is None else None
     if age is not None and age.is_old:
         report_age(age)

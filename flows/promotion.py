@@ -8,11 +8,10 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from headstart.ground import paths
 from headstart.host.project import enter_tree
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.pull_step import in_newest
-from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree, log
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, alone_in_tree, load_params_with_log, log
 
 if TYPE_CHECKING:
     from headstart.versions.release.promotion import Outcome
@@ -49,10 +48,9 @@ def judge() -> State[None]:
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)
 def reconcile() -> "Outcome":
     """Compare alias and journal, and run the gate if they differ."""
-    from headstart.params import load_params
     from headstart.versions.release import promotion
 
-    params = load_params(paths.PARAMS)
+    params = load_params_with_log()
     return promotion.reconcile(params.register_.model, params.requirements, log)
 
 

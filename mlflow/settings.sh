@@ -5,14 +5,17 @@ while IFS='=' read -r name value; do
     case $name in '' | \#*) continue ;; esac
     eval "[ -n \"\${$name+set}\" ] || $name=\$value"
 done <mlflow/server.env
+# The code of the tree, if it holds any; else the package that is installed with the interpreter.
+if [ -e src/headstart ]; then export PYTHONPATH="$root/src"; fi
 python=${HEADSTART_PYTHON:-$root/.venv/bin/python}
-if ! command -v "$python" >/dev/null; then
-    echo "error: there is no $python: run \`make install\` first" >&2
+if [ ! -e src/headstart ] && ! command -v "$python" >/dev/null; then python=$(command -v python3); fi
+if ! command -v "$python" >/dev/null || ! "$python" -c 'import headstart'; then
+    echo "error: there is no headstart for ${python:-python3}: run \`make install\` first, or activate its environment" >&2
     exit 1
 fi
 # Fails, with the setting to change, if another program listens at HOST on this port.
 check_port() {
-    PYTHONPATH=src "$python" -m headstart.host.ports "$HOST" "$1" "$2 (environment, or mlflow/server.env)" || exit 1
+    "$python" -m headstart.host.ports "$HOST" "$1" "$2 (environment, or mlflow/server.env)" || exit 1
 }
 PATH=$(dirname -- "$python"):$PATH # MLflow starts uvicorn by its name
 export PATH

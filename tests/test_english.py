@@ -11,6 +11,7 @@ from projects import ROOT
 CODE = ("src", "flows", "bench", "tests")
 PAGES = (
     "README.md",
+    "CHANGELOG.md",
     "docs/*.md",
     "docs/systemd/*",
     "params.yaml",

@@ -32,6 +32,7 @@ LAYERS = (  # each may import the ones before it
     "versions.release",
     "versions.monitoring",
     "params",
+    "projects",
     "api",
     "orchestration",
     "cli",

@@ -5,7 +5,7 @@
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["HeadstartError", "Model", "Project", "Report", "__version__", "load"]
 
 _PLACES = {

@@ -34,7 +34,11 @@ class HeadstartError(Exception):
 
 
 class ParamsError(HeadstartError):
-    """A key in params.yaml is missing or unknown, or has a wrong value."""
+    """A key in params.yaml is unknown or has a wrong value, or one that DVC needs is missing."""
+
+
+class DefaultsUsed(UserWarning):
+    """Keys are missing in params.yaml, and their defaults are used."""
 
 
 class DataError(HeadstartError):

@@ -1,16 +1,17 @@
-"""params.yaml, read and checked once: every key is required, and no others are allowed."""
+"""params.yaml, read and checked once: a missing key has its default, and an unknown one is an error."""
 
 import difflib
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from headstart.errors import ParamsError, has_password
 from headstart.ground.settings import Section
-from headstart.ground.wording import shortened, shown
+from headstart.ground.wording import named, shortened, shown
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.evaluation.settings import Evaluate
 from headstart.pipeline.features.settings import Features
@@ -22,24 +23,27 @@ from headstart.repository.settings import Repository
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.release.settings import Gate, Register, Requirements
 
+LONGEST_DEFAULT = 40  # characters of one in a message
+MOST_DEFAULTS = 6  # named in a message
+
 
 class Params(Section):
     """All of params.yaml."""
 
-    data: Data
-    backbone: Backbone
-    validate_: Validate = Field(alias="validate")
-    split: Split
-    preprocess: Preprocess
-    model: Model
-    features: Features
-    inspect_: Inspect = Field(alias="inspect")
-    train: Train
-    evaluate: Evaluate
-    register_: Register = Field(alias="register")
-    gate: Gate
-    monitor: Monitor
-    repository: Repository
+    data: Data = Data()
+    backbone: Backbone = Backbone()
+    validate_: Validate = Field(default=Validate(), alias="validate")
+    split: Split = Split()
+    preprocess: Preprocess = Preprocess()
+    model: Model = Model()
+    features: Features = Features()
+    inspect_: Inspect = Field(default=Inspect(), alias="inspect")
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    register_: Register = Field(default=Register(), alias="register")
+    gate: Gate = Gate()
+    monitor: Monitor = Monitor()
+    repository: Repository = Repository()
 
     @property
     def requirements(self) -> Requirements:
@@ -63,10 +67,10 @@ class Params(Section):
 
 
 def load_params(path: Path) -> Params:
-    """Read params.yaml.
+    """Read params.yaml; keys that are missing, and sections that are missing or null, have their defaults.
 
     Raises:
-        ParamsError: the file is missing or not YAML, or keys are missing, unknown or wrong (first 5 named).
+        ParamsError: the file is missing or not YAML, or keys are unknown or wrong (first 5 named).
     """
     try:
         # YAML 1.2, as in DVC, so that `1e-3` is a number.
@@ -78,9 +82,9 @@ def load_params(path: Path) -> Params:
         advice = "correct it, or restore it with `git checkout`"
         raise ParamsError(f"{path} is not valid YAML: {reason}; {advice}") from error
     try:
-        params = Params.model_validate(document)
+        params = Params.model_validate(_without_null_sections(document, Params))
     except ValidationError as error:
-        lines = [_explain(dict(problem)) for problem in error.errors()]
+        lines = [_explain(dict(problem), document) for problem in error.errors()]
         raise ParamsError(f"{path}: " + "; ".join(lines[:5])) from error
     # Of the checked values: what aliases of YAML stand for may be of any size.
     texts = _texts(params.model_dump(by_alias=True))
@@ -91,6 +95,57 @@ def load_params(path: Path) -> Params:
             "environment"
         )
     return params
+
+
+def overridden(params: Params, changes: Mapping[str, Mapping[str, object]]) -> Params:
+    """A copy with other values for some keys, by section, checked as those of the file are.
+
+    Raises:
+        ParamsError: a value is wrong (first 5 named).
+    """
+    known = {field.alias or name: getattr(params, name) for name, field in Params.model_fields.items()}
+    document = known | {name: {**dict(known[name]), **keys} for name, keys in changes.items()}
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise ParamsError("; ".join(_explain(dict(problem)) for problem in error.errors()[:5])) from error
+
+
+def note_on_defaults(path: Path, params: Params, sections: Collection[str] | None = None) -> str | None:
+    """A sentence that names the keys which a file lacks, and their defaults; None if it lacks none.
+
+    Args:
+        path: the file that `params` were read from.
+        sections: names of the sections that are looked at; all by default.
+    """
+    found = [
+        f"{key} ({_as_text(default)})"
+        for key, default in params.lacking().items()
+        if sections is None or key.split(".")[0] in sections
+    ]
+    if not found:
+        return None
+    keys = named(found, MOST_DEFAULTS)
+    return f"{path} lacks {keys}: these defaults are used; `headstart upgrade` adds them"
+
+
+def _as_text(default: object) -> str:
+    if isinstance(default, Section):
+        return "the whole section"
+    text = json.dumps(default)
+    return text if len(text) <= LONGEST_DEFAULT else f"{text[:LONGEST_DEFAULT]}..."
+
+
+def _without_null_sections(document: Any, section: type[Section]) -> Any:
+    """The document without those sections that are null, such as a heading with nothing below it."""
+    if not isinstance(document, Mapping):
+        return document
+    inner = section.subsections()
+    return {
+        key: _without_null_sections(value, inner[key]) if key in inner else value
+        for key, value in document.items()
+        if key not in inner or value is not None
+    }
 
 
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -105,7 +160,7 @@ def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(part, key)
 
 
-def _explain(problem: dict[str, object]) -> str:
+def _explain(problem: dict[str, object], document: object) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
     named, known = _walk(location)
@@ -113,13 +168,27 @@ def _explain(problem: dict[str, object]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{key} is unknown{_nearest(shortened(str(location[-1])), known)}"
     if problem["type"] == "missing":
-        return f"{key} is missing; `git show HEAD:params.yaml` has an example of every key"
+        return f"{key} is missing"
     message = shortened(str(problem["msg"]).removeprefix("Value error, "))
     if problem["type"] == "value_error":
-        return f"{key}: {message}" if key else message
+        return f"{key}: {message}{_of_defaults(key, document)}" if key else message
     if not location:
         return f"{message}, found {shown(problem['input'])}"
     return f"{key}: {message[0].lower()}{message[1:]}, found {shown(problem['input'])}"
+
+
+def _of_defaults(key: str, document: object) -> str:
+    """The defaults that took part in an error about a section, if it lacks keys."""
+    section = Params.subsections().get(key)
+    given = document.get(key) if isinstance(document, dict) else None
+    if section is None or not isinstance(given, dict):
+        return ""
+    missing = [
+        f"{name} {_as_text(field.default)}"
+        for name, field in section.model_fields.items()
+        if name not in given
+    ]
+    return f" (by default: {named(missing)})" if missing else ""
 
 
 def _nearest(name: str, known: list[str]) -> str:

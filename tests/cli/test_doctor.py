@@ -381,7 +381,8 @@ def test_a_project_is_examined_and_left_as_it_is(
     found = {each["check"]: each for each in document["checks"]}
     assert {"Python", "packages", "accelerator", "DVC remote", "stages", "locks", "umask"} <= found.keys()
     assert found["git"]["status"] == found["params"]["status"] == found["DVC cache"]["status"] == "ok"
-    assert found["stages"]["status"] == found["DVC remote"]["status"] == "warning"  # nothing ran yet
+    assert found["stages"]["found"] == "there are no results yet"
+    assert found["stages"]["status"] == found["DVC remote"]["status"] == "warning"
     assert ended.value.code == (1 if document["errors"] else 0)
     assert state() == before
 

@@ -1,12 +1,13 @@
-"""params.yaml: every key is required, and no others are allowed."""
+"""params.yaml: missing keys have defaults, and unknown ones are errors."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from headstart.errors import ModelError, ParamsError
-from headstart.params import load_params
+from headstart.params import Params, load_params, note_on_defaults
 from headstart.pipeline.network.heads import parse_replacement
 
 TEXT = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()
@@ -25,6 +26,97 @@ def test_the_committed_file_is_valid(tmp_path: Path) -> None:
     assert params.model_dump(by_alias=True) == YAML(typ="safe").load(TEXT)
 
 
+def test_the_defaults_are_the_values_of_the_committed_file(tmp_path: Path) -> None:
+    """Types too: 60 and 60.0 have different digests."""
+    assert Params().model_dump_json(by_alias=True) == load_params(write(tmp_path, "", "")).model_dump_json(
+        by_alias=True
+    )
+
+
+def without(text: str, *keys: str) -> str:
+    """The text of params.yaml without some keys or sections, by dotted name."""
+    yaml = YAML()
+    document = yaml.load(text)
+    for key in keys:
+        *above, last = key.split(".")
+        section = document
+        for part in above:
+            section = section[part]
+        del section[last]
+    out = StringIO()
+    yaml.dump(document, out)
+    return out.getvalue()
+
+
+KEYS = [
+    key
+    for name, section in Params()
+    for key in (
+        name.rstrip("_"),
+        *(f"{name.rstrip('_')}.{inner}" for inner in type(section).model_fields),
+    )
+]
+
+
+@pytest.mark.parametrize("key", [*KEYS, "register.thresholds.accuracy", "register.thresholds"])
+def test_any_key_may_be_missing(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(without(TEXT, key))
+    params = load_params(path)
+    assert params == Params()
+    assert list(params.lacking()) == ["preprocess" if key == "preprocess.weights" else key]  # its only key
+
+
+def test_a_note_names_what_is_missing_and_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(without(TEXT, "gate.mirror", "train.temperature", "monitor", "validate.modes"))
+    note = note_on_defaults(path, load_params(path))
+    assert note == (
+        f'{path} lacks validate.modes (["1", "L", "LA", "P", "PA", "RGB", "RGBA...), '
+        "train.temperature (false), gate.mirror (0.85), monitor (the whole section): these defaults are "
+        "used; `headstart upgrade` adds them"
+    )
+    assert note_on_defaults(path, load_params(path), {"split", "backbone"}) is None
+    only_train = note_on_defaults(path, load_params(path), {"train"})
+    assert only_train is not None
+    assert "lacks train.temperature (false): " in only_train
+    path.write_text("split: {seed: 0}\n")
+    many = note_on_defaults(path, load_params(path))
+    assert many is not None
+    assert len(many) < 400 + len(str(path))
+    path.write_text(TEXT)
+    assert note_on_defaults(path, load_params(path)) is None
+
+
+@pytest.mark.parametrize("value", ["", " null", " ~", " {}"])
+@pytest.mark.parametrize("place", ["backbone:", "  thresholds:", "inspect:"])
+def test_an_empty_section_has_its_defaults(tmp_path: Path, place: str, value: str) -> None:
+    path = write(tmp_path, "", "")
+    lines = path.read_text().splitlines(keepends=True)
+    at = next(index for index, line in enumerate(lines) if line.startswith(place))
+    indent = len(place) - len(place.lstrip())
+    end = next(
+        index
+        for index in range(at + 1, len(lines))
+        if not lines[index].strip() or len(lines[index]) - len(lines[index].lstrip()) <= indent
+    )
+    path.write_text("".join([*lines[:at], f"{place}{value}\n", *lines[end:]]))
+    params = load_params(path)
+    assert params == Params()
+    assert [key.split(".")[-1] for key in params.lacking()] == [place.strip(" :")]
+
+
+def test_a_default_that_contradicts_the_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"must sum to 1 \(by default: test 0.2, seed 0, group null\)"):
+        load_params(
+            write(
+                tmp_path,
+                TEXT[TEXT.index("split:") : TEXT.index("preprocess:")],
+                "split: {train: 0.9, val: 0.1}\n",
+            )
+        )
+
+
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     assert load_params(write(tmp_path, "lr: 0.003", "lr: 1e-3")).train.lr == 0.001
 
@@ -32,7 +124,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 60", "epoch: 60", r"train.epochs is missing.*train.epoch is unknown; did you mean epochs"),
+        ("epochs: 60", "epoch: 60", r"train.epoch is unknown; did you mean epochs"),
         ("epochs: 60", "epochs: ten", r"train.epochs: .*integer.*found 'ten'"),
         ("epochs: 60", "epochs: 0", r"train.epochs: .*greater than or equal to 1.*found 0"),
         ("epochs: 60", "epochs: 2.5", r"train.epochs: .*found 2.5"),
@@ -62,7 +154,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
         ("lr: 0.003", "lr: .nan", r"train.lr: .*finite"),
         ("optimizer: adamw", "optimizer: lion", r"train.optimizer: .*'adamw' or 'sgd'.*found 'lion'"),
         ("  test: 0.2", "  test: 0.3", r"split: train, val and test must sum to 1"),
-        ("backbone:", "backbon:", r"backbone is missing.*backbon is unknown; did you mean backbone"),
+        ("backbone:", "backbon:", r"backbon is unknown; did you mean backbone"),
         ("accuracy: 0.85", "acuracy: 0.85", r"register.thresholds.acuracy is unknown; did you mean accuracy"),
         ("model: headstart", "model: a/b", r"register.model"),
         (

@@ -15,10 +15,9 @@ from projects import ROOT, commit, draw_images, dvc, edit_params, make_repositor
 from ruamel.yaml import YAML
 
 from headstart import repository
-from headstart.cli import stages
 from headstart.ground.import_closure import NO_RESULT, import_closure
+from headstart.repository.code_lock import MODULES
 
-PACKAGES = {stage.name: stage.package for stage in stages.STAGES}
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 OUTS = (
     "artifacts/head.safetensors",
@@ -41,7 +40,7 @@ ROOM = len(("src", "headstart", "pipeline", "evaluation"))  # a dep holds the fo
 
 def code_of(stage: str) -> set[str]:
     """The source files that a stage's result depends on."""
-    used = import_closure(ROOT / "src", f"headstart.pipeline.{PACKAGES[stage]}.stage")
+    used = import_closure(ROOT / "src", MODULES[stage])
     return used - {f"src/headstart/{name}" for name in NO_RESULT}
 
 

@@ -9,10 +9,11 @@ from ruamel.yaml import YAML
 
 from headstart.cli import stages
 from headstart.params import Params
+from headstart.repository.code_lock import MODULES
 
 SECTIONS = {field.alias or name: field.annotation for name, field in Params.model_fields.items()}
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-RUNS = {stage.name: import_module(f"headstart.pipeline.{stage.package}.stage").run for stage in stages.STAGES}
+RUNS = {stage.name: import_module(MODULES[stage.name]).run for stage in stages.STAGES}
 
 
 def test_every_stage_is_a_command() -> None:

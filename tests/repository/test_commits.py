@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from projects import GIT, run
+from projects import GIT, mark_project, run
 
 from headstart import repository
 from headstart.errors import LineageError
@@ -17,6 +17,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = top / "parts" / "product"
     root.mkdir(parents=True)
     run(top, "git", "init", "--quiet", "--initial-branch=main")
+    mark_project(root)
     for text in ("one\n", "two\n"):
         (root / "params.yaml").write_text(text)
         commit(root)
@@ -51,6 +52,13 @@ def test_changes_in_a_subfolder_are_applied_to_a_fresh_clone(
     fresh_clone.apply_diff(tmp_path / "fresh", here.diff)
     assert (tmp_path / "fresh" / here.folder / "params.yaml").read_text() == "three\n"
     assert commits.changed_paths() == ["params.yaml"]
+
+
+def test_a_repository_that_holds_no_project_is_not_asked_for_a_commit(project: Path, tmp_path: Path) -> None:
+    commit = repository.current_commit().commit
+    (project / "dvc.yaml").unlink()
+    with pytest.raises(LineageError, match="neither in this clone"):
+        fresh_clone.clone_at(tmp_path / "fresh", commit, "", lambda path: False)
 
 
 def test_a_commit_that_a_bundle_could_not_give_back_is_refused(

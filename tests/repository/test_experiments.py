@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import commit, dvc, edit_params, repro, run
+from projects import GIT, commit, dvc, edit_params, repro, run
 
 pytestmark = pytest.mark.slow
 SECONDS = 240
@@ -83,3 +83,13 @@ def test_a_queue_tries_several_values(tried: Path, monkeypatch: pytest.MonkeyPat
         time.sleep(2)
     assert "Failed" not in said
     assert sorted(rate(data) for data in shown(tried).values()) == [0.01, 0.02, 0.03, 0.04]
+
+
+def test_results_need_not_be_committed(tried: Path) -> None:
+    """As in a clone whose user has not committed dvc.lock yet."""
+    run(tried, "git", "rm", "--quiet", "--cached", "dvc.lock")
+    run(tried, *GIT, "commit", "--quiet", "--message", "without results")
+    dvc(tried, "exp", "run", "--temp", "--set-param", "train.lr=0.015", "--name", "uncommitted")
+    assert {name: rate(data) for name, data in shown(tried).items()} == {"uncommitted": 0.015}
+    dvc(tried, "exp", "apply", "uncommitted")
+    assert "up to date" in dvc(tried, "status")

@@ -46,6 +46,13 @@ def make_tree(root: Path, linked: bool = True) -> None:
     make_narrow(root)
 
 
+def mark_project(root: Path) -> None:
+    """Add what makes a folder a project to the commands: empty files, for tests that need no stage."""
+    (root / "src/headstart").mkdir(parents=True, exist_ok=True)
+    for name in ("dvc.yaml", "params.yaml", "src/headstart/__init__.py"):
+        (root / name).touch()
+
+
 def make_narrow(root: Path) -> None:
     """Set a network and a gate that are fast enough for a test."""
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})

@@ -27,7 +27,8 @@ def load(model: str | os.PathLike[str]) -> "Model":
 
     Args:
         model: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model` on the server that
-            MLFLOW_TRACKING_URI names, or else in the database of the project around the working folder; the
+            MLFLOW_TRACKING_URI names, else in the database of the project around the working folder, or
+            without one in MLflow's own default (`mlflow.db` or `mlruns` in the working folder); the
             folder of a downloaded model; or a head file next to its `backbone.safetensors`.
 
     Raises:
@@ -45,7 +46,7 @@ def load_in(root: Path | None, model: str | os.PathLike[str], folder: Path) -> "
         folder: the absolute folder that a relative path starts from.
 
     Raises:
-        ArgumentError: the model is in MLflow, but neither MLFLOW_TRACKING_URI nor a project says where.
+        ArgumentError: the model is in MLflow, but nothing says where.
     """
     be_quiet()
     from headstart.versions.registry import tracking
@@ -53,12 +54,12 @@ def load_in(root: Path | None, model: str | os.PathLike[str], folder: Path) -> "
 
     name, path = os.fspath(model), folder / model
     with tracking.in_project(root):
-        if root is None and not path.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        if not path.exists() and not tracking.has_store():
             raise ArgumentError(
                 f"there is no file or folder {name}, and no server to ask for it: set MLFLOW_TRACKING_URI, "
                 "or change to a folder of the project whose database has it"
             )
-        opened = open_model(name, root or folder, folder)
+        opened = open_model(name, root, folder)
     return Model(opened.version, opened.predictor)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 from headstart import repository
 from headstart.api.model import Model, load_in
 from headstart.api.report import Report
-from headstart.errors import StageError, StaleResults
+from headstart.errors import DefaultsUsed, StageError, StaleResults
 from headstart.ground import paths
 from headstart.ground.wording import named
 from headstart.host.project import be_quiet, find_root, not_a_project
@@ -148,12 +149,14 @@ class Project:
         Raises:
             TrackingError: MLflow is unreachable.
         """
-        from headstart.params import load_params
+        from headstart.params import load_params, note_on_defaults
         from headstart.versions.registry import listing, tracking
 
-        name = load_params(self.root / paths.PARAMS).register_.model
+        params = load_params(self.root / paths.PARAMS)
+        if note := note_on_defaults(self.root / paths.PARAMS, params):
+            warnings.warn(note, DefaultsUsed, stacklevel=2)
         with tracking.in_project(self.root):
-            return listing.list_versions(name)
+            return listing.list_versions(params.register_.model)
 
     def load(self, model: str | os.PathLike[str]) -> Model:
         """Load a model as `headstart.load` does; a relative path starts from the project's root.

@@ -7,6 +7,7 @@ import sys
 
 from headstart import __version__
 from headstart.cli import (
+    beginning,
     monitoring,
     network,
     project,
@@ -60,7 +61,18 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"headstart {__version__}")
     commands = Commands(parser)
-    for group in (project, reviewing, stages, network, release, provenance, scoring, monitoring, trend):
+    for group in (
+        beginning,
+        project,
+        reviewing,
+        stages,
+        network,
+        release,
+        provenance,
+        scoring,
+        monitoring,
+        trend,
+    ):
         group.add_to(commands)
     services.add_to(commands, parser)
     doctor.add_to(commands)

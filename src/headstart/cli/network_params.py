@@ -8,8 +8,11 @@ from headstart.pipeline.data.settings import Data
 from headstart.pipeline.network.network import network_spec, plan, stated_outputs
 
 
-def check_network(params: Params, data: Path) -> None:
+def check_network(params: Params, data: Path | None) -> None:
     """Plan the network; the image folder is only read if params.yaml states a number of outputs.
+
+    Args:
+        data: the folder of images; None outside of a project.
 
     Raises:
         ModelError: a layer does not exist or does not fit, the outputs do not match the classes, or
@@ -19,7 +22,7 @@ def check_network(params: Params, data: Path) -> None:
     stated = stated_outputs(spec)
     if stated is None:
         network = plan(spec)
-    elif data.is_dir():
+    elif data is not None and data.is_dir():
         network = plan(network_spec(params.backbone, params.model, classes_in(data, params.data)))
     elif stated >= 2:
         network = plan(network_spec(params.backbone, params.model, tuple(map(str, range(stated)))))

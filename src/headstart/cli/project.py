@@ -12,6 +12,7 @@ from headstart.ground import paths
 from headstart.ground.reading import load_json
 from headstart.host.project import enter_tree
 from headstart.orchestration.prefect_server import check_server
+from headstart.repository import code_lock
 
 
 def add_to(commands: Commands) -> None:
@@ -44,6 +45,11 @@ def add_to(commands: Commands) -> None:
 
 
 def _sample(chosen: argparse.Namespace) -> None:
+    print(f"drew {draw_sample(chosen.folder)} images in {chosen.folder}")
+
+
+def draw_sample(folder: Path) -> int:
+    """Draw the sample into a folder, with a progress bar, and return how many images it has."""
     from headstart.progress import bar
     from headstart.sources import sample
 
@@ -53,8 +59,8 @@ def _sample(chosen: argparse.Namespace) -> None:
         def show(done: int, total: int) -> None:
             progress.update(done - progress.n)
 
-        sample.draw_sample(chosen.folder, report=show)
-    print(f"drew {total} images in {chosen.folder}")
+        sample.draw_sample(folder, report=show)
+    return total
 
 
 def _data(chosen: argparse.Namespace) -> None:
@@ -74,6 +80,7 @@ def _data(chosen: argparse.Namespace) -> None:
 
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
+    code_lock.check()
     check_server()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}
     flow = [sys.executable, str(root / "flows" / "training.py")]

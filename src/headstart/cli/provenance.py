@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from headstart.cli.commands import MODEL, ORIGIN, Commands, add_json
-from headstart.cli.entering import enter_with, report
+from headstart.cli.entering import enter_any, enter_with, report
 
 VERSION = f"{MODEL}, or runs:/ID"
 
@@ -62,7 +62,12 @@ def add_to(commands: Commands) -> None:
     compare.add_argument("before", metavar="A", help=VERSION)
     compare.add_argument("after", metavar="B", help=VERSION)
     add_json(compare)
-    compare.add_argument("--html", type=Path, metavar="FILE", help="default: reports/comparisons/A..B.html")
+    compare.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="the page; default: reports/comparisons/A..B.html, and none outside of a project",
+    )
     _add_gc(commands)
 
 
@@ -120,15 +125,16 @@ def _reproduce(chosen: argparse.Namespace) -> None:
 
 
 def _lineage(chosen: argparse.Namespace) -> None:
-    [page_path] = enter_with(str(chosen.html or ""))
+    root, [page_path] = enter_any(str(chosen.html or ""))
     from tempfile import TemporaryDirectory
 
     from headstart.cli.json_output import print_result
     from headstart.ground.files import write_text
     from headstart.versions.provenance import origin
+    from headstart.versions.registry import tracking
     from headstart.versions.registry.record import open_record
 
-    with TemporaryDirectory() as folder:
+    with tracking.in_project(root), TemporaryDirectory() as folder:
         record = open_record(chosen.model, Path(folder))
         page = origin.origin_of(record)
         name = record.name
@@ -138,21 +144,27 @@ def _lineage(chosen: argparse.Namespace) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> None:
-    [page_path] = enter_with(str(chosen.html or ""))
+    root, [page_path] = enter_any(str(chosen.html or ""))
     from tempfile import TemporaryDirectory
 
     from headstart.cli.json_output import print_result
     from headstart.ground.files import write_text
     from headstart.versions.provenance import comparison
+    from headstart.versions.registry import tracking
     from headstart.versions.registry.record import open_record
 
-    with TemporaryDirectory() as left, TemporaryDirectory() as right:
+    with tracking.in_project(root), TemporaryDirectory() as left, TemporaryDirectory() as right:
         before, after = open_record(chosen.before, Path(left)), open_record(chosen.after, Path(right))
-        found = comparison.with_thumbnails(comparison.compare(before, after), after)
+        found = comparison.compare(before, after)
+        if root is not None:  # the pictures come from its data or DVC's remote
+            found = comparison.with_thumbnails(found, after)
     names = [name.partition(":/")[2].replace("/", "-") for name in (found.before, found.after)]
-    path = Path(page_path) if chosen.html else Path("reports/comparisons") / f"{names[0]}..{names[1]}.html"
-    write_text(path, comparison.as_html(found))
-    print_result(chosen.json, found.to_dict, lambda: f"{comparison.as_text(found)}\n\nPage: {path}")
+    default = Path("reports/comparisons") / f"{names[0]}..{names[1]}.html" if root is not None else None
+    path = Path(page_path) if chosen.html else default
+    if path is not None:
+        write_text(path, comparison.as_html(found))
+    page = f"\n\nPage: {path}" if path is not None else ""
+    print_result(chosen.json, found.to_dict, lambda: comparison.as_text(found) + page)
 
 
 def _gc(chosen: argparse.Namespace) -> None:

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from headstart.cli.commands import MACHINE, MODEL, VERSIONS, Commands, add_json
-from headstart.cli.entering import checked_params, import_path, report
+from headstart.cli.entering import checked_params, enter_any, import_path, report
 from headstart.host.project import enter_tree
 
 if TYPE_CHECKING:
     from headstart.versions.release.promotion import Outcome
+
+
+NAME = "headstart"  # of the registered model, by default
 
 
 def add_to(commands: Commands) -> None:
@@ -66,7 +69,12 @@ def add_to(commands: Commands) -> None:
         _history,
         about="What, when, who and why. Exit status 3: the journal was tampered with.",
     )
-    history.add_argument("model", nargs="?", metavar="MODEL", help="a name; default: register.model")
+    history.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help=f"a name; default: register.model, and {NAME} outside of a project",
+    )
     add_json(history)
     _add_guard(commands)
 
@@ -142,15 +150,16 @@ def _print_outcome(done: "Outcome", in_json: bool) -> None:
 
 
 def _history(chosen: argparse.Namespace) -> None:
-    enter_tree()
+    root, _ = enter_any()
     from headstart.cli.json_output import print_result
     from headstart.versions.registry import tracking
     from headstart.versions.release import journal
 
-    name = chosen.model or checked_params().register_.model
-    client = tracking.connect()
-    with tracking.translated("read the journal"):
-        found = journal.read(client, name)
+    name = chosen.model or (NAME if root is None else checked_params().register_.model)
+    with tracking.in_project(root):
+        client = tracking.connect()
+        with tracking.translated("read the journal"):
+            found = journal.read(client, name)
     print_result(chosen.json, found.as_dict, lambda: journal.as_text(name, found))
     for fault in found.faults:
         print(f"the journal was tampered with: {fault}", file=sys.stderr)

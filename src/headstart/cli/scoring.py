@@ -3,9 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
-from headstart.cli.entering import enter_with
+from headstart.cli.entering import enter_any
+
+if TYPE_CHECKING:
+    from headstart.versions.serving.batch_scoring import Scored
 
 
 def add_to(commands: Commands) -> None:
@@ -32,13 +36,22 @@ def add_to(commands: Commands) -> None:
 
 
 def _score(chosen: argparse.Namespace) -> None:
-    source, out = enter_with(chosen.source, chosen.out)
+    root, (source, out) = enter_any(chosen.source, chosen.out)
     from headstart.cli.json_output import print_result
+    from headstart.versions.registry import tracking
+
+    with tracking.in_project(root):
+        scored = _scored(source, Path(out), chosen.model, chosen.batch)
+    print_result(chosen.json, scored.as_dict, scored.sentence)
+
+
+def _scored(source: str, out: Path, model: str, batch: int) -> "Scored":
+    """Score with a bar on standard error."""
     from headstart.progress import bar
     from headstart.versions.registry.versions import resolve
     from headstart.versions.serving.batch_scoring import score_to_file
 
-    model = resolve(chosen.model)  # before a bar is drawn
+    name = resolve(model)  # before a bar is drawn
     with bar(0, "score") as progress:
 
         def show(done: int, total: int) -> None:
@@ -49,5 +62,4 @@ def _score(chosen: argparse.Namespace) -> None:
                     progress.write(f"score: {done} of {total} are done already", file=sys.stderr)
             progress.update(done - progress.n)
 
-        scored = score_to_file(source, Path(out), model, chosen.batch, show)
-    print_result(chosen.json, scored.as_dict, scored.sentence)
+        return score_to_file(source, out, name, batch, show)

@@ -7,46 +7,48 @@ from importlib import import_module
 
 from headstart.cli.commands import STAGES as GROUP
 from headstart.cli.commands import Commands
-from headstart.cli.entering import checked_params
+from headstart.cli.entering import buildable_params, report_defaults
 from headstart.host.owner import end_with_owner
 from headstart.host.project import enter_tree
+from headstart.repository import code_lock
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as a command: its package's `run` gets those sections of params.yaml that its arguments name.
+    """A stage as a command: its module's `run` gets those sections of params.yaml that its arguments name.
 
     Attributes:
         computes: whether the stage uses the accelerators; it then holds them until it ends.
     """
 
     name: str
-    package: str
     help: str
     computes: bool = False
 
     def __call__(self, chosen: argparse.Namespace) -> None:
         enter_tree()
+        code_lock.check([self.name])
         end_with_owner()
-        params = checked_params()
+        params = buildable_params()
         if self.computes:
             from headstart.ground import runtime
             from headstart.host import exclusive
 
             exclusive.hold(runtime.accelerators(), lambda text: print(f"{self.name}: {text}", flush=True))
-        run = import_module(f"headstart.pipeline.{self.package}.stage").run
+        run = import_module(code_lock.MODULES[self.name]).run
+        report_defaults(params, inspect.signature(run).parameters)
         sections = {name: params.section(name) for name in inspect.signature(run).parameters}
         print(f"{self.name}: {run(**sections)}", flush=True)
 
 
 STAGES = (
-    Stage("backbone", "network", "write the frozen network's weights, with source and digest"),
-    Stage("validate", "data", "check every image file, leave bad ones out, assign the splits"),
-    Stage("preprocess", "pixels", "resize and crop every image, packed in one array"),
-    Stage("features", "features", "run the frozen part of the network once per image", True),
-    Stage("inspect", "inspection", "list pictures that look wrong, and labels that the features contradict"),
-    Stage("train", "training", "train the head on the stored features", True),
-    Stage("evaluate", "evaluation", "measure the head on the test split and write the report", True),
+    Stage("backbone", "write the frozen network's weights, with source and digest"),
+    Stage("validate", "check every image file, leave bad ones out, assign the splits"),
+    Stage("preprocess", "resize and crop every image, packed in one array"),
+    Stage("features", "run the frozen part of the network once per image", True),
+    Stage("inspect", "list pictures that look wrong, and labels that the features contradict"),
+    Stage("train", "train the head on the stored features", True),
+    Stage("evaluate", "measure the head on the test split and write the report", True),
 )
 
 

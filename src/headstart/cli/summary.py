@@ -4,6 +4,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from headstart.cli.entering import report_defaults
 from headstart.errors import HeadstartError, TrackingError, without_password
 from headstart.ground import paths
 from headstart.params import load_params
@@ -84,6 +85,7 @@ def last_results() -> Results:
     if not paths.METRICS.exists():
         raise HeadstartError(f"there is no {paths.METRICS}; run `dvc repro` or `headstart run` first")
     params = load_params(paths.PARAMS)
+    report_defaults(params)
     return Results(
         metrics=read_headline(),
         confidence=params.evaluate.confidence,

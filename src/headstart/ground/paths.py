@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).resolve().parent.parent  # the running code
 
 DATA = Path("data")
 LOCK = Path("requirements.lock")
+CODE_LOCK = Path("headstart.lock.yaml")  # of a project without the code itself: what each of its stages runs
 PARAMS = Path("params.yaml")
 
 BACKBONE = Path("artifacts/backbone.safetensors")

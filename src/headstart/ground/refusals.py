@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headstart.errors import without_password
-from headstart.ground.paths import cache_folder
+from headstart.ground.paths import PARAMS, cache_folder
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded")  # libraries keep the text, not the number
 NOT_WRITABLE = ("Read-only file system", "Permission denied", "Not a directory", "readonly database")
@@ -26,6 +26,6 @@ def _advice(said: str, filename: object) -> str:
         return "set HEADSTART_CACHE to a folder that can be written"
     if ".prefect" in said:
         return "set PREFECT_HOME to a folder that can be written"
-    if path is None or path.is_relative_to(project):
+    if PARAMS.exists() and (path is None or path.is_relative_to(project)):
         return f"a command writes into its project: make {project} writable, or copy it to a place that is"
     return "make it accessible to this user"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from headstart.errors import ParamsError
+from headstart.ground.paths import CODE_LOCK
 from headstart.ground.settings import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -151,14 +152,19 @@ def device_name() -> str:
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything besides code, data and parameters that may affect a result. No host name, no path."""
+    """Everything besides code, data and parameters that may affect a result. No host name, no path.
+
+    Attributes:
+        lock: SHA-256 of requirements.lock; None in a project without the code itself, whose stages depend on
+            headstart.lock.yaml in its place.
+    """
 
     device: str
     cpu_capability: str
     python: str
     versions: dict[str, str]
     precision: str
-    lock: str
+    lock: str | None
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -172,7 +178,7 @@ def environment(precision: str, lock: Path) -> Environment:
         python=platform.python_version(),
         versions={name: version(name) for name in RECORDED},
         precision=precision,
-        lock=hashlib.sha256(lock.read_bytes()).hexdigest(),
+        lock=None if CODE_LOCK.exists() else hashlib.sha256(lock.read_bytes()).hexdigest(),
     )
 
 

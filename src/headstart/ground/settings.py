@@ -19,9 +19,9 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
-    """A frozen section: unknown keys and wrong types are errors, and no key has a default."""
+    """A frozen section: unknown keys and wrong types are errors; defaults are checked like values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
     def changed(self, **changes: Any) -> Self:
         """A copy with some keys changed, validated like the original.
@@ -30,3 +30,29 @@ class Section(BaseModel):
             ValidationError: a key is unknown or its value is wrong.
         """
         return type(self).model_validate({**dict(self), **changes})
+
+    @classmethod
+    def subsections(cls) -> "dict[str, type[Section]]":
+        """The sections that are always part of this one, by their names in params.yaml."""
+        kinds = {field.alias or name: field.annotation for name, field in cls.model_fields.items()}
+        return {
+            key: kind for key, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)
+        }
+
+    def lacking(self, above: str = "") -> dict[str, Any]:
+        """The keys that were not given, by dotted name, with their defaults.
+
+        A section of which nothing was given is one entry, whose value is the `Section`.
+
+        Args:
+            above: dotted name of this section with a dot behind it; empty for all of params.yaml.
+        """
+        found: dict[str, Any] = {}
+        inner = self.subsections()
+        for name, field in type(self).model_fields.items():
+            key, value = field.alias or name, getattr(self, name)
+            if name not in self.model_fields_set or (key in inner and not value.model_fields_set):
+                found[f"{above}{key}"] = value
+            elif key in inner:
+                found |= value.lacking(f"{above}{key}.")
+        return found

@@ -1,12 +1,17 @@
-"""Find the tree that a command is run in: stages use its code, not a copy installed elsewhere."""
+"""Find the project that a command is run in, and run the code that it holds, not a copy installed elsewhere.
+
+A clone of Headstart holds the code, in `src/headstart`. A project that `headstart init` made runs the
+installed package, and has headstart.lock.yaml in its place.
+"""
 
 import os
 import sys
 from pathlib import Path
 
 from headstart.errors import StageError
-from headstart.ground.paths import PACKAGE
+from headstart.ground.paths import CODE_LOCK, PACKAGE
 
+SOURCE = Path("src", "headstart")
 QUIET = {
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
@@ -19,19 +24,19 @@ QUIET = {
 
 
 def enter_tree() -> Path:
-    """Change to the root of the enclosing tree, and run its code.
+    """Change to the root of the enclosing project, and run its code, if it holds any.
 
-    If the running code is not the tree's, this process restarts with the tree's.
+    If the running code is not the project's, this process restarts with the project's.
 
     Raises:
-        StageError: the working folder is not inside a Headstart tree.
+        StageError: the working folder is not inside a Headstart project.
     """
     start = Path.cwd()
     root = find_root(start)
     if root is None:
-        raise StageError(f"{not_a_project(start)}; change to one")
+        raise StageError(f"{not_a_project(start)}; change to one, or begin one: `headstart init DIR`")
     be_quiet()
-    if (root / "src" / "headstart").resolve() != PACKAGE:
+    if has_code(root) and (root / SOURCE).resolve() != PACKAGE:
         _start_again(root)
     os.chdir(root)
     return root
@@ -44,7 +49,15 @@ def find_root(start: Path) -> Path | None:
 
 def not_a_project(folder: Path) -> str:
     """The beginning of an error about a folder that no project encloses."""
-    return f"{folder} is not in a Headstart project (a folder with dvc.yaml, params.yaml and src/headstart)"
+    return (
+        f"{folder} is not in a Headstart project (a folder with dvc.yaml, params.yaml and {CODE_LOCK}, or a "
+        "clone of Headstart)"
+    )
+
+
+def has_code(root: Path) -> bool:
+    """Whether a project holds the code that it runs, as a clone of Headstart does."""
+    return (root / SOURCE).exists()
 
 
 def be_quiet() -> None:
@@ -54,7 +67,8 @@ def be_quiet() -> None:
 
 
 def _is_root(folder: Path) -> bool:
-    return all((folder / name).exists() for name in ("dvc.yaml", "params.yaml", "src/headstart"))
+    both = all((folder / name).exists() for name in ("dvc.yaml", "params.yaml"))
+    return both and (has_code(folder) or (folder / CODE_LOCK).exists())
 
 
 def _start_again(root: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -100,12 +101,15 @@ def main() -> None:
         parser.error(f"--host {chosen.host} is every address of this machine: give MLflow one with --url")
     enter_tree()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 14 s, then the reason is reported
-    from headstart.params import load_params
+    from headstart.params import load_params, note_on_defaults
     from headstart.versions.registry import webhooks
     from headstart.versions.release import journal
 
     secret = secret_in(SECRET)
-    model = load_params(paths.PARAMS).register_.model
+    params = load_params(paths.PARAMS)
+    if note := note_on_defaults(paths.PARAMS, params, {"register"}):
+        print(note, file=sys.stderr, flush=True)
+    model = params.register_.model
     app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
     config = configure(app, chosen.host, chosen.port)
     bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone

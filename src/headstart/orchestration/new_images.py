@@ -7,7 +7,7 @@ from prefect.states import Completed
 from headstart import repository
 from headstart.errors import HeadstartError
 from headstart.ground import paths
-from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
+from headstart.orchestration.tasks import AGAIN, STEP_SECONDS, load_params_with_log
 from headstart.repository.settings import Repository
 
 
@@ -18,9 +18,7 @@ def bring_data() -> State[str]:
     Returns:
         A state; its data describes in words where the images are from.
     """
-    from headstart.params import load_params
-
-    params = load_params(paths.PARAMS)
+    params = load_params_with_log()
     settings = params.data
     if settings.source is None:
         said = "as listed in data.dvc (`data.source` is null)"

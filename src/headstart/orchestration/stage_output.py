@@ -25,6 +25,7 @@ DVC_CHATTER = (
     "Updating lock file",
     "didn't change, skipping",
     "Data and pipelines are up to date",
+    "params.yaml lacks ",  # the flow itself warns of every key
 )
 
 

@@ -9,9 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from headstart import repository
-from headstart.errors import DataError, HeadstartError
+from headstart.errors import DataError, HeadstartError, ParamsError
 from headstart.ground import paths
 from headstart.ground.reading import load_json
+from headstart.ground.wording import named
 from headstart.orchestration.live_curves import LiveCurves, Run
 from headstart.orchestration.stage_output import StageOutput
 from headstart.orchestration.tasks import AGAIN, STAGE_SECONDS, STEP_SECONDS
@@ -28,12 +29,17 @@ def run_stages(run: Run) -> None:
         run: the MLflow run that shows the epochs of a long training, unless another worker trains.
 
     Raises:
+        ParamsError: params.yaml lacks what dvc.yaml lists, without which DVC runs no stage.
         HeadstartError: DVC still finds something out of date at the end.
     """
     if not paths.DATA.is_dir() and not worker_clone.is_own():
         raise DataError(
             f"there is no {paths.DATA}/: get the images in data.dvc with `make data` (`headstart data`), or "
             f"put your own there, one subfolder per class, and run `dvc add {paths.DATA}`"
+        )
+    if needed := repository.unset_params():
+        raise ParamsError(
+            f"params.yaml lacks {named(needed)}, listed in dvc.yaml; `headstart upgrade` adds them"
         )
     docs = None
     placement = os.environ.get("HEADSTART_PLACEMENT")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from prefect import get_run_logger
@@ -12,7 +12,11 @@ from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
 from headstart.errors import UnreachableError
+from headstart.ground import paths
 from headstart.host.exclusive import acquire
+
+if TYPE_CHECKING:
+    from headstart.params import Params
 
 RETRIES = int(os.environ.get("HEADSTART_RETRIES", "0"))  # of transient failures, in unattended runs
 RETRY_SECONDS = float(os.environ.get("HEADSTART_RETRY_SECONDS", "30"))
@@ -43,6 +47,16 @@ AGAIN: dict[str, Any] = {  # options of tasks that talk to a server or remote
 def log(text: str) -> None:
     """Write a line to the flow run's log."""
     get_run_logger().info("%s", text)
+
+
+def load_params_with_log() -> "Params":
+    """params.yaml; a warning in the flow run's log names the keys whose defaults are used."""
+    from headstart.params import load_params, note_on_defaults
+
+    params = load_params(paths.PARAMS)
+    if note := note_on_defaults(paths.PARAMS, params):
+        get_run_logger().warning("%s", note)
+    return params
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Git and DVC: record what made a result, and restore it. Nothing else calls these two programs."""
 
 from headstart.repository.commits import (
+    AUTHOR,
     Commit,
     bundle,
     check_recordable,
@@ -29,12 +30,14 @@ from headstart.repository.results import (
     lock_digest,
     stage_names,
     stale,
+    unset_params,
     versioned_files,
 )
 from headstart.repository.stage_run import run_stage, run_stages
 from headstart.repository.worker_clone import follow, is_stale
 
 __all__ = [
+    "AUTHOR",
     "DATA",
     "LOCK",
     "PIPELINE",
@@ -67,5 +70,6 @@ __all__ = [
     "send_data",
     "stage_names",
     "stale",
+    "unset_params",
     "versioned_files",
 ]

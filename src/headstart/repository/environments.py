@@ -30,13 +30,17 @@ def differences(lock: Path, python: str) -> dict[str, tuple[str, str]]:
     if _minor(python) != _minor(here):
         found["python"] = (python, here)
     for name, version in pinned(lock).items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            installed = "none"
-        if installed != version:
+        installed = _installed(name)
+        if version not in (installed, installed.partition("+")[0]):  # +cpu, +cu130: builds of one version
             found[name] = (version, installed)
     return found
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def pinned(lock: Path) -> dict[str, str]:
@@ -63,7 +67,8 @@ def python_of(lock: Path, python: str) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _uv("venv", "--quiet", "--python", _minor(python), str(folder))
-    _uv("pip", "install", "--quiet", "--python", str(made), "--require-hashes", "-r", str(lock))
+    hashed = ["--require-hashes"] if "--hash=" in lock.read_text(encoding="utf-8") else []
+    _uv("pip", "install", "--quiet", "--python", str(made), *hashed, "-r", str(lock))
     (folder / "complete").touch()
     return str(made)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.errors import LineageError
+from headstart.host.project import find_root
 from headstart.repository.programs import dvc, git, git_line
 from headstart.repository.results import read_yaml
 
@@ -37,7 +38,7 @@ def clone_at(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]
 
 
 def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -> str:
-    inside = git_line("rev-parse", "--is-inside-work-tree") == "true"
+    inside = _is_clone()
     if inside and git_line("rev-parse", "--is-shallow-repository") == "false":
         objects = Path(git_line("rev-parse", "--git-path", "objects")).resolve()
         (folder / ".git/objects/info/alternates").write_text(f"{objects}\n", encoding="utf-8")
@@ -65,6 +66,11 @@ def _find(folder: Path, commit: str, ref: str, bundle: Callable[[Path], bool]) -
         "Run this in the clone that made it, or send the commit from there to a git remote of this clone: "
         f"`git push REMOTE {ref or f'{commit}:refs/heads/NAME'}`{said}"
     )
+
+
+def _is_clone() -> bool:
+    """Whether the working folder is in a project that git has; another repository is not asked."""
+    return find_root(Path.cwd()) is not None and git_line("rev-parse", "--is-inside-work-tree") == "true"
 
 
 def _address(remote: str) -> str:

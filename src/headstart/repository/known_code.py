@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from headstart.errors import LineageError, RemoteUnreachable
+from headstart.ground.paths import CODE_LOCK
+from headstart.repository.code_lock import SERVED
 from headstart.repository.commits import RUNS
 from headstart.repository.programs import git, git_line
 
@@ -26,11 +31,30 @@ def trees(commit: str, run_id: str, folder: str) -> Iterator[Mapping[str, str]]:
     Raises:
         RemoteUnreachable: a git remote does not answer.
     """
+    return (_files(name, folder) for name in _own(commit, run_id))
+
+
+def served_code(commit: str, run_id: str) -> Iterator[str]:
+    """The digests of served code that headstart.lock.yaml names in the trees that `trees` looks at.
+
+    A project that `headstart init` made does not hold the code that its versions are packed with.
+
+    Raises:
+        RemoteUnreachable: a git remote does not answer.
+    """
+    for name in _own(commit, run_id):
+        with suppress(LineageError):  # a clone of Headstart has no such file
+            text = git("cat-file", "blob", f"{name}:./{CODE_LOCK}")
+            found = YAML(typ="safe", pure=True).load(text.decode(errors="replace"))
+            yield str(found.get(SERVED) if isinstance(found, dict) else None)
+
+
+def _own(commit: str, run_id: str) -> Iterator[str]:
     wanted = [commit] if HASH.fullmatch(commit) else []
     wanted += [f"{RUNS}/{run_id}"] if RUN_ID.fullmatch(run_id) else []
-    yield from (_files(name, folder) for name in wanted if _is_own(name))
+    yield from (name for name in wanted if _is_own(name))
     if wanted and _fetch(run_id):
-        yield from (_files(name, folder) for name in wanted if _is_own(name))
+        yield from (name for name in wanted if _is_own(name))
 
 
 def digests(files: Sequence[Path]) -> list[str]:

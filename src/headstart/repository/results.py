@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from headstart.errors import DamagedFile, LineageError
+from headstart.ground import paths
 from headstart.ground.reading import reading
 from headstart.ground.wording import shown
 from headstart.pipeline.data.reading import kind_of
@@ -20,8 +21,8 @@ LOCK = Path("dvc.lock")
 DATA = Path("data.dvc")
 CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 RESTORE = (
-    "restore it with `git checkout` (in a merge with --ours or --theirs), then run `dvc repro`, which writes "
-    "dvc.lock, or `dvc add data`, which writes data.dvc"
+    "restore it with `git checkout` (in a merge with --ours or --theirs), or delete a dvc.lock that git does "
+    "not have; then run `dvc repro`, which writes dvc.lock, or `dvc add data`, which writes data.dvc"
 )
 
 
@@ -29,6 +30,26 @@ def stage_names() -> list[str]:
     """The stages in the order of dvc.yaml, which is the order they run in."""
     with reading(PIPELINE, RESTORE):
         return list(read_yaml(PIPELINE)["stages"])
+
+
+def unset_params(folder: Path = Path()) -> list[str]:
+    """The keys and sections that dvc.yaml lists and params.yaml lacks: DVC runs no stage without its own.
+
+    Args:
+        folder: the root of the project.
+    """
+    stages = read_yaml(folder / PIPELINE)["stages"].values()
+    listed = {key: None for stage in stages for key in stage.get("params", ()) if isinstance(key, str)}
+    document = read_yaml(folder / paths.PARAMS)
+    return [key for key in listed if not _is_set(document, key.split("."))]
+
+
+def _is_set(document: Any, key: Sequence[str]) -> bool:
+    for part in key:
+        if not isinstance(document, dict) or part not in document:
+            return False
+        document = document[part]
+    return True
 
 
 def versioned_files() -> list[Path]:

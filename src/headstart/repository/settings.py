@@ -8,9 +8,9 @@ SEND = "HEADSTART_PUSH_REFS"
 
 
 class Repository(Section):
-    push_refs: bool
+    push_refs: bool = False
     """whether refs of runs, versions and data are sent to the git remote, too"""
-    keep_runs_days: Count
+    keep_runs_days: Count = 90
     """days after which the ref of a run that made no version is removed"""
 
     @property

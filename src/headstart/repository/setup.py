@@ -1,5 +1,7 @@
 """The state of git and DVC that a result needs: identity, repository, remote. Nothing is changed."""
 
+from pathlib import Path
+
 from headstart.errors import LineageError
 from headstart.host.ports import reach
 from headstart.repository.programs import dvc, git_line
@@ -7,13 +9,13 @@ from headstart.repository.programs import dvc, git_line
 ABSENT = ("does not exist", "unable to find")  # DVC of an address that nothing was ever pushed to
 
 
-def identity() -> str:
+def identity(folder: Path | None = None) -> str:
     """The name and address that git would put on a commit, without the time.
 
     Raises:
         LineageError: git has none, or would make one up.
     """
-    said = git_line("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")
+    said = git_line("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", folder=folder)
     return said.rpartition(">")[0] + ">"
 
 

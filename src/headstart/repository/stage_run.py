@@ -13,6 +13,8 @@ from headstart.errors import StageError
 from headstart.host.owner import as_owner
 
 STOP_SECONDS = 10
+UNSET = "missing from 'params.yaml'"  # in DVC's error about a key that dvc.yaml lists
+UPGRADE = "`headstart upgrade` adds what params.yaml lacks"
 BEGUN = re.compile(r"Running stage '(.+)':$")
 
 
@@ -126,7 +128,8 @@ def _reason(name: str, last: Sequence[str]) -> str:
     own = f"headstart {name}: error: "
     start = next((index for index, line in enumerate(last) if line.startswith(own)), None)
     if start is None:
-        return "\n" + "\n".join(last)
+        advice = f"\n{UPGRADE}" if any(UNSET in line for line in last) else ""
+        return "\n" + "\n".join(last) + advice
     lines = [last[start].removeprefix(own), *last[start + 1 :]]
     end = next((index for index, line in enumerate(lines) if line.startswith("ERROR: ")), len(lines))
     return "\n".join(lines[:end]).strip()

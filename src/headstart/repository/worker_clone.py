@@ -40,8 +40,8 @@ def is_own() -> bool:
 def follow(branch: str) -> str:
     """Check out the newest commit of a branch on the git remote, with the data of that commit.
 
-    dvc.lock and data.dvc stay as the last run left them unless the branch has changed them since, so that
-    finished work is not repeated.
+    dvc.lock and data.dvc stay as the last run left them unless the branch has new ones, so that finished work
+    is not repeated.
 
     Returns:
         The commit.
@@ -56,13 +56,19 @@ def follow(branch: str) -> str:
     kept = {
         path: path.read_bytes()
         for path in (LOCK, DATA)
-        if path.exists() and git("ls-tree", before, str(path)) == git("ls-tree", commit, str(path))
+        if path.exists() and not _brings(path, before, commit)
     }
     git("checkout", "--quiet", "--force", "--detach", commit)
     for path, content in kept.items():
         path.write_bytes(content)
     dvc("pull", "--force", *(str(path) for path in versioned_files()), asks_remote=True)
     return commit
+
+
+def _brings(path: Path, before: str, commit: str) -> bool:
+    """Whether a commit has the file, and with other content than the one before it."""
+    given = git("ls-tree", commit, str(path))
+    return bool(given) and given != git("ls-tree", before, str(path))
 
 
 def _fetch() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import warm
 from mlflow.models import Model
-from projects import GIT, run
+from projects import GIT, mark_project, run
 
 from headstart.errors import TrackingError
 from headstart.ground.paths import PACKAGE
@@ -14,6 +14,7 @@ from headstart.versions.registry.stored_model import StoredModel
 from headstart.versions.serving import model_process, packaged_code
 from headstart.versions.serving.model_process import ModelProcess
 from headstart.versions.serving.packaged_code import SETTING, SHAPE, check_code
+from headstart.versions.serving.packed_files import code_digest
 from headstart.versions.serving.signature import signature
 
 RUN = "0" * 31 + "1"
@@ -61,6 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     root.mkdir()
     run(root, "git", "init", "--quiet", "--initial-branch=main")
+    mark_project(root)
     monkeypatch.chdir(root)
     return root
 
@@ -124,6 +126,20 @@ def test_other_code_is_refused_with_the_way_to_allow_it(
     check_code(model)
 
 
+def test_the_git_of_a_folder_without_a_project_is_not_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(monkeypatch, commit_code(project, CODE["code/headstart/rules.py"]))
+    model = package(project / "model", CODE)
+    check_code(model)
+    (project / "dvc.yaml").unlink()
+    monkeypatch.setattr(packaged_code.known_code, "git", None)
+    with pytest.raises(TrackingError, match="not in a project whose git may have it") as refused:
+        check_code(model)
+    monkeypatch.setenv(SETTING, str(refused.value).partition(f"{SETTING}=")[2].split()[0])
+    check_code(model)
+
+
 def test_a_commit_that_no_branch_has_proves_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = commit_code(project, "rule = 0\n")
     claim(monkeypatch, commit_code(project, CODE["code/headstart/rules.py"]))
@@ -162,6 +178,7 @@ def test_a_process_does_not_start_with_other_code(project: Path, monkeypatch: py
     claim(monkeypatch, commit_code(project, "rule = 0\n"))
     monkeypatch.setattr(model_process.subprocess, "Popen", None)
     monkeypatch.setattr(packaged_code.known_code, "trees", lambda *names: iter(()))
+    monkeypatch.setattr(packaged_code.known_code, "served_code", lambda *names: iter(()))
     monkeypatch.setattr(packaged_code.known_code, "digests", lambda files: [""] * len(files))
     with pytest.raises(TrackingError, match="was not run"), ModelProcess(package(project / "model", CODE)):
         pass
@@ -175,7 +192,7 @@ def test_the_process_of_a_version_has_no_credential(tmp_path: Path, monkeypatch:
     signed.save(str(model.folder / "MLmodel"))
     (tmp_path / "image.png").write_bytes(b"")
     names = {name: model.folder / name for name in files}
-    monkeypatch.setenv(SETTING, packaged_code.code_digest(names))
+    monkeypatch.setenv(SETTING, code_digest(names))
     for name in ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY", "MY_TOKEN"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setattr(model_process.sys, "executable", warm.python())

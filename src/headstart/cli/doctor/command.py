@@ -40,7 +40,8 @@ def _doctor(chosen: argparse.Namespace) -> None:
         checks |= {**project.CHECKS, **servers.CHECKS, **access.CHECKS}
         found = Examination({**examine(checks).findings, **locks.findings})
     else:
-        checks["project"] = lambda: error(outside, "cd to a project")
+        said, _, advice = outside.partition("; ")
+        checks["project"] = lambda: error(said, advice or "cd to a project")
         found = examine(checks)
     print_result(chosen.json, found.as_dict, found.as_text)
     sys.stdout.flush()

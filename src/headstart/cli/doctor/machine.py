@@ -15,6 +15,7 @@ from headstart.cli.doctor.examination import PROGRAM_SECONDS, Check, Finding, er
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
 from headstart.host.bounded_process import run_bounded
+from headstart.host.project import has_code
 from headstart.repository.environments import differences, pinned
 
 LITTLE, TOO_LITTLE = 5e9, 0.5e9  # bytes free: a training of full size writes a few GB
@@ -40,7 +41,8 @@ def python() -> Finding:
     wanted, here = SpecifierSet(metadata("headstart")["Requires-Python"]), platform.python_version()
     if wanted.contains(here):
         return ok(f"{here}, {wanted} is needed")
-    return error(f"{here}, but {wanted} is needed", "make clean install PYTHON=python3.12")
+    mend = "make clean install PYTHON=python3.12" if has_code(Path()) else "make install PYTHON=python3.12"
+    return error(f"{here}, but {wanted} is needed", mend)
 
 
 def packages() -> Finding:
@@ -55,7 +57,7 @@ def packages() -> Finding:
     more = f"; and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
     return warning(
         f"{len(wrong)} of {count} are not as locked: {'; '.join(shown[:NAMED])}{more}",
-        "rm .venv/installed && make install",
+        "rm .venv/installed && make install" if has_code(Path()) else "make install, or headstart upgrade",
     )
 
 

@@ -8,18 +8,20 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from headstart import repository
+from headstart import __version__, repository
 from headstart.cli.doctor.examination import PROGRAM_SECONDS, Check, Finding, error, ok, warning
 from headstart.cli.doctor.machine import free_bytes
 from headstart.errors import BackboneError, LineageError, ParamsError
 from headstart.ground import paths
 from headstart.ground.wording import named
+from headstart.host.project import has_code
 from headstart.params import load_params
-from headstart.repository import setup
+from headstart.repository import code_lock, setup
 
 REMOTE_SECONDS = 5.0
 SETTLED = 300.0  # seconds that the clock of another machine may be ahead
 BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC, while another process works
+UPGRADE = "headstart upgrade"
 METADATA = "headstart"  # key of the metadata of our safetensors files
 
 
@@ -99,10 +101,25 @@ def remote() -> Finding:
 
 def params() -> Finding:
     """Whether params.yaml can be read and describes a network that can be built."""
-    from headstart.cli.entering import checked_params
+    from headstart.cli.entering import buildable_params
 
-    checked_params()
+    params = buildable_params()
+    if needed := repository.unset_params():
+        return error(f"{paths.PARAMS} lacks {named(needed)}: DVC stops without what dvc.yaml lists", UPGRADE)
+    if lacking := params.lacking():
+        return warning(f"{paths.PARAMS} lacks {named(lacking)}: their defaults are used", UPGRADE)
     return ok(f"{paths.PARAMS} is complete")
+
+
+def code() -> Finding:
+    """Whether stages run what headstart.lock.yaml names; a clone of Headstart runs its own code."""
+    if has_code(Path()):
+        return ok("that of this clone")
+    try:
+        code_lock.check()
+    except LineageError as wrong:
+        return error(str(wrong), "headstart upgrade, or make install")
+    return ok(f"headstart {__version__}, as {paths.CODE_LOCK} names it")
 
 
 def stages() -> Finding:
@@ -113,6 +130,8 @@ def stages() -> Finding:
         if not any(text in str(wrong) for text in BUSY):
             raise
         return warning("unknown: another process of DVC is at work here", "wait for it to end")
+    if not repository.LOCK.exists():
+        return warning("there are no results yet", "dvc repro")
     if not changed:
         return ok("all up to date")
     return warning(f"changed since they ran: {named(changed)}", "dvc repro")
@@ -180,6 +199,7 @@ CHECKS: dict[str, Check] = {
     "DVC cache": cache,
     "DVC remote": remote,
     "params": params,
+    "code": code,
     "stages": stages,
     "weights": weights,
 }

@@ -12,20 +12,24 @@ KNOWN_MODES = (  # that become 8-bit RGB without a guess; floats and 32-bit inte
     *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"),
     *("I;16", "I;16L", "I;16B", "I;16N"),
 )
+USUAL_MODES = [
+    *("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB"),
+    *("I;16", "I;16L", "I;16B", "I;16N"),
+]
 
 
 class Data(Section):
     """Section `data`: where images come from, and what their folders mean."""
 
-    source: str | None
+    source: str | None = None
     """folder or URL whose images the flows bring into data/"""
-    settle_seconds: Annotated[float, Field(ge=0)]
+    settle_seconds: Annotated[float, Field(ge=0)] = 60
     """a file that changed more recently is still arriving"""
-    max_removed: Share
+    max_removed: Share = 0.5
     """largest share of data/ that a source may lack"""
-    layout: str | None
+    layout: str | None = None
     """the folders from data/ down, of CLASS, SPLIT and `*`; None: classes, or splits with classes"""
-    labels: Annotated[str, Field(pattern=r"(?i)\.(csv|parquet)$")] | None
+    labels: Annotated[str, Field(pattern=r"(?i)\.(csv|parquet)$")] | None = None
     """table in data/ with the columns path and label, in place of folders"""
 
     @model_validator(mode="after")
@@ -46,19 +50,19 @@ class Data(Section):
 class Validate(Section):
     """Section `validate`: which files may be used, and what the set must hold."""
 
-    on_bad_file: Literal["exclude", "stop"]
+    on_bad_file: Literal["exclude", "stop"] = "exclude"
     """leave a bad file out and list it, or fail"""
-    max_excluded: Share
+    max_excluded: Share = 0.02
     """largest share of all files that may be left out"""
-    min_images_per_class: Count
+    min_images_per_class: Count = 10
     """fewest images of each class"""
-    min_size: Count
+    min_size: Count = 32
     """shortest side of an image in pixels"""
-    formats: list[str]
+    formats: list[str] = Field(default=["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF"])
     """accepted file formats, by Pillow's names"""
-    modes: list[str]
+    modes: list[str] = Field(default=USUAL_MODES)
     """accepted colour modes, by Pillow's names"""
-    near_duplicates: Literal["stop", "report", "ignore"]
+    near_duplicates: Literal["stop", "report", "ignore"] = "stop"
     """if nearly equal pictures are in different splits: fail or only say so; or look for none"""
 
     @field_validator("modes")
@@ -90,15 +94,15 @@ class Pattern(Section):
 class Split(Section):
     """Section `split`: the share of images in each split, and what must stay together."""
 
-    train: Share
+    train: Share = 0.6
     """learned from"""
-    val: Share
+    val: Share = 0.2
     """chooses the best epoch and trial"""
-    test: Share
+    test: Share = 0.2
     """measured by the evaluate stage"""
-    seed: Seed
+    seed: Seed = 0
     """seed of the hash that assigns an image"""
-    group: Literal["folder", "column", "similar"] | Pattern | None
+    group: Literal["folder", "column", "similar"] | Pattern | None = None
     """what shares a split: the folder below the class, the table's column `group`, a part of the path, or
     near duplicates"""
 

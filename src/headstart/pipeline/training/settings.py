@@ -88,41 +88,41 @@ Trials = Annotated[Annotated[list[Trial], Tag("list")] | Annotated[Sample, Tag("
 class Train(Section):
     """Section `train`: how the layers after the cut are trained."""
 
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     """`adamw`, or `sgd` with Nesterov momentum"""
-    lr: Positive
+    lr: Positive = 0.003
     """peak learning rate"""
-    momentum: Rate
+    momentum: Rate = 0.9
     """momentum of `sgd`"""
-    weight_decay: NotNegative
+    weight_decay: NotNegative = 0.01
     """weight decay: decoupled with `adamw`, added to the gradient with `sgd`"""
-    schedule: Literal["cosine", "one_cycle", "constant"]
+    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
     """learning-rate schedule: `cosine` falls to 0 over all steps"""
-    warmup_epochs: NotNegative
+    warmup_epochs: NotNegative = 0
     """epochs over which the learning rate rises to `lr`; a fraction is allowed"""
-    epochs: Count
+    epochs: Count = 60
     """largest number of epochs"""
-    batch_size: Count
+    batch_size: Count = 32
     """images per step"""
-    patience: Count
+    patience: Count = 15
     """epochs without a better validation loss before training stops"""
-    class_weights: Literal["balanced"] | dict[str, NotNegative] | None
+    class_weights: Literal["balanced"] | dict[str, NotNegative] | None = None
     """weight of an image by its class: `balanced`, a mapping, or None for equal weights"""
-    label_smoothing: Rate
+    label_smoothing: Rate = 0.0
     """share of the target spread over all classes (Szegedy et al. 2016, arXiv:1512.00567)"""
-    clip_norm: Positive | None
+    clip_norm: Positive | None = None
     """largest norm of all gradients together; None for no limit"""
-    temperature: bool
+    temperature: bool = False
     """fit a temperature to the validation split, by which the logits are divided (Guo et al. 2017)"""
-    abstain: Abstain | None
+    abstain: Abstain | None = None
     """when the head refuses to answer; None: it always answers"""
-    precision: Precision
+    precision: Precision = "fp32"
     """`bf16` for mixed precision"""
-    seed: Seed
+    seed: Seed = 0
     """seed of new layers, dropout and the order of images"""
-    init: Digest | None
+    init: Digest | None = None
     """digest of `artifacts/init.safetensors`, the earlier head to start from; None starts from scratch"""
-    trials: Trials | None
+    trials: Trials | None = None
     """a list of trials, or a sample to draw them from; None trains once"""
 
     def of_trial(self, trial: Trial) -> "Train":

@@ -11,19 +11,19 @@ MONITOR_CHECKS = 8  # per comparison; the smallest p-value must survive Holm's c
 
 
 class Monitor(Section):
-    source: str | None
+    source: str | None = None
     """folder, file or glob pattern that is checked if the command names none"""
-    alpha: Level
+    alpha: Level = 0.01
     """upper bound of the false-alarm rate of a whole comparison"""
-    min_images: Annotated[int, Field(ge=2)]
+    min_images: Annotated[int, Field(ge=2)] = 30
     """distinct images that a check needs on either side"""
-    max_rows: Count
+    max_rows: Count = 1000
     """images per side that are compared, drawn by `seed`"""
-    permutations: Count
+    permutations: Count = 2000
     """permutations per test"""
-    seed: Seed
+    seed: Seed = 0
     """of the draw and of the permutations"""
-    max_age_days: Count | None
+    max_age_days: Count | None = None
     """days since its registration after which the champion is reported as old; null: never"""
 
     @model_validator(mode="after")

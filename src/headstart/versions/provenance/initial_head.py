@@ -62,15 +62,17 @@ def _metadata(source: str, head: Path) -> dict[str, Any]:
 
 
 def set_init(digest: str | None) -> None:
-    """Set `train.init` in params.yaml, keeping comments and order."""
+    """Set `train.init` in params.yaml, keeping comments and order; a missing section `train` is added."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10**6
     with reading(paths.PARAMS, "correct it, or restore it with `git checkout`"):
         document = yaml.load(paths.PARAMS)
-        if document["train"].get("init") == digest:
+        train = document.get("train") or {}
+        if train.get("init") == digest:
             return
-    document["train"]["init"] = digest
+        train["init"] = digest
+        document["train"] = train
     yaml.representer.add_representer(type(None), _null)
     with replacing(paths.PARAMS) as new:
         yaml.dump(document, new)

@@ -6,7 +6,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headstart.versions.registry import tracking, versions
-from headstart.versions.registry.record import INIT_TAG, REF_TAG, Record, head_of_version, open_record
+from headstart.versions.registry.record import (
+    INIT_TAG,
+    REF_TAG,
+    VERSION_TAG,
+    Record,
+    head_of_version,
+    open_record,
+)
 
 LINEAGE_PAGE = "lineage.html"
 
@@ -145,5 +152,6 @@ def _environment(record: Record) -> Facts:
                 f"Python {found['python']}, {versions_of}",
             )
         )
-    facts.append(("requirements.lock", next(iter(record.environments.values()))["lock"]))
-    return facts
+    if VERSION_TAG in record.tags:
+        facts.append(("headstart", record.tags[VERSION_TAG]))
+    return [*facts, ("requirements.lock", record.packages)]

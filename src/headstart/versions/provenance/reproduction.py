@@ -18,7 +18,7 @@ from headstart.ground.paths import cache_folder
 from headstart.ground.reading import load_json
 from headstart.host.plain_environment import without_credentials
 from headstart.pipeline.network import checkpoint
-from headstart.repository import environments, fresh_clone
+from headstart.repository import code_lock, environments, fresh_clone, package_archive
 from headstart.versions.provenance import agreement
 from headstart.versions.registry.record import REF_TAG, Record, open_record
 
@@ -138,8 +138,11 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
         fresh_clone.apply_diff(clone, record.diff)
         project = clone / record.place
         fresh_clone.write_files(project, record.tree_files())
+        _bring_package(record, folder, project)
         fresh_clone.share_dvc(project)
         python, environment = _environment(record, folder, options.environment, say)
+        if python == sys.executable:
+            code_lock.take_libraries(project)
         wanted = [name for name in record.tree_files() if name.endswith(".dvc")]
         say(f"restoring {', '.join([*wanted, *before])} from DVC")
         fresh_clone.restore(project, [*wanted, *before])
@@ -174,6 +177,13 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
             found=found,
             folder=kept,
         )
+
+
+def _bring_package(record: Record, folder: Path, project: Path) -> None:
+    """Put the package that a project without the code ran into its clone, which then runs it."""
+    archive = folder / package_archive.NAME
+    if record.shared_file(package_archive.NAME, archive):
+        package_archive.unpack(archive, project / "src")
 
 
 @contextmanager

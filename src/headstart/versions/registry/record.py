@@ -24,12 +24,14 @@ from headstart.versions.registry.uri import ModelUri
 
 RECORD, RESULTS, REPORTS = "record", "results", "reports"
 MANIFEST = "manifest.parquet"
+SETTINGS = "settings.json"
 DIFF = "uncommitted.diff"
 AGAIN = "this file of the version's record was damaged on the tracking server: register the results again"
 NEEDED = ("dvc.lock", "dvc.yaml", "data.dvc", "params.yaml", "shared.json", MANIFEST)
 LATER = (paths.INTERVALS, paths.CLASSES)  # earlier versions have these figures in metrics.json
 REF_TAG = "headstart.ref"
 FOLDER_TAG = "headstart.folder"
+VERSION_TAG = "headstart.package_version"  # of Headstart itself
 INIT_TAG = "headstart.init"  # digest of the head that training started from, or `none`
 
 
@@ -78,7 +80,15 @@ class Record:
 
     @property
     def params(self) -> dict[str, Any]:
-        return read_yaml(self.file("params.yaml"))
+        """The values that were used, defaults of keys that params.yaml lacks included.
+
+        A version from before keys had defaults has them all in its params.yaml.
+        """
+        path = self.file(SETTINGS)
+        if not path.exists():
+            return read_yaml(self.file("params.yaml"))
+        found: dict[str, Any] = load_json(path, AGAIN)
+        return found
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -117,6 +127,12 @@ class Record:
         files = sorted(self.file("environment").glob("*.json"))
         return {path.stem: load_json(path, AGAIN) for path in files}
 
+    @property
+    def packages(self) -> str:
+        """SHA-256 of the recorded requirements.lock."""
+        kept = load_json(self.file("shared.json"), AGAIN)[paths.LOCK.name]
+        return str(kept["key"]).partition(" ")[2]
+
     def file(self, name: str) -> Path:
         """Path of a file of the record."""
         return self.folder / RECORD / name
@@ -126,7 +142,7 @@ class Record:
         return tree_files(self.folder / RECORD)
 
     def shared_file(self, name: str, path: Path) -> bool:
-        """Fetch a file that versions share, `requirements.lock` or `commit.bundle`.
+        """Fetch a file that versions share, such as `requirements.lock` or `commit.bundle`.
 
         Returns:
             False if this run has no such file.
@@ -141,7 +157,7 @@ class Record:
             shared.fetch(MlflowClient().get_run(kept["run_id"]), [name], path.parent)
         (path.parent / name).replace(path)
         kind, _, digest = kept["key"].partition(" ")
-        if kind == "lock" and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if kind in ("lock", "package") and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise TrackingError(f"{name} on {tracking.server_name()} is not the one that was recorded")
         return True
 

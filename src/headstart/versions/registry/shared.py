@@ -17,7 +17,8 @@ DESCRIPTION = """\
 Files that many registered versions need, each stored once: a run here is no training but keeps them.
 
 - **backbone**: the frozen layers of a network. **commit**: the code of versions whose commit is on no git
-  remote. **requirements.lock**: the exact versions of all libraries.
+  remote. **package**: the installed Headstart that a project runs, if it does not hold the code itself.
+  **requirements.lock**: the exact versions of all libraries.
 - Deleting this experiment, or a run in it, breaks the versions that need its files.
 """
 NOTE = "Files that registered versions share. Deleting this run breaks the versions that name it.\n"

@@ -17,6 +17,8 @@ from filelock import FileLock
 from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from headstart.errors import TrackingError, TrackingUnreachable, without_password
 from headstart.ground.files import replacing
@@ -24,38 +26,73 @@ from headstart.host.ports import reach
 from headstart.versions.registry.relocation import follow_project
 
 FOLDER = Path("mlflow")
+ARTIFACTS = "artifacts"
+DATABASE = "mlflow.db"  # in the project's folder; the default of MLflow itself has the same name
 FAILURE_TAG = "headstart.failure"
 NOTE_TAG = "mlflow.note.content"
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 AT_ONCE = 200  # runs asked about in one query
 SETTINGS = threading.RLock()  # MLflow's address holds for the whole process
-ROOT: ContextVar[Path] = ContextVar("ROOT", default=Path())  # of the project whose database is used
+# of the project whose database is used; None outside of projects
+ROOT: ContextVar[Path | None] = ContextVar("ROOT", default=Path())
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI`, or else the SQLite database in the project's folder `mlflow/`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_own_database()}"
+    """`MLFLOW_TRACKING_URI`, or else the SQLite database in the project's folder `mlflow/`.
+
+    Outside of projects it is MLflow's own default instead: a store in the working folder, if there is one.
+
+    Raises:
+        TrackingError: there is no project, and nothing names a store.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+    if uri is None:
+        raise TrackingError(
+            "nothing says where the versions are: set MLFLOW_TRACKING_URI to the address of their tracking "
+            "server, such as http://127.0.0.1:5000, or change to the project whose database has them"
+        )
+    return uri
 
 
-def _own_database() -> Path:
-    return (ROOT.get() / FOLDER / "mlflow.db").resolve()
+def has_store() -> bool:
+    """Whether anything names a tracking server or database to ask."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or _default_uri() is not None
+
+
+def _default_uri() -> str | None:
+    """The project's own database; outside of projects the store that MLflow takes by itself, if it exists."""
+    if (own := _own_folder()) is not None:
+        return f"sqlite:///{own / DATABASE}"
+    if (found := mlflow.get_tracking_uri()).startswith("file:"):  # `mlruns`, only if it holds experiments
+        return str(found)
+    database = Path(DATABASE).resolve()
+    return f"sqlite:///{database}" if database.exists() else None
+
+
+def _own_folder() -> Path | None:
+    """The project's folder `mlflow/`, absolute; None outside of projects."""
+    root = ROOT.get()
+    return None if root is None else (root / FOLDER).resolve()
 
 
 def connect() -> MlflowClient:
     """Return a client, after checking that the tracking server answers.
 
     Raises:
-        TrackingError: the server is unreachable.
+        TrackingError: the server is unreachable, or nothing names one.
     """
     uri = tracking_uri()
+    if ROOT.get() is None:
+        _check_exists(uri)
     if uri.startswith("http"):
         _check_reachable(uri)
     elif uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///"))
         _make_database(database)
-        if database.resolve() == _own_database():
+        own = _own_folder()
+        if own is not None and database.resolve() == own / DATABASE:
             with translated("open the database"):
-                follow_project(database, _own_artifacts())
+                follow_project(database, own / ARTIFACTS)
     elif uri.startswith("postgresql"):
         _make_tables(uri)
     mlflow.set_tracking_uri(uri)
@@ -67,17 +104,17 @@ def connect() -> MlflowClient:
 def in_project(root: Path | None) -> Iterator[None]:
     """Use the server that MLFLOW_TRACKING_URI names, or else the database of the project at `root`.
 
-    For callers that live on: afterwards MLflow's settings are what they were. If there is neither, no server
-    is set. These settings hold for the whole process, so one thread at a time gets here; others wait.
+    Afterwards MLflow's settings are what they were. They hold for the whole process, so one thread at a time
+    gets here; others wait.
 
     Args:
-        root: absolute.
+        root: absolute; None outside a project: nothing is created, and no server need be named.
     """
     with SETTINGS:
         before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
-        own = ROOT.set(root or Path())
+        own = ROOT.set(root)
         try:
-            if before["MLFLOW_TRACKING_URI"] or root is not None:
+            if has_store():
                 mlflow.set_tracking_uri(tracking_uri())
             yield
         finally:
@@ -243,6 +280,22 @@ def _check_reachable(uri: str) -> None:
         ) from error
 
 
+def _check_exists(uri: str) -> None:
+    """Refuse a local store that is not there: MLflow would make an empty one.
+
+    Raises:
+        TrackingError: there is no such database or folder.
+    """
+    if uri.startswith("sqlite:///"):
+        place = Path(uri.removeprefix("sqlite:///"))
+    elif is_local_uri(uri):
+        place = Path(local_file_uri_to_path(uri))
+    else:
+        return
+    if not place.exists():
+        raise TrackingError(f"MLFLOW_TRACKING_URI is {uri}, but there is no {place}; correct the address")
+
+
 def _make_database(path: Path) -> None:
     """Create the SQLite database under a lock: two processes doing so at once would break it."""
     if path.exists():  # whole, and perhaps on a read-only mount
@@ -280,8 +333,5 @@ def _make_tables(uri: str) -> None:
 
 def _artifact_location() -> str | None:
     """Store artifacts in the project if there is no server; a server decides for itself."""
-    return _own_artifacts().as_uri() if tracking_uri().startswith("sqlite:") else None
-
-
-def _own_artifacts() -> Path:
-    return (ROOT.get() / FOLDER / "artifacts").resolve()
+    own = _own_folder()
+    return (own / ARTIFACTS).as_uri() if own is not None and tracking_uri().startswith("sqlite:") else None

@@ -58,7 +58,7 @@ def publish(
 
     Args:
         refs: whether the run's refs are sent, and how long those of other runs are kept.
-        params: the whole of params.yaml, for the record.
+        params: the whole of params.yaml with all defaults, for the record.
         say: called with each step as it starts, and with what it gave.
         run_id: the MLflow run to record in; without it one is opened, and FAILED with the reason if no
             version comes of it.

@@ -20,17 +20,17 @@ from mlflow.models.model import ModelInfo
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from headstart import repository
+from headstart import __version__, repository
 from headstart.errors import LineageError, TrackingError
 from headstart.ground import paths
-from headstart.ground.import_closure import import_closure
-from headstart.ground.paths import PACKAGE
 from headstart.ground.reading import load_json, load_table
+from headstart.host.project import has_code
 from headstart.pipeline.evaluation.figures import read_headline
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
 from headstart.pipeline.network.modules import head_of, prefix_of
 from headstart.pipeline.network.network import plan, spec_of
+from headstart.repository import code_lock, package_archive
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
 from headstart.versions.registry.dataset import DvcSource, ImageFolder
 from headstart.versions.registry.versions import Registered
@@ -39,6 +39,7 @@ from headstart.versions.release import experiment as trainings
 from headstart.versions.release.run_metrics import as_param
 from headstart.versions.serving import served_model
 from headstart.versions.serving.model_process import Answer, ModelProcess
+from headstart.versions.serving.packed_files import packed_files
 from headstart.versions.serving.signature import signature
 
 PINNED = ("mlflow", "torch", "torchvision", "numpy", "pandas", "pillow", "safetensors", "fsspec", "aiohttp")
@@ -67,7 +68,7 @@ def register(
 
     Args:
         name: of the registered model.
-        params: the whole of params.yaml, for the record.
+        params: the whole of params.yaml with all defaults, for the record.
         package: `shared`: the backbone is stored once per tracking server; `full`: in each version.
         dirty: `record`: uncommitted changes are kept with the version; `refuse`: they are an error.
         run_id: the run that the flow opened; without it one is opened here, and ends as FAILED with its
@@ -85,6 +86,7 @@ def register(
             "the tree has uncommitted changes, and register.dirty is refuse: commit them, or set it to "
             "record, which keeps the changes with the version"
         )
+    code_lock.check()
     if changed := repository.stale():
         raise LineageError(
             f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
@@ -140,6 +142,7 @@ def _record(
     run_metrics.log_epochs(client, run_id)
     _log_tags(client, run_id, commit, digest, head)
     _log_files(client, run_id, commit)
+    client.log_dict(run_id, dict(params), f"{record.RECORD}/{record.SETTINGS}")
     run_page.log_plots(client, run_id)
     _describe(client, run_id, metrics, head, params["evaluate"]["confidence"])
     _log_dataset(client, run_id, commit)
@@ -233,6 +236,7 @@ def _log_tags(
         f"headstart.{versions.HEAD_TAG}": head["digest"],
         f"headstart.{versions.FILE_TAG}": stored_model.file_digest(paths.HEAD),
         "headstart.backbone": head["backbone"]["digest"],
+        record.VERSION_TAG: __version__,
         record.INIT_TAG: head["init"] or "none",
         record.FOLDER_TAG: commit.folder,
         "headstart.backbone_source": head["backbone"]["source"],
@@ -283,6 +287,9 @@ def _shared_files(client: MlflowClient, commit: repository.Commit) -> dict[str, 
             lambda path: shutil.copyfile(paths.LOCK, path),
         ),
     }
+    if not has_code(Path()):
+        package = package_archive.digest()
+        kept[package_archive.NAME] = (f"package {package}", f"headstart {__version__}", package_archive.write)
     if not commit.is_lasting and not commit.is_shallow:
         kept["commit.bundle"] = (f"commit {commit.commit}", f"commit {commit.commit[:12]}", repository.bundle)
     return {
@@ -364,13 +371,8 @@ def _materialized(path: Path, folder: Path) -> Path:
 
 def _copy_served_code(folder: Path) -> None:
     """The part of the package that an answer needs, and no more: it is stored with every version."""
-    source = PACKAGE.parent
-    for name in import_closure(source, f"{PACKAGE.name}.versions.serving.served_model"):
-        path = source.parent / name
-        within = path.relative_to(PACKAGE)
-        for parent in within.parents:  # every package on the way is one there too
-            (folder / parent).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PACKAGE / parent / "__init__.py", folder / parent / "__init__.py")
+    for within, path in packed_files().items():
+        (folder / within).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / within)
 
 

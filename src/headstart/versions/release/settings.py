@@ -13,46 +13,46 @@ ModelName = Annotated[str, Field(pattern=r"^[^/:.%\"']+$")]
 class Thresholds(Section):
     """Least values on all test images."""
 
-    accuracy: Share
-    balanced_accuracy: Share
+    accuracy: Share = 0.85
+    balanced_accuracy: Share = 0.8
 
 
 class Register(Section):
-    model: ModelName
+    model: ModelName = "headstart"
     """the registered model's name in MLflow"""
-    experiment: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[str, Field(min_length=1)] = "headstart"
     """the MLflow experiment of the runs"""
-    package: Literal["shared", "full"]
+    package: Literal["shared", "full"] = "shared"
     """whether versions share the frozen layers, or each holds the whole network"""
-    dirty: Literal["record", "refuse"]
+    dirty: Literal["record", "refuse"] = "record"
     """what becomes of uncommitted changes: stored as a patch, or an error"""
-    thresholds: Thresholds
+    thresholds: Thresholds = Thresholds()
 
 
 class Gate(Section):
-    margin: Share
+    margin: Share = 0.05
     """how much lower than the champion's the accuracy may be"""
-    class_margin: Share
+    class_margin: Share = 0.15
     """the same, for the recall of each class"""
-    confidence: Level
+    confidence: Level = 0.9
     """of the two-sided interval; with 0.9 a model worse by the margin passes in one case of twenty"""
-    min_images: Count
+    min_images: Count = 50
     """images unseen by the champion that the comparison needs"""
-    min_class_images: Count
+    min_class_images: Count = 10
     """a class with fewer is named and not judged"""
-    mirror: Share | None
+    mirror: Share | None = 0.85
     """least share of mirrored pictures that keep their label; None: not checked"""
-    brightness: Share | None
+    brightness: Share | None = 0.85
     """the same, for darker and brighter pictures"""
-    shift: Share | None
+    shift: Share | None = 0.85
     """the same, for shifted pictures"""
-    encoding: Share | None
+    encoding: Share | None = 0.9
     """the same, for pictures encoded as JPEG again"""
-    behaviour_images: Count
+    behaviour_images: Count = 50
     """test images that are changed, at most"""
-    max_latency_ms: Positive
+    max_latency_ms: Positive = 2000
     """median of a batch of one, on the machine that runs the gate"""
-    max_size_mb: Positive
+    max_size_mb: Positive = 600
     """of the version's own files"""
 
 

@@ -28,11 +28,11 @@ class Opened(NamedTuple):
     predictor: Predictor
 
 
-def open_model(model: str, root: Path = Path(), folder: Path = Path()) -> Opened:
+def open_model(model: str, root: Path | None = Path(), folder: Path = Path()) -> Opened:
     """Open a model in MLflow, the folder of a downloaded one, or a head file next to its backbone.
 
     Args:
-        root: of the project whose backbone belongs to a head file that lies alone.
+        root: of the project whose backbone belongs to a head file that lies alone; None for no project.
         folder: that a relative path starts from.
 
     Raises:
@@ -44,7 +44,7 @@ def open_model(model: str, root: Path = Path(), folder: Path = Path()) -> Opened
         return Opened(name, version_of(head, predictor.metadata["digest"]), predictor)
 
 
-def _files(model: str, path: Path, root: Path, fetched: Path) -> tuple[str, Path, Path]:
+def _files(model: str, path: Path, root: Path | None, fetched: Path) -> tuple[str, Path, Path]:
     """Name, head and backbone; a model in MLflow is downloaded to `fetched`."""
     if path.is_dir():
         stored = stored_model.open_stored(path, str(path), None)
@@ -57,5 +57,15 @@ def _files(model: str, path: Path, root: Path, fetched: Path) -> tuple[str, Path
             f"there is no head file {path}; train one (`dvc repro`), or name a version, such as "
             "models:/headstart@champion"
         )
-    beside = path.with_name(paths.BACKBONE.name)
-    return model, path, beside if beside.exists() else root / paths.BACKBONE
+    return model, path, _backbone_of(path, root)
+
+
+def _backbone_of(head: Path, root: Path | None) -> Path:
+    """The backbone next to a head file, or else the project's."""
+    beside = head.with_name(paths.BACKBONE.name)
+    if root is None and not beside.exists():
+        raise HeadstartError(
+            f"there is no {beside}, with the frozen layers that {head} needs: copy it there from the project "
+            "that trained the head, or name a version, such as models:/headstart@champion"
+        )
+    return beside if root is None or beside.exists() else root / paths.BACKBONE

@@ -1,6 +1,5 @@
 """Whether a stored model may be loaded: that runs the code packed with it, whoever packed it."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,12 @@ from mlflow.tracking import MlflowClient
 
 from headstart.errors import TrackingError
 from headstart.ground.paths import PACKAGE
+from headstart.ground.wording import named
+from headstart.host.project import find_root
 from headstart.repository import known_code
 from headstart.versions.registry import tracking
 from headstart.versions.registry.stored_model import StoredModel
+from headstart.versions.serving.packed_files import code_digest
 
 SETTING = "HEADSTART_TRUSTED_CODE"
 SOURCE = f"src/{PACKAGE.name}"  # of the package, in the project
@@ -25,7 +27,9 @@ def check_code(model: StoredModel) -> None:
     """Check that loading a model runs only code that this project's git has, or that the user allows.
 
     Every file of code must be that of the running project, or all those of the commit or kept run that the
-    model's run names. `HEADSTART_TRUSTED_CODE` holds digests of other code that may run, separated by commas.
+    model's run names, or of the package that headstart.lock.yaml names there. Outside of a project no git is
+    asked: the code must be that of the installed package. `HEADSTART_TRUSTED_CODE` holds digests of other
+    code that may run, separated by commas.
 
     Raises:
         TrackingError: there is other code; the message names it, and the digest that would allow it.
@@ -34,30 +38,31 @@ def check_code(model: StoredModel) -> None:
     flavor = _checked_flavor(model)
     files = _code_files(model.folder, flavor)
     digest = code_digest(files)
-    if _is_running(files) or digest in os.environ.get(SETTING, "").replace(" ", "").split(","):
+    foreign = _foreign(files)
+    if not foreign or digest in os.environ.get(SETTING, "").replace(" ", "").split(","):
         return
+    if find_root(Path.cwd()) is None:
+        raise TrackingError(
+            f"{model.name} was not run: it holds other code than this installation "
+            f"({named(sorted(foreign), SHOWN)}), and {Path.cwd()} is not in a project whose git may have it. "
+            "Run this in the project that registered it, or with the Headstart that it was registered with; "
+            f"if you have read the code and trust it, set {SETTING}={digest} (docs/security.md)"
+        )
     commit, run_id = _origin(model)
     own = dict(zip(files, known_code.digests(list(files.values())), strict=True))
     lacking = list(own)
     for tree in known_code.trees(commit, run_id, SOURCE):
         if not (lacking := [name for name in own if not _has(tree, name, own[name])]):
             return
-    more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+    if digest in known_code.served_code(commit, run_id):
+        return
     raise TrackingError(
         f"{model.name} was not run: it holds code that this project does not have "
-        f"({', '.join(sorted(lacking)[:SHOWN])}{more}). Expected the code of this project as it stands, of "
+        f"({named(sorted(lacking), SHOWN)}). Expected the code of this project as it stands, of "
         f"commit {commit[:12] or '(none is recorded)'} on one of its branches, or of refs/runs/{run_id}. Ask "
         "whoever registered it to push that commit or ref; if you have read the code and trust it, set "
         f"{SETTING}={digest} (docs/security.md)"
     )
-
-
-def code_digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of code by name and content."""
-    sha = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        sha.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return sha.hexdigest()
 
 
 def _checked_flavor(model: StoredModel) -> Mapping[str, object]:
@@ -85,12 +90,13 @@ def _code_files(folder: Path, flavor: Mapping[str, object]) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in found}
 
 
-def _is_running(files: Mapping[str, Path]) -> bool:
-    """Whether every file is one of the code that runs now."""
-    return all(
-        any(own.is_file() and own.read_bytes() == path.read_bytes() for own in _running(name))
+def _foreign(files: Mapping[str, Path]) -> list[str]:
+    """Names of the files that are not of the code that runs now."""
+    return [
+        name
         for name, path in files.items()
-    )
+        if not any(own.is_file() and own.read_bytes() == path.read_bytes() for own in _running(name))
+    ]
 
 
 def _running(name: str) -> list[Path]:

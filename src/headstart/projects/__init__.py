@@ -1,0 +1,1 @@
+"""Projects of their own: begin one, and bring one to the installed version."""

@@ -1,0 +1,87 @@
+"""The packages of this environment that Headstart needs, and the lock file that pins them for a project."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from headstart.errors import LineageError
+
+PACKAGE = "headstart"
+PIN = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?: ; ([^\\\n]+?))?(?: \\)?\n(?:[ \t].*\n)*")
+HEADER = """\
+# Every package that Headstart needs, as installed when the project began or was last upgraded: it is
+# `headstart upgrade` that writes this file. A version is reproduced with those pinned when it was made.
+"""
+
+
+def python() -> str:
+    """The running version of Python, as in 3.12."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def required() -> set[NormalizedName]:
+    """The packages that Headstart itself names, without those behind them."""
+    return {canonicalize_name(wanted.name) for wanted in _requirements(PACKAGE, frozenset())}
+
+
+def installed() -> dict[NormalizedName, str]:
+    """Headstart's packages, with those that they need in turn, and their versions.
+
+    Raises:
+        LineageError: one is not installed.
+    """
+    start = canonicalize_name(PACKAGE)
+    found: dict[NormalizedName, str] = {}
+    extras: dict[NormalizedName, frozenset[str]] = {start: frozenset()}
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        for wanted in _requirements(name, extras[name]):
+            other = canonicalize_name(wanted.name)
+            asked = extras.get(other, frozenset()) | wanted.extras
+            if other not in extras or asked != extras[other]:
+                extras[other] = asked
+                waiting.append(other)
+            found[other] = _version(other, name)
+    return found
+
+
+def lock(packages: Mapping[NormalizedName, str], released: str) -> str:
+    """The text of requirements.lock for some packages.
+
+    If all are as this release of Headstart locks them, its entries are taken, with digests and for every
+    platform; else the versions that are installed here.
+
+    Args:
+        released: requirements.lock of the release, with the packages of its developers too.
+    """
+    entries = {canonicalize_name(entry[1]): entry for entry in PIN.finditer(released) if _applies(entry[3])}
+    others = [entry[0] for entry in PIN.finditer(released) if not _applies(entry[3])]
+    if all(name in entries and entries[name][2] == version for name, version in packages.items()):
+        return HEADER + "".join(sorted([*(entries[name][0] for name in packages), *others], key=str.lower))
+    return HEADER + "".join(f"{name}=={version}\n" for name, version in sorted(packages.items()))
+
+
+def _applies(marker: str | None) -> bool:
+    return marker is None or Marker(marker).evaluate()
+
+
+def _requirements(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
+    for text in metadata.requires(name) or []:
+        wanted = Requirement(text)
+        if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield wanted
+
+
+def _version(name: str, asker: str) -> str:
+    try:
+        return metadata.version(name).partition("+")[0]
+    except metadata.PackageNotFoundError as error:
+        raise LineageError(
+            f"{asker} needs {name}, which is not installed: install headstart again, with what it needs"
+        ) from error
