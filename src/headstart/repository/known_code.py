@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -18,43 +18,44 @@ HASH = re.compile(r"[0-9a-f]{40,64}")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def trees(commit: str, run_id: str, folder: str) -> Iterator[Mapping[str, str]]:
-    """Contents of a folder at a commit, and as kept for a run with its uncommitted changes.
+@dataclass(frozen=True)
+class Tree:
+    """The code that git has at one commit.
+
+    Attributes:
+        files: git's digest of each file, by its path below the root.
+        served: the digest of the code that headstart.lock.yaml names for answers; None without that file: a
+            clone of Headstart has the code itself.
+    """
+
+    files: Mapping[str, str]
+    served: str | None
+
+
+def trees(commit: str, run_id: str, folder: str) -> Iterator[Tree]:
+    """The code in a folder at a commit, and as kept for a run with its uncommitted changes.
 
     Both names may come from a tracking server. A commit counts only if a branch, a tag or a kept run of this
     clone or of its git remotes contains it: a hosting service hands out anybody's commits by their hash.
     The remotes are asked after both trees of this clone.
 
-    Yields:
-        Git's digest of each file, by its path below the root.
-
     Raises:
         RemoteUnreachable: a git remote does not answer.
     """
-    return (_files(name, folder) for name in _own(commit, run_id))
-
-
-def served_code(commit: str, run_id: str) -> Iterator[str]:
-    """The digests of served code that headstart.lock.yaml names in the trees that `trees` looks at.
-
-    A project that `headstart init` made does not hold the code that its versions are packed with.
-
-    Raises:
-        RemoteUnreachable: a git remote does not answer.
-    """
-    for name in _own(commit, run_id):
-        with suppress(LineageError):  # a clone of Headstart has no such file
-            text = git("cat-file", "blob", f"{name}:./{CODE_LOCK}")
-            found = YAML(typ="safe", pure=True).load(text.decode(errors="replace"))
-            yield str(found.get(SERVED) if isinstance(found, dict) else None)
-
-
-def _own(commit: str, run_id: str) -> Iterator[str]:
     wanted = [commit] if HASH.fullmatch(commit) else []
     wanted += [f"{RUNS}/{run_id}"] if RUN_ID.fullmatch(run_id) else []
-    yield from (name for name in wanted if _is_own(name))
+    yield from (Tree(_files(name, folder), _served(name)) for name in wanted if _is_own(name))
     if wanted and _fetch(run_id):
-        yield from (name for name in wanted if _is_own(name))
+        yield from (Tree(_files(name, folder), _served(name)) for name in wanted if _is_own(name))
+
+
+def _served(name: str) -> str | None:
+    try:
+        text = git("cat-file", "blob", f"{name}:./{CODE_LOCK}").decode("utf-8")
+    except LineageError:  # no such file
+        return None
+    found = YAML(typ="safe", pure=True).load(text)
+    return str(found[SERVED]) if isinstance(found, dict) and SERVED in found else None
 
 
 def digests(files: Sequence[Path]) -> list[str]:

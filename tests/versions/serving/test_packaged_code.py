@@ -14,7 +14,7 @@ from headstart.versions.registry.stored_model import StoredModel
 from headstart.versions.serving import model_process, packaged_code
 from headstart.versions.serving.model_process import ModelProcess
 from headstart.versions.serving.packaged_code import SETTING, SHAPE, check_code
-from headstart.versions.serving.packed_files import code_digest
+from headstart.versions.serving.packed_files import code_digest, packed_digest, packed_files
 from headstart.versions.serving.signature import signature
 
 RUN = "0" * 31 + "1"
@@ -104,6 +104,29 @@ def test_code_on_the_git_remote_is_fetched(project: Path, monkeypatch: pytest.Mo
     check_code(package(other / "model", CODE))
 
 
+def test_the_package_that_a_commit_of_a_project_names_is_known(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project without the code has a lock in git, which names the digest of what is packed."""
+    model = package(project.parent / "model", CODE)
+    digest = code_digest({name: model.folder / name for name in CODE})
+    (project / "headstart.lock.yaml").write_text(f"serving: {digest}\n")
+    claim(monkeypatch, commit_code(project, "rule = 0\n"))
+    (project / "headstart.lock.yaml").write_text("serving: other\n")  # a later version of the package
+    commit_code(project, "rule = 0\n")
+    check_code(model)
+    (model.folder / "code/headstart/more.py").write_text("rule = 'theirs'\n")
+    with pytest.raises(TrackingError, match="was not run"):
+        check_code(model)
+
+
+def test_the_digest_in_a_lock_is_that_of_what_registration_packs(tmp_path: Path) -> None:
+    files = {f"code/headstart/{name}": path.read_text() for name, path in packed_files().items()}
+    files["served_model.py"] = (PACKAGE / "versions/serving/served_model.py").read_text()
+    package(tmp_path, files)
+    assert code_digest({name: tmp_path / name for name in files}) == packed_digest()
+
+
 @pytest.mark.parametrize(
     ("added", "found"),
     [
@@ -178,7 +201,6 @@ def test_a_process_does_not_start_with_other_code(project: Path, monkeypatch: py
     claim(monkeypatch, commit_code(project, "rule = 0\n"))
     monkeypatch.setattr(model_process.subprocess, "Popen", None)
     monkeypatch.setattr(packaged_code.known_code, "trees", lambda *names: iter(()))
-    monkeypatch.setattr(packaged_code.known_code, "served_code", lambda *names: iter(()))
     monkeypatch.setattr(packaged_code.known_code, "digests", lambda files: [""] * len(files))
     with pytest.raises(TrackingError, match="was not run"), ModelProcess(package(project / "model", CODE)):
         pass

@@ -52,10 +52,9 @@ def check_code(model: StoredModel) -> None:
     own = dict(zip(files, known_code.digests(list(files.values())), strict=True))
     lacking = list(own)
     for tree in known_code.trees(commit, run_id, SOURCE):
-        if not (lacking := [name for name in own if not _has(tree, name, own[name])]):
+        lacking = [name for name in own if not _has(tree.files, name, own[name])]
+        if not lacking or digest == tree.served:
             return
-    if digest in known_code.served_code(commit, run_id):
-        return
     raise TrackingError(
         f"{model.name} was not run: it holds code that this project does not have "
         f"({named(sorted(lacking), SHOWN)}). Expected the code of this project as it stands, of "
