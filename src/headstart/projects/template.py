@@ -38,6 +38,8 @@ CI = {
     "github": {".github/workflows/headstart.yaml": "ci/github.yaml"},
     "gitlab": {".gitlab-ci.yml": "ci/gitlab.yaml"},
 }
+CI_SCRIPTS = {".ci/comment.py": "ci/comment.py", ".ci/summary.py": "ci/summary.py"}
+CI_PYTHON = "image: python:3.12"
 # people write in these: they are never written again; params.yaml gets keys that it lacks
 KEPT = frozenset(
     {"README.md", ".gitignore", ".dvc/config", "params.yaml", "tests/test_data.py", "tests/test_model.py"}
@@ -65,7 +67,7 @@ def files(name: str, ci: str | None = None) -> dict[str, str]:
         "tests/test_data.py": text_of("tests/test_data.py"),
         "tests/test_model.py": text_of("tests/test_model.py"),
     }
-    workflow = {path: text_of(source) for path, source in CI[ci].items()} if ci else {}
+    workflow = _workflow(ci) if ci else {}
     return {**shared, **own, **workflow, "dvc.yaml": pipeline(shared["dvc.yaml"]), **environment(name)}
 
 
@@ -81,6 +83,12 @@ def environment(name: str) -> dict[str, str]:
         "pyproject.toml": _filled("pyproject.toml.j2", values),
         LOCK: pins.lock(installed, text_of(LOCK)),
     }
+
+
+def _workflow(ci: str) -> dict[str, str]:
+    """The workflow, which runs the project's version of Python, and the scripts that it calls."""
+    texts = {path: text_of(source) for path, source in (CI[ci] | CI_SCRIPTS).items()}
+    return {path: text.replace(CI_PYTHON, f"image: python:{pins.python()}") for path, text in texts.items()}
 
 
 def text_of(name: str) -> str:
