@@ -108,7 +108,9 @@ def overridden(params: Params, changes: Mapping[str, Mapping[str, object]]) -> P
     try:
         return Params.model_validate(document)
     except ValidationError as error:
-        raise ParamsError("; ".join(_explain(dict(problem)) for problem in error.errors()[:5])) from error
+        raise ParamsError(
+            "; ".join(_explain(dict(problem), document) for problem in error.errors()[:5])
+        ) from error
 
 
 def note_on_defaults(path: Path, params: Params, sections: Collection[str] | None = None) -> str | None:

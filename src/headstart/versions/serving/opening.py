@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from headstart.errors import HeadstartError
 from headstart.ground import paths
+from headstart.pipeline.network import checkpoint
 from headstart.versions.registry import stored_model
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.serving.answers import version_of
@@ -64,6 +65,7 @@ def _backbone_of(head: Path, root: Path | None) -> Path:
     """The backbone next to a head file, or else the project's."""
     beside = head.with_name(paths.BACKBONE.name)
     if root is None and not beside.exists():
+        checkpoint.metadata(head, checkpoint.HEAD)  # what is not a head has an error of its own
         raise HeadstartError(
             f"there is no {beside}, with the frozen layers that {head} needs: copy it there from the project "
             "that trained the head, or name a version, such as models:/headstart@champion"
