@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import warm
 from ci import BASH, SH, Comments, Job, comment_server, run_github, run_gitlab
+from own_projects import make_project
 from projects import ROOT, commit, dvc, edit_params, repro, run
 from ruamel.yaml import YAML
+
+from headstart.projects import upgrading
 
 CI = ROOT / "src/headstart/projects/template/ci"
 GITHUB, GITLAB = CI / "github.yaml", CI / "gitlab.yaml"
@@ -357,3 +360,19 @@ def test_both_set_what_keeps_dependencies_silent() -> None:
         silent = {name: value for name, value in settings.items() if name in QUIET}
         assert silent == {name: QUIET[name] for name in silent}
         assert {"DO_NOT_TRACK", "GX_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY"} <= set(silent)
+
+
+@pytest.mark.parametrize(
+    ("ci", "workflow"), [("github", ".github/workflows/headstart.yaml"), ("gitlab", ".gitlab-ci.yml")]
+)
+def test_a_project_gets_one_workflow_and_its_scripts(ci: str, workflow: str, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    make_project(root, ci=ci)
+    tracked = run(root, "git", "ls-files", ".ci", ".github", ".gitlab-ci.yml").stdout.split()
+    assert sorted(tracked) == sorted([".ci/comment.py", ".ci/summary.py", workflow])
+    text = (root / workflow).read_text()
+    called = set(re.findall(r"\.ci/\w+\.py", text))
+    assert called == {".ci/comment.py", ".ci/summary.py"}
+    if ci == "gitlab":
+        assert f"image: python:{sys.version_info.major}.{sys.version_info.minor} " in text
+    assert upgrading.plan(root).added == ()
