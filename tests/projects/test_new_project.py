@@ -145,6 +145,13 @@ def test_a_repository_around_it_is_left_to_its_owner(tmp_path: Path) -> None:
     assert "backbone" in dvc(tmp_path / "project", "dag")
 
 
+def test_a_workflow_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, "git", "init", "--quiet")
+    with pytest.raises(HeadstartError, match="only its root is searched for workflows"):
+        make_project(tmp_path / "project", ci="github")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "dvc"] == [".git"]
+
+
 def test_without_an_identity_the_first_commit_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

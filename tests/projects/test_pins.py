@@ -1,9 +1,11 @@
 """The packages that a project pins: those of this environment, with digests if they are as released."""
 
+from collections.abc import Callable
 from importlib import metadata
 
 import pytest
 from packaging.markers import Marker
+from packaging.requirements import Requirement
 from projects import ROOT
 
 from headstart.errors import LineageError
@@ -45,6 +47,19 @@ def test_other_versions_are_pinned_as_they_are_installed(tmp_path) -> None:
     assert "--hash" not in text
     (tmp_path / "requirements.lock").write_text(text)
     assert pinned(tmp_path / "requirements.lock") == packages
+
+
+def test_an_extra_counts_once_all_of_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pins.extras() == frozenset()
+    version = metadata.version
+    monkeypatch.setattr(pins.metadata, "version", lambda name: "3.0" if name == "dvc-s3" else version(name))
+    monkeypatch.setattr(pins, "_wanted", _with_s3(pins._wanted))
+    assert pins.extras() == {"s3"}
+    assert pins.installed()["dvc-s3"] == "3.0"
+
+
+def _with_s3(wanted: Callable[[str], tuple[Requirement, ...]]) -> Callable[[str], tuple[Requirement, ...]]:
+    return lambda name: () if name == "dvc-s3" else wanted(name)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

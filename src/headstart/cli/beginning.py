@@ -52,14 +52,14 @@ def _init(chosen: argparse.Namespace) -> None:
     from headstart.projects.new_project import begin
 
     made = begin(chosen.folder, chosen.demo, chosen.ci, draw_sample)
-    print_result(chosen.json, lambda: _made(made), lambda: _next_steps(made, chosen.demo))
+    print_result(chosen.json, lambda: _made(made), lambda: _next_steps(made, chosen.demo, chosen.ci))
 
 
 def _made(made: "Made") -> dict[str, object]:
     return {"folder": str(made.root), "files": list(made.files), "commit": made.commit}
 
 
-def _next_steps(made: "Made", demo: bool) -> str:
+def _next_steps(made: "Made", demo: bool, ci: str | None) -> str:
     place = os.path.relpath(made.root)
     kept = "" if made.commit else "  git add . && git commit      # into the repository around it\n"
     if demo:
@@ -70,6 +70,8 @@ def _next_steps(made: "Made", demo: bool) -> str:
             "  dvc add data\n"
             "  make run                     # trains and registers; ImageNet weights are downloaded once\n"
         )
+    if ci:
+        steps += "  dvc remote modify local url ADDRESS   # CI cannot reach a folder of this machine\n"
     return f"made {place}, a project of {len(made.files)} files. Now:\n\n  cd {place}\n{kept}{steps}".rstrip()
 
 

@@ -47,11 +47,16 @@ def begin(folder: Path, demo: bool, ci: str | None, draw: Callable[[Path], objec
     """
     root = folder.absolute()
     _check_place(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    outer = _repository_around(root.parent)
+    if ci and outer is not None:
+        raise HeadstartError(
+            f"--ci: {root} would lie in the repository {outer}, and only its root is searched for workflows; "
+            "choose a folder outside it, or leave --ci out"
+        )
     texts = template.files(_name(root), ci)
     if not demo:
         texts["params.yaml"] = _pretrained(texts["params.yaml"])
-    root.parent.mkdir(parents=True, exist_ok=True)
-    outer = _repository_around(root.parent)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as temporary:
         made = Path(temporary) / root.name
         made.mkdir()

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import metadata
 
 from packaging.markers import Marker
@@ -11,7 +12,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from headstart.errors import LineageError
 
-PACKAGE = "headstart"
+PACKAGE, DEVELOPERS = "headstart", "dev"
 PIN = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?: ; ([^\\\n]+?))?(?: \\)?\n(?:[ \t].*\n)*")
 HEADER = """\
 # Every package that Headstart needs, as installed when the project began or was last upgraded: it is
@@ -29,15 +30,33 @@ def required() -> set[NormalizedName]:
     return {canonicalize_name(wanted.name) for wanted in _requirements(PACKAGE, frozenset())}
 
 
+def extras() -> frozenset[str]:
+    """The extras of Headstart that are installed here, such as `s3`, without that of its developers."""
+    offered = metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
+    return frozenset(name for name in offered if name != DEVELOPERS and _is_installed(name))
+
+
+def _is_installed(extra: str) -> bool:
+    try:
+        _closure(frozenset({extra}))
+    except LineageError:
+        return False
+    return True
+
+
 def installed() -> dict[NormalizedName, str]:
     """Headstart's packages, with those that they need in turn, and their versions.
 
     Raises:
         LineageError: one is not installed.
     """
+    return _closure(extras())
+
+
+def _closure(chosen: frozenset[str]) -> dict[NormalizedName, str]:
     start = canonicalize_name(PACKAGE)
     found: dict[NormalizedName, str] = {}
-    extras: dict[NormalizedName, frozenset[str]] = {start: frozenset()}
+    extras: dict[NormalizedName, frozenset[str]] = {start: chosen}
     waiting = [start]
     while waiting:
         name = waiting.pop()
@@ -72,10 +91,14 @@ def _applies(marker: str | None) -> bool:
 
 
 def _requirements(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
-    for text in metadata.requires(name) or []:
-        wanted = Requirement(text)
+    for wanted in _wanted(name):
         if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             yield wanted
+
+
+@cache
+def _wanted(name: str) -> tuple[Requirement, ...]:
+    return tuple(Requirement(text) for text in metadata.requires(name) or [])
 
 
 def _version(name: str, asker: str) -> str:

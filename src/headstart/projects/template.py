@@ -79,8 +79,9 @@ def files(name: str, ci: str | None = None) -> dict[str, str]:
 def environment(name: str) -> dict[str, str]:
     """The files that pin what is installed: all packages, and those that Headstart itself requires."""
     installed = pins.installed()
+    extras = f"[{','.join(sorted(pins.extras()))}]" if pins.extras() else ""
     exact = [
-        f"{pins.PACKAGE}=={__version__}",
+        f"{pins.PACKAGE}{extras}=={__version__}",
         *(f"{each}=={installed[each]}" for each in sorted(pins.required())),
     ]
     values = {"name": name, "python": pins.python(), "pins": exact}
