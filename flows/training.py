@@ -5,16 +5,17 @@ a stage is `dvc repro --single-item STAGE`, so `dvc repro` finds nothing to do a
 """
 
 import os
+import sys
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from headstart import repository
+from headstart.cli.run_output import run_with_output
 from headstart.host.owner import end_with_parent
 from headstart.host.project import enter_tree
-from headstart.orchestration.command import quieten, run_as_command
+from headstart.orchestration.command import quieten
 from headstart.orchestration.mlflow_run import recorded_run
 from headstart.orchestration.new_images import bring_data
 from headstart.orchestration.outcome import (
@@ -30,6 +31,7 @@ from headstart.orchestration.reports import failure_shown, publish_report
 from headstart.orchestration.stages import mark_cached, run_stages, start_from_earlier_head
 from headstart.orchestration.tasks import alone_in_tree, log
 from headstart.repository import worker_clone
+from headstart.versions.release.run_name import Came
 
 
 @flow(name="training")
@@ -68,7 +70,7 @@ def train_in_tree(init_from: str | None) -> State[Any]:
             said = judged_before(found.sentence(), verdict)
             log(f"nothing changed: {said}")
             show_outcome(found.version, verdict, "unchanged")
-            return Completed(name="Unchanged", message=said)
+            return state_of(found, None, verdict, said, "unchanged")
         with recorded_run() as run:
             if init_from is not None:
                 start_from_earlier_head(init_from)
@@ -83,11 +85,11 @@ def train_in_tree(init_from: str | None) -> State[Any]:
             emit_outcome(registered, verdict, said)
         publish_report(registered, data, decision, is_unchanged=False)
         log(said)
-        # last: what fails before is no outcome
-        show_outcome(registered.version, verdict, "judged" if decision else "found")
-        return state_of(verdict, said)
+        came: Came = "judged" if decision else "found"
+        show_outcome(registered.version, verdict, came)  # last: what fails before is no outcome
+        return state_of(registered, decision, verdict, said, came)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    run_as_command(lambda: train_and_register(return_state=True))
+    run_with_output(lambda: train_and_register(return_state=True), sys.argv[1:])

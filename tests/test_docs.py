@@ -37,9 +37,16 @@ GENERATED = (
     ".services*",
     ".dvc/config.local",
     "OUT.parts",
+    "dist/",
+    "wheels/",
+    "headstart.lock.yaml",
+    "record/settings.json",
     "refs/*",
     "HEADSTART_CACHE/*",
     "bench/results/*",
+    ".ci/*.py",  # files of a project
+    ".github/workflows/headstart.yaml",
+    ".gitlab-ci.yml",
 )
 FILE = re.compile(
     r"\.?[\w-]+(?:/[\w.*-]+)*/?(?:\.(?:py|md|yaml|toml|json|csv|lock|dvc|html|parquet|npy|sh|j2))?"

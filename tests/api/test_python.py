@@ -26,6 +26,7 @@ from headstart.api import project as project_module
 from headstart.errors import (
     ArgumentError,
     DataError,
+    DefaultsUsed,
     HeadstartError,
     ModelError,
     StageError,
@@ -135,6 +136,30 @@ def test_figures_of_an_older_recipe_are_not_shown(project: product.Project) -> N
     finally:
         (project.root / "params.yaml").write_text(text)
     assert project.metrics()["images"] > 0
+
+
+def test_a_missing_key_is_a_warning_for_programs(project: product.Project) -> None:
+    path = project.root / "params.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("monitor:")])
+    try:
+        with pytest.warns(DefaultsUsed, match=r"params\.yaml lacks monitor \(the whole section\)") as found:
+            assert len(project.versions()) == 1
+    finally:
+        path.write_text(text)
+    assert [each.filename for each in found if each.category is DefaultsUsed] == [__file__]
+
+
+def test_a_missing_section_that_a_stage_needs_names_the_upgrade(project: product.Project) -> None:
+    path = project.root / "params.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("evaluate:")] + text[text.index("register:") :])
+    try:
+        with pytest.raises(StageError, match=r"Parameters 'evaluate' are missing(.|\n)*`headstart upgrade`"):
+            project.repro("evaluate")
+    finally:
+        path.write_text(text)
+    assert project.repro() == []
 
 
 def test_a_stage_that_fails_gives_its_reason(project: product.Project) -> None:

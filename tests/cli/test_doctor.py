@@ -180,6 +180,21 @@ def test_links_between_cache_and_project(
     assert words in found.found
 
 
+def test_params_that_lack_keys_are_a_warning_and_what_dvc_needs_is_an_error(here: Path) -> None:
+    assert project.params() == ok("params.yaml is complete")
+    text = (here / "params.yaml").read_text()
+    (here / "params.yaml").write_text(text[: text.index("monitor:")])
+    found = project.params()
+    assert found.status == "warning"
+    assert found.found == "params.yaml lacks monitor, repository: their defaults are used"
+    assert found.mend == "headstart upgrade"
+    (here / "params.yaml").write_text(text[: text.index("evaluate:")].replace("  layout: ", "  # "))
+    found = project.params()
+    assert found.status == "error"
+    assert found.found == "params.yaml lacks data.layout, evaluate: DVC stops without what dvc.yaml lists"
+    assert found.mend == "headstart upgrade"
+
+
 def test_weights_are_there_and_have_their_digest(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "random, seed" in project.weights().found
     weights = here / "weights.pth"

@@ -2,16 +2,20 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from projects import ROOT
+from documents import ROWS, documented
+from projects import dvc
 
+from headstart.cli import stages
 from headstart.cli.doctor.examination import examine
-from headstart.cli.json_output import as_json
+from headstart.cli.json_output import as_json, print_result, results_alone
 from headstart.cli.main import main, make_parser
 from headstart.cli.prediction_output import print_predictions, print_top
 from headstart.cli.summary import Results, Standing
@@ -24,6 +28,7 @@ from headstart.versions.monitoring.trend import Trend
 from headstart.versions.provenance.agreement import Agreement, Predictions
 from headstart.versions.provenance.collection import Collected, _Found
 from headstart.versions.provenance.comparison import Comparison
+from headstart.versions.provenance.initial_head import InitialHead
 from headstart.versions.provenance.paired_images import Paired
 from headstart.versions.provenance.reproduction import Reproduction
 from headstart.versions.registry.versions import Registered
@@ -31,15 +36,13 @@ from headstart.versions.release.decision import Decision
 from headstart.versions.release.journal import Journal
 from headstart.versions.release.publish import Published
 
-TEXT = (ROOT / "docs/json.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (`.*`) \| (`.*`) \|$", TEXT, flags=re.MULTILINE)
 LINES = {"predict", "classify"}  # one document per image
-
-
-def documented(command: str) -> set[str]:
-    """Keys of a command's document as docs/json.md names them."""
-    [keys] = [keys for commands, keys in ROWS if f"`{command}`" in commands]
-    return set(re.findall(r"`([\w ]+)`", keys.partition(";")[0]))
+STAGES = [stage.name for stage in stages.STAGES]
+WITHOUT = {
+    **dict.fromkeys(STAGES, "DVC runs it; its results are the files that dvc.yaml names"),
+    "guard": "a server for MLflow's webhooks: what it finds is a flow run in Prefect",
+    "completion": "prints a script for a shell",
+}
 
 
 PREDICTIONS = Predictions(1, 1, (), 0, 0.0, "")
@@ -62,6 +65,7 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "monitor": lambda: page.as_dict(
         "models:/m/1", "new", Drift("no drift", 0.01, 1, 1, 1, 1, 1, 0, (), (), ()), None
     ),
+    "init-from": lambda: InitialHead("models:/m/1", ("ok",), "0" * 64).as_dict(),
     "fix": lambda: Fixed((), (), (), Path("quarantine"), None, None).as_dict(),
     "doctor": lambda: examine({}).as_dict(),
     "services status": lambda: Overview(()).as_dict(),
@@ -81,13 +85,78 @@ def test_the_description_of_a_network_has_the_keys_that_the_documents_name(
     assert set(json.loads(capsys.readouterr().out)) == documented("describe")
 
 
-def test_every_command_with_a_report_is_documented() -> None:
+def reporting() -> set[str]:
+    """The commands that have --json."""
     [subcommands] = [action.choices for action in make_parser()._actions if action.dest == "command"]
     assert subcommands is not None
-    reporting = {name for name, parser in subcommands.items() if "--json" in parser._option_string_actions}
-    named = {name.split()[0] for commands, _ in ROWS for name in re.findall(r"`([\w ]+)`", commands)}
-    assert named == reporting - LINES
-    assert reporting > LINES
+    return {name for name, parser in subcommands.items() if "--json" in parser._option_string_actions}
+
+
+def test_every_command_reports_in_json_or_has_a_reason_not_to() -> None:
+    assert reporting() == set(make_parser().commands()) - set(WITHOUT)
+
+
+def test_every_command_with_a_report_is_documented() -> None:
+    named = {name.split()[0] for commands, _ in ROWS for name in re.findall(r"`([\w -]+)`", commands)}
+    assert named == reporting() - LINES
+    assert reporting() > LINES
+
+
+VALIDATION = {
+    **{"success": True, "files": 0, "kept": 0, "excluded": []},
+    **{"problems": [], "classes": {}, "suites": []},
+}
+CHEAP = {
+    "describe": ["describe", "--classes", "3"],
+    "docs": ["docs"],
+    "doctor": ["doctor"],
+    "sample": ["sample", "drawn"],
+    "services status": ["services", "status"],
+    "services stop": ["services", "stop"],
+    "tracking": ["tracking"],
+}
+
+
+@pytest.mark.parametrize("command", CHEAP)
+def test_nothing_but_the_document_is_on_standard_output(
+    command: str, tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "reports").mkdir()
+    (tree / "reports/validation.json").write_text(json.dumps(VALIDATION), encoding="utf-8")
+    monkeypatch.setattr("headstart.sources.sample.IMAGES_PER_CLASS", 2)
+    with suppress(SystemExit):  # of a status that is a result, such as services that do not run
+        main([*CHEAP[command], "--json"])
+    assert set(json.loads(capfd.readouterr().out)) == documented(command)
+
+
+@pytest.mark.parametrize("how", ["present", "pulled"])
+def test_how_the_images_came_is_reported(
+    how: str, repository: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if how == "pulled":
+        dvc(repository, "push", "--quiet")
+        shutil.rmtree(repository / "data")
+        shutil.rmtree(repository / ".dvc/cache")
+    main(["data", "--json"])
+    assert json.loads(capfd.readouterr().out) == {"folder": "data", "how": how}
+    assert len(list((repository / "data").rglob("*.png"))) == 48
+
+
+def test_an_error_leaves_standard_output_empty(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["show", "--json"])
+    assert str(ended.value).startswith("headstart show: error: there is no reports/metrics.json")
+    assert capfd.readouterr().out == ""
+
+
+def test_what_others_print_does_not_mix_with_results(capsys: pytest.CaptureFixture[str]) -> None:
+    for in_json in (True, False):
+        with results_alone(in_json):
+            print("from a library")
+            print_result(in_json, lambda: {"in": "json"}, lambda: "for a person")
+        said = capsys.readouterr()
+        assert said.out == ('{\n  "in": "json"\n}\n' if in_json else "from a library\nfor a person\n")
+        assert said.err == ("from a library\n" if in_json else "")
 
 
 def test_numbers_have_all_their_digits_and_are_finite() -> None:

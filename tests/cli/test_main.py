@@ -4,12 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from projects import ROOT
 
-from headstart.cli import stages
+from headstart.cli import completion, stages
 from headstart.cli.commands import GROUPS
 from headstart.cli.main import main, make_parser
 
@@ -53,11 +54,49 @@ def test_another_word_gets_the_way_to_the_list(capsys: pytest.CaptureFixture[str
     assert "`headstart --help` lists the commands" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["completion", shell])
-    script = capsys.readouterr().out
-    assert [name for name in COMMANDS if name not in script] == []
+COMPLETE = """
+words=(headstart {typed} "")
+COMP_WORDS=("${{words[@]}}") COMP_CWORD=$((${{#words[@]}} - 1))
+COMP_WORDS[COMP_CWORD]={begun}
+_shtab_headstart && printf "%s\n" "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.fixture(scope="module")
+def completed() -> Callable[[str, str], set[str]]:
+    """Ask bash to complete the last word of a line, and return what it offers."""
+    script = completion.script(make_parser(), "bash")
+
+    def offered(typed: str, begun: str) -> set[str]:
+        line = script + COMPLETE.format(typed=typed, begun=begun)
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=True)
+        return set(done.stdout.split())
+
+    return offered
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_bash_completes_the_options_of_a_command(
+    name: str, completed: Callable[[str, str], set[str]]
+) -> None:
+    [parsers] = [action.choices for action in make_parser()._actions if action.dest == "command"]
+    assert isinstance(parsers, dict)
+    options = {option for option in parsers[name]._option_string_actions if option.startswith("--")}
+    assert completed(name, "--") == options
+
+
+def test_bash_completes_commands_choices_and_files(completed: Callable[[str, str], set[str]]) -> None:
+    assert completed("", '""') == set(COMMANDS)
+    assert completed("", "roll") == {"rollback"}
+    assert completed("services", "st") == {"start", "stop", "status"}
+    assert completed("services start --gpu", '""') == {"auto", "cpu", "none"}
+    assert completed("score", "docs/js") == completed("lineage x --html", "docs/js") == {"docs/json.md"}
+
+
+def test_zsh_and_tcsh_are_offered_every_command_and_option() -> None:
+    for shell, option in (("zsh", "--tolerance"), ("tcsh", "tolerance")):
+        script = completion.script(make_parser(), shell)
+        assert [name for name in [*COMMANDS, option] if name not in script] == []
 
 
 def test_stages_are_commands_in_their_order() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from documents import documented
 from mlflow.entities import Run
-from projects import edit_params, headstart, repro, run
+from projects import edit_params, headstart, repro, result_of, run
 from registries import client_of, uri_of, versions_of
 
 pytestmark = pytest.mark.server
@@ -48,6 +49,15 @@ def test_a_second_run_finds_nothing_to_do(trained: Path) -> None:
         assert "version 1 was registered before" in out
         assert "Running stage" not in out
         assert versions_of(trained) == ["1"]
+
+
+def test_the_result_for_programs_is_one_document(trained: Path) -> None:
+    found = result_of(trained, "run")
+    assert set(found) == documented("run")
+    assert (found["state"], found["verdict"], found["version"]) == ("unchanged", "passed", "1")
+    assert (found["name"], found["aliases"]) == ("headstart", ["challenger", "champion"])
+    assert (found["decision"], found["exit_status"]) == (None, 0)
+    assert found["metrics"] == result_of(trained, "show")["metrics"]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +104,12 @@ def test_a_version_that_does_not_pass_is_no_success(swept: Path) -> None:
     assert "Rejected('" in out
     assert "type=CANCELLED" in out
     assert "Traceback" not in out
+    edit_params(swept, **{"train.lr": 2e-9})
+    found = result_of(swept, "run", status=4)
+    assert (found["state"], found["exit_status"]) == ("rejected", 4)
+    assert found["decision"]["verdict"] == "failed"
+    number = re.search(r"version (\d+) registered", found["sentence"])
+    assert number
     assert f"version {number[1]} was registered before" in headstart(swept, "run")
 
 
@@ -116,7 +132,13 @@ def _check_record(root: Path) -> None:
     experiment = client_of(root).get_experiment(done.info.experiment_id)
     assert "**Model metrics**" in experiment.tags["mlflow.note.content"]
     record = {file.path for file in client_of(root).list_artifacts(done.info.run_id, "record")}
-    assert {"record/dvc.lock", "record/params.yaml", "record/shared.json", "record/data.dvc"} <= record
+    assert {
+        "record/dvc.lock",
+        "record/params.yaml",
+        "record/settings.json",
+        "record/shared.json",
+        "record/data.dvc",
+    } <= record
     mlflow.set_tracking_uri(uri_of(root))
     shared = json.loads(mlflow.artifacts.load_text(f"runs:/{done.info.run_id}/record/shared.json"))
     for name in ("requirements.lock", "commit.bundle"):
@@ -150,6 +172,7 @@ def test_without_mlflow_the_model_is_made_and_registered_later(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert "MLflow does not answer at http://127.0.0.1:9" in headstart(repository, "run", status=1)
     assert (repository / "artifacts/head.safetensors").exists()
+    assert result_of(repository, "run", status=1) is None
     assert "MLflow does not answer" in headstart(repository, "register", status=1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert "version 1 registered" in headstart(repository, "register")

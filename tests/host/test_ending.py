@@ -72,5 +72,6 @@ def test_run_becomes_the_flow_so_that_a_signal_reaches_it(
     became: list[list[str]] = []
     monkeypatch.setattr(project, "enter_tree", lambda: tree)
     monkeypatch.setattr(project.os, "execve", lambda program, command, settings: became.append(command))
-    project._run_flow(project.argparse.Namespace())
-    assert became == [[sys.executable, str(tree / "flows/training.py")]]
+    for given in ([], ["--json"]):
+        project._run_flow(project.argparse.Namespace(json=bool(given)))
+        assert became.pop() == [sys.executable, str(tree / "flows/training.py"), *given]

@@ -29,6 +29,19 @@ def test_a_version_that_did_not_pass_ends_the_command_as_the_gate_does() -> None
     run_as_command(lambda: Completed(name="Inconclusive", data="monitoring found too few images"))
 
 
+def test_only_a_flow_that_did_not_fail_shows_its_result() -> None:
+    shown: list[tuple[str, int]] = []
+
+    def show(result: str, status: int) -> None:
+        shown.append((result, status))
+
+    run_as_command(lambda: Completed(data="passed"), show)
+    for ended in (Cancelled(name="Rejected", data="rejected"), Failed(data=LineageError("no commit"))):
+        with pytest.raises(SystemExit):
+            run_as_command(lambda ended=ended: ended, show)  # type: ignore[misc]
+    assert shown == [("passed", 0), ("rejected", 4)]
+
+
 def test_a_failed_flow_ends_the_command_with_its_own_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(Failed(data=LineageError("no commit"))) == 1
     assert "headstart run: error: no commit" in capsys.readouterr().err

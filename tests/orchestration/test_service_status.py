@@ -133,6 +133,17 @@ def test_the_start_of_a_process_is_a_time() -> None:
     assert owner.start_time(owner.started(process.pid)) is None
 
 
-def test_only_the_status_is_json(project: Path) -> None:
-    with pytest.raises(SystemExit, match="only `headstart services status` prints a report"):
+def test_what_was_stopped_is_named_in_the_order_of_its_end(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("prefect", "worker cpu")
+    running = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in names]
+    own = [
+        Service(name, each.pid, owner.started(each.pid), "")
+        for name, each in zip(names, running, strict=True)
+    ]
+    record(*own)
+    for stopped in (["worker cpu", "prefect"], []):
         main(["services", "stop", "--json"])
+        assert json.loads(capsys.readouterr().out) == {"stopped": stopped}
+    assert not [each for each in own if services.is_alive(each)]

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import wait_for
-from projects import commit, dvc, edit_params, headstart
+from projects import commit, dvc, edit_params, headstart, result_of
 from servers import free_port
 
 from headstart.host import owner
@@ -114,9 +114,9 @@ def children(client: SyncPrefectClient, done: FlowRun) -> dict[str, FlowRun]:
 def test_services_that_run_are_not_started_again(project: Path, started: dict[str, int]) -> None:
     processes = (project / ".services/processes.json").read_text()
     given = [part for name, port in started.items() for part in (f"--{name}-port", str(port))]
-    headstart(project, "services", "start", "--gpu", "cpu", *given)
+    found = result_of(project, "services", "start", "--gpu", "cpu", *given)
     assert (project / ".services/processes.json").read_text() == processes
-    found = json.loads(headstart(project, "services", "status", "--json"))
+    assert found == result_of(project, "services", "status")
     assert {each["name"] for each in found["services"]} == {
         *("prefect", "mlflow", "guard", "worker cpu", "worker gpu-none", "worker guard")
     }

@@ -297,5 +297,14 @@ def test_a_wrong_key_is_named_before_any_work(tree: Path, headstart: Callable[..
     assert "train.optimiser is unknown; did you mean optimizer" in headstart("train")
 
 
+def test_a_stage_names_the_missing_keys_of_its_own_sections(tree: Path) -> None:
+    text = (tree / "params.yaml").read_text()
+    without = text[: text.index("monitor:")].replace("  width: 4", "  #").replace("  margin:", "  #")
+    (tree / "params.yaml").write_text(without)
+    said = run(tree, str(tree / "bin" / "headstart"), "backbone").stdout
+    assert "params.yaml lacks backbone.width (64): these defaults are used; `headstart upgrade` adds" in said
+    assert said.count("lacks") == 1
+
+
 def test_a_stage_without_its_input_names_the_file(headstart: Callable[..., str]) -> None:
     assert "artifacts/features.safetensors" in headstart("train")

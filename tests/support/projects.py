@@ -1,10 +1,12 @@
 """Projects made by tests: real files, a narrow network, under git and DVC."""
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import warm
@@ -145,7 +147,24 @@ def headstart(root: Path, *arguments: str, status: int = 0) -> str:
 
     It runs by the warm interpreter, but not what starts services or compares the bytes of two processes.
     """
-    settings = {} if arguments[0] in {"reproduce", "services"} else {"HEADSTART_PYTHON": warm.python()}
+    settings = _settings_of(arguments[0])
     done = run(root, str(root / "bin" / "headstart"), *arguments, check=False, settings=settings)
     assert done.returncode == status, done.stdout
     return done.stdout
+
+
+def result_of(root: Path, *arguments: str, status: int = 0) -> Any:
+    """The document that the tree's own command prints with --json; None if standard output is empty."""
+    done = subprocess.run(
+        [str(root / "bin" / "headstart"), *arguments, "--json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **_settings_of(arguments[0])},
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def _settings_of(command: str) -> dict[str, str]:
+    return {} if command in {"reproduce", "services"} else {"HEADSTART_PYTHON": warm.python()}

@@ -79,7 +79,8 @@ def _upgrade(chosen: argparse.Namespace) -> None:
     from headstart.projects import upgrading
 
     if chosen.show:
-        print(upgrading.text_of(root, chosen.show), end="")
+        text = upgrading.text_of(root, chosen.show)
+        print_result(chosen.json, lambda: {"file": chosen.show, "text": text}, lambda: text.rstrip("\n"))
         return
     found = upgrading.plan(root)
     if not chosen.dry_run:

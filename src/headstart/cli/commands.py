@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 GROUPS = (
@@ -67,6 +67,7 @@ class Commands:
         self._listed[group].append((name, summary))
         added: argparse.ArgumentParser = self._adding.add_parser(
             name,
+            help=summary,
             description=f"{summary[0].upper()}{summary[1:]}. {about}".strip(),
             epilog=f"example:\n  {example}" if example else None,
             formatter_class=argparse.RawDescriptionHelpFormatter if len(about) == 0 else _Wrapped,
@@ -81,6 +82,13 @@ class Commands:
             lines += [f"{group}:", *(f"  {name:<12} {summary}" for name, summary in commands), ""]
         lines.append("`headstart COMMAND --help` has the options of a command.")
         self._parser.epilog = "\n".join(lines)
+
+
+class Grouped(argparse.RawDescriptionHelpFormatter):
+    """Leaves the commands to the list by group: shtab completes only those that argparse would list too."""
+
+    def _iter_indented_subactions(self, action: argparse.Action) -> Generator[argparse.Action]:
+        yield from ()
 
 
 class _Wrapped(argparse.RawDescriptionHelpFormatter):

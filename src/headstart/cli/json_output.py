@@ -2,20 +2,50 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 from headstart.pipeline.data.reading import shown
+
+RESULTS: ContextVar[TextIO | None] = ContextVar("RESULTS", default=None)  # None: standard output
+
+
+@contextmanager
+def results_alone(in_json: bool) -> Iterator[None]:
+    """Keep standard output for the results of `--json`: whatever else is printed goes to standard error.
+
+    Child processes are not affected: their output is captured where they are started.
+    """
+    if not in_json:
+        yield
+        return
+    kept = RESULTS.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        RESULTS.reset(kept)
 
 
 def print_result(in_json: bool, document: Callable[[], object], text: Callable[[], str]) -> None:
     """Print the result of a command on standard output: as one JSON document, or as text for a person."""
-    print(as_json(document(), indent=2) if in_json else text())
+    if in_json:
+        print_json(document())
+    else:
+        print(text())
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document, indented."""
+    print(as_json(document, indent=2), file=RESULTS.get(), flush=True)
 
 
 def print_json_line(document: object) -> None:
     """Print one JSON document on one line and send it off, for results that come one after another."""
-    print(as_json(document), flush=True)
+    print(as_json(document), file=RESULTS.get(), flush=True)
 
 
 def as_json(document: object, indent: int | None = None) -> str:

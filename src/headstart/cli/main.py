@@ -1,6 +1,5 @@
 """The command line: `headstart COMMAND`. Errors that a user can fix are messages, not tracebacks."""
 
-import argparse
 import logging
 import os
 import sys
@@ -8,6 +7,7 @@ import sys
 from headstart import __version__
 from headstart.cli import (
     beginning,
+    completion,
     monitoring,
     network,
     project,
@@ -19,8 +19,9 @@ from headstart.cli import (
     stages,
     trend,
 )
-from headstart.cli.commands import Commands, Parser
+from headstart.cli.commands import Commands, Grouped, Parser
 from headstart.cli.doctor import command as doctor
+from headstart.cli.json_output import results_alone
 from headstart.errors import HeadstartError
 from headstart.ground.logs import hide_passwords
 from headstart.ground.refusals import explained
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with ended_by_signals(chosen.command):
             try:
-                chosen.run(chosen)
+                with results_alone(getattr(chosen, "json", False)):
+                    chosen.run(chosen)
             finally:
                 sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has closed it
@@ -57,7 +59,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="headstart",
         description="Fine-tune a new head on a frozen VGG16 and carry it to production.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Grouped,
     )
     parser.add_argument("--version", action="version", version=f"headstart {__version__}")
     commands = Commands(parser)
@@ -74,7 +76,8 @@ def make_parser() -> Parser:
         trend,
     ):
         group.add_to(commands)
-    services.add_to(commands, parser)
+    services.add_to(commands)
+    completion.add_to(commands, parser)
     doctor.add_to(commands)
     commands.list_all()
     return parser

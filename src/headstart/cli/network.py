@@ -82,6 +82,7 @@ def add_to(commands: Commands) -> None:
         example="headstart init-from headstart@champion",
     )
     init.add_argument("source", metavar="MODEL", help=f"{MODEL}, or a head file")
+    add_json(init)
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +212,8 @@ def _check_page(page: Path) -> None:
 
 def _init_from(chosen: argparse.Namespace) -> None:
     [source] = enter_with(chosen.source)
+    from headstart.cli.json_output import print_result
     from headstart.versions.provenance.initial_head import init_from
 
-    print(init_from(source))
+    head = init_from(source)
+    print_result(chosen.json, head.as_dict, head.sentence)

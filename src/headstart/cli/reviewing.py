@@ -21,6 +21,7 @@ def add_to(commands: Commands) -> None:
     )
     review.add_argument("--fixes", default=FIXES, metavar="FILE", help=f"default: {FIXES}")
     review.add_argument("--port", type=int, default=5002, help="on loopback; default: 5002")
+    add_json(review)
     fix = commands.add(
         PROJECT,
         "fix",
@@ -38,9 +39,17 @@ def _review(chosen: argparse.Namespace) -> None:
     [fixes] = enter_with(chosen.fixes)
     from pathlib import Path
 
+    from headstart.cli.json_output import print_result
     from headstart.review.app import serve
 
-    serve(Path(fixes), chosen.port)
+    def announce(findings: int, address: str) -> None:
+        print_result(
+            chosen.json,
+            lambda: {"findings": findings, "address": address, "fixes": fixes},
+            lambda: f"{findings} findings on {address}, decisions in {fixes}; Ctrl+C ends it",
+        )
+
+    serve(Path(fixes), chosen.port, announce)
 
 
 def _fix(chosen: argparse.Namespace) -> None:

@@ -14,10 +14,11 @@ from headstart.ground.refusals import explained
 from headstart.host.ending import ended_by_signals
 
 STATUS = {"Inconclusive": 3, "Rejected": 4}  # of a training whose version did not pass, as `headstart gate`
+Show = Callable[[Any, int], object]
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
-def run_as_command(run: Callable[[], object]) -> None:
+def run_as_command(run: Callable[[], object], show: Show | None = None) -> None:
     """Run a flow; if it raises one of our errors, print the error and advice last, and exit with 1.
 
     A training whose version did not pass ends with the status that `headstart gate` has for the verdict.
@@ -25,13 +26,14 @@ def run_as_command(run: Callable[[], object]) -> None:
 
     Args:
         run: runs the flow with `return_state=True`.
+        show: called with the result of a flow that did not fail, and the exit status.
     """
     quieten()
     try:
         with ended_by_signals("run"):
             ended = run()
             if isinstance(ended, State):
-                _exit_as(ended)
+                _exit_as(ended, show)
     except HeadstartError as error:
         print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
         sys.exit(1)
@@ -41,11 +43,14 @@ def run_as_command(run: Callable[[], object]) -> None:
         sys.exit(f"\nheadstart run: error: {said}")
 
 
-def _exit_as(ended: State[Any]) -> None:
-    """Raise the flow's error, or exit with the status of its verdict."""
-    if ended.is_cancelled() and ended.name in STATUS:
-        sys.exit(STATUS[ended.name])
-    ended.result()
+def _exit_as(ended: State[Any], show: Show | None) -> None:
+    """Raise the flow's error, or show its result and exit with the status of its verdict."""
+    status = STATUS.get(str(ended.name), 0) if ended.is_cancelled() else 0
+    result = ended.result(raise_on_failure=status == 0)
+    if show is not None:
+        show(result, status)
+    if status:
+        sys.exit(status)
 
 
 def advice(error: Exception) -> str:

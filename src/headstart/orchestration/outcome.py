@@ -8,6 +8,7 @@ final, so that it would hold the deployment's only slot. A CANCELLED run ends th
 nothing is retried and the slot is free.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import get_client
@@ -20,6 +21,7 @@ from headstart.versions.release.run_name import WORDS, Came, own_name, run_name
 
 if TYPE_CHECKING:
     from headstart.versions.registry.versions import Registered
+    from headstart.versions.release.decision import Decision
 
 STATES = {"failed": "Rejected", "inconclusive": "Inconclusive"}
 TAGS = {"passed": "passed", "failed": "rejected", "inconclusive": "inconclusive"}
@@ -30,16 +32,30 @@ EVENTS = {
 }
 
 
-def state_of(verdict: str, message: str) -> State[Any]:
+def state_of(
+    registered: "Registered", decision: "Decision | None", verdict: str, message: str, came: Came
+) -> State[Any]:
     """The final state of a run that registered a version or found it registered.
 
+    Its data is the result for programs, as docs/json.md describes it for `headstart run`.
+
     Args:
+        decision: of the gate; None if the version was judged before.
         verdict: of the gate: `passed`, `failed` or `inconclusive`.
         message: names the version, and the reason if it did not pass.
     """
+    result = {
+        "state": came if came == "unchanged" else TAGS[verdict],
+        "verdict": verdict,
+        "sentence": message,
+        **asdict(registered),
+        "decision": decision.as_dict() if decision else None,
+    }
+    if came == "unchanged":
+        return Completed(name="Unchanged", message=message, data=result)
     if verdict == "passed":
-        return Completed(message=message)
-    return Cancelled(name=STATES[verdict], message=message)
+        return Completed(message=message, data=result)
+    return Cancelled(name=STATES[verdict], message=message, data=result)
 
 
 def judged_before(sentence: str, verdict: str) -> str:

@@ -96,15 +96,15 @@ def make_own_folder() -> None:
     FOLDER.chmod(OWN_FOLDER)
 
 
-def stop() -> str:
-    """Stop exactly those services that `start` started, workers first."""
+def stop() -> list[str]:
+    """Stop exactly those services that `start` started, workers first, and return their names."""
     ended = []
     for service in reversed(recorded()):
         if is_alive(service):
             _end(service)
             ended.append(service.name)
     STATE.unlink(missing_ok=True)
-    return f"stopped: {', '.join(ended)}" if ended else "nothing was running"
+    return ended
 
 
 def _start_all(

@@ -105,7 +105,7 @@ def start_from_earlier_head(source: str) -> str:
     """Fetch an earlier head and set `train.init`; changes nothing if it is already set to that head."""
     from headstart.versions.provenance.initial_head import init_from
 
-    return init_from(source)
+    return init_from(source).sentence()
 
 
 @task(cache_policy=NO_CACHE)  # in a thread, which no timeout can interrupt

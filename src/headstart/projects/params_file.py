@@ -168,7 +168,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _completed(values: Any, ours: Any, section: type[Section]) -> Any:
-    """The user's values, with those of the template where there are none."""
+    """The user's values, and the template's for what they lack."""
     inner = section.subsections()
     found = dict(values)
     for key, value in ours.items():

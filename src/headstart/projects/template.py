@@ -34,10 +34,13 @@ SHARED = (
 )
 DATA, LOCK = "data.dvc", "requirements.lock"
 PROGRAMS = frozenset({"bin/headstart", "mlflow/serve-model", "mlflow/serve-ui"})
+SCRIPTS = {".ci/comment.py": "ci/comment.py", ".ci/summary.py": "ci/summary.py"}
 CI = {
-    "github": {".github/workflows/headstart.yaml": "ci/github.yaml"},
-    "gitlab": {".gitlab-ci.yml": "ci/gitlab.yaml"},
+    "github": {".github/workflows/headstart.yaml": "ci/github.yaml", **SCRIPTS},
+    "gitlab": {".gitlab-ci.yml": "ci/gitlab.yaml", **SCRIPTS},
 }
+WORKFLOWS = {kind: next(iter(files)) for kind, files in CI.items()}  # the file that one of them has alone
+IMAGE = "image: python:3.12"
 # people write in these: they are never written again; params.yaml gets keys that it lacks
 KEPT = frozenset(
     {"README.md", ".gitignore", ".dvc/config", "params.yaml", "tests/test_data.py", "tests/test_model.py"}
@@ -65,7 +68,11 @@ def files(name: str, ci: str | None = None) -> dict[str, str]:
         "tests/test_data.py": text_of("tests/test_data.py"),
         "tests/test_model.py": text_of("tests/test_model.py"),
     }
-    workflow = {path: text_of(source) for path, source in CI[ci].items()} if ci else {}
+    sources = CI[ci] if ci else {}
+    workflow = {
+        path: text_of(source).replace(IMAGE, f"image: python:{pins.python()}")
+        for path, source in sources.items()
+    }
     return {**shared, **own, **workflow, "dvc.yaml": pipeline(shared["dvc.yaml"]), **environment(name)}
 
 

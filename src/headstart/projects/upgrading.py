@@ -195,7 +195,7 @@ def _digest(path: Path) -> str:
 def _current_texts(root: Path, before: Mapping[str, Any]) -> dict[str, str]:
     """The files that this version writes in a project like this one, by their path."""
     recorded = before.get(FILES) or {}
-    ci = [kind for kind, files in template.CI.items() if set(files) & set(recorded)]
+    ci = [kind for kind, workflow in template.WORKFLOWS.items() if workflow in recorded]
     name = _project_name(root)
     texts = template.files(name)
     for kind in ci:

@@ -1,6 +1,7 @@
 """The review as a page on loopback: one finding at a time, by keyboard; each decision is written at once."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -151,8 +152,11 @@ def make_app(review: Review, host: str, port: int) -> FastAPI:
     return app
 
 
-def serve(fixes: Path, port: int) -> None:
+def serve(fixes: Path, port: int, announce: Callable[[int, str], object]) -> None:
     """Serve the review on loopback until it is interrupted.
+
+    Args:
+        announce: called with the number of findings and the address, once the port is bound.
 
     Raises:
         DataError: the data were not inspected yet.
@@ -166,5 +170,5 @@ def serve(fixes: Path, port: int) -> None:
     host = "127.0.0.1"
     config = uvicorn.Config(make_app(review, host, port), host=host, port=port, log_level="warning")
     bound = config.bind_socket()
-    print(f"{len(review)} findings on http://{host}:{port}, decisions in {fixes}; Ctrl+C ends it", flush=True)
+    announce(len(review), f"http://{host}:{port}")
     uvicorn.Server(config).run(sockets=[bound])

@@ -1,6 +1,7 @@
 """`headstart init-from`: start the next training from an earlier head."""
 
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,37 @@ from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.weight_files import check_finite, is_weight_file
 
 
-def init_from(source: str) -> str:
+@dataclass(frozen=True)
+class InitialHead:
+    """The head that the next training starts from.
+
+    Attributes:
+        source: name of the version, or path of the file, that it was copied from.
+        digest: of its tensors, as in `train.init`.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    digest: str
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        return (
+            f"{paths.INIT} holds the head of {self.source} ({', '.join(self.classes[:5])}); train.init is "
+            f"{self.digest[:12]}..., and {paths.INIT}.dvc records its version: the next training starts "
+            "from it"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {**asdict(self), "head": str(paths.INIT), "recorded_in": f"{paths.INIT}.dvc"}
+
+
+def init_from(source: str) -> InitialHead:
     """Write `artifacts/init.safetensors`, version it with DVC, and put its digest in `train.init`.
 
     Args:
         source: `models:/NAME/VERSION`, `models:/NAME@ALIAS`, `runs:/RUN/model`, or the path of a head file.
-
-    Returns:
-        A line that reports what was done.
 
     Raises:
         HeadstartError: there is no such head.
@@ -37,10 +61,7 @@ def init_from(source: str) -> str:
         shutil.copyfile(head, new)
     repository.add(paths.INIT)
     set_init(digest)
-    return (
-        f"{paths.INIT} holds the head of {name} ({', '.join(metadata['classes'][:5])}); train.init is "
-        f"{digest[:12]}..., and {paths.INIT}.dvc records its version: the next training starts from it"
-    )
+    return InitialHead(name, tuple(metadata["classes"]), digest)
 
 
 def _metadata(source: str, head: Path) -> dict[str, Any]:
