@@ -54,7 +54,7 @@ def begin(folder: Path, demo: bool, ci: str | None, draw: Callable[[Path], objec
             f"--ci: {root} would lie in the repository {outer}, and only its root is searched for workflows; "
             "choose a folder outside it, or leave --ci out"
         )
-    texts = template.files(_name(root), ci)
+    texts = template.files(_name(root), [ci] if ci else [])
     if not demo:
         texts["params.yaml"] = _pretrained(texts["params.yaml"])
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as temporary:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -51,12 +51,12 @@ PIPELINE = """\
 """
 
 
-def files(name: str, ci: str | None = None) -> dict[str, str]:
+def files(name: str, ci: Sequence[str] = ()) -> dict[str, str]:
     """The text of every file that a project begins with, by its path there.
 
     Args:
         name: of the project.
-        ci: `github` or `gitlab` adds a workflow.
+        ci: whose workflows are among them: `github`, `gitlab`.
     """
     shared = {path: text_of(path) for path in SHARED}
     values = {"name": name, "mark": secrets.token_hex(3)}
@@ -68,7 +68,7 @@ def files(name: str, ci: str | None = None) -> dict[str, str]:
         "tests/test_data.py": text_of("tests/test_data.py"),
         "tests/test_model.py": text_of("tests/test_model.py"),
     }
-    sources = CI[ci] if ci else {}
+    sources = {path: source for kind in ci for path, source in CI[kind].items()}
     workflow = {
         path: text_of(source).replace(IMAGE, f"image: python:{pins.python()}")
         for path, source in sources.items()

@@ -84,12 +84,12 @@ def plan(root: Path) -> Upgrade:
     before = read_yaml(root / CODE_LOCK)
     was = str(before.get(VERSION))
     _check_newer(was)
-    texts, listed = _files(root, before)
+    new = _new_texts(root, before)
+    texts, listed = _files(root, before.get(FILES) or {}, new)
     params, keys = add_missing(_params(root), template.text_of("params.yaml"))
     if keys:
         texts = {**texts, str(paths.PARAMS): params}
-    current = _current_texts(root, before)
-    lock = lock_file.contents(current)
+    lock = lock_file.contents(new)
     return Upgrade(
         before=was,
         after=__version__,
@@ -121,7 +121,7 @@ def text_of(root: Path, name: str) -> str:
         LineageError: this version has no such file.
     """
     before = read_yaml(root / CODE_LOCK) if not has_code(root) else {}
-    texts = {**_current_texts(root, before), str(paths.PARAMS): template.text_of("params.yaml")}
+    texts = {**_new_texts(root, before), str(paths.PARAMS): template.text_of("params.yaml")}
     if name not in texts:
         raise LineageError(f"headstart {__version__} writes no {name}; it writes {', '.join(sorted(texts))}")
     return texts[name]
@@ -158,19 +158,24 @@ def _params(root: Path) -> str:
         return (root / paths.PARAMS).read_bytes().decode("utf-8")
 
 
-def _files(root: Path, before: Mapping[str, Any]) -> tuple[dict[str, str | None], dict[str, list[str]]]:
-    """The files to write or remove, and the names of all that change or would, by what happens to them."""
-    recorded: Mapping[str, str] = before.get(FILES) or {}
+def _files(
+    root: Path, recorded: Mapping[str, str], new: Mapping[str, str]
+) -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    """The files to write or remove, and the names of all that change or would, by what happens to them.
+
+    Args:
+        recorded: the digests of the files that Headstart wrote.
+        new: the texts of this version.
+    """
     texts: dict[str, str | None] = {}
     listed: dict[str, list[str]] = {"written": [], "added": [], "removed": [], "edited": []}
-    new = _current_texts(root, before)
     for name, text in new.items():
         happens = _what_happens(root / name, recorded.get(name), lock_file.digest(text))
         if happens is not None:
             listed[happens].append(name)
         if happens in ("written", "added"):
             texts[name] = text
-    for name in recorded.keys() - new.keys():
+    for name in sorted(recorded.keys() - new.keys()):
         if (root / name).is_file() and _digest(root / name) == recorded[name]:
             listed["removed"].append(name)
             texts[name] = None
@@ -192,15 +197,11 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _current_texts(root: Path, before: Mapping[str, Any]) -> dict[str, str]:
+def _new_texts(root: Path, before: Mapping[str, Any]) -> dict[str, str]:
     """The files that this version writes in a project like this one, by their path."""
     recorded = before.get(FILES) or {}
     ci = [kind for kind, workflow in template.WORKFLOWS.items() if workflow in recorded]
-    name = _project_name(root)
-    texts = template.files(name)
-    for kind in ci:
-        texts |= template.files(name, kind)
-    return template.rewritten(texts)
+    return template.rewritten(template.files(_project_name(root), ci))
 
 
 def _project_name(root: Path) -> str:
