@@ -69,8 +69,11 @@ class Params(Section):
 def load_params(path: Path) -> Params:
     """Read params.yaml; keys that are missing, and sections that are missing or null, have their defaults.
 
+    All but `backbone.weights`: random ones are a choice that somebody has to make.
+
     Raises:
-        ParamsError: the file is missing or not YAML, or keys are unknown or wrong (first 5 named).
+        ParamsError: the file is missing or not YAML, keys are unknown or wrong (first 5 named), or
+            `backbone.weights` is missing.
     """
     try:
         # YAML 1.2, as in DVC, so that `1e-3` is a number.
@@ -82,10 +85,15 @@ def load_params(path: Path) -> Params:
         advice = "correct it, or restore it with `git checkout`"
         raise ParamsError(f"{path} is not valid YAML: {reason}; {advice}") from error
     try:
-        params = Params.model_validate(_without_null_sections(document, Params))
+        params = Params.model_validate(_without_null_sections({} if document is None else document, Params))
     except ValidationError as error:
         lines = [_explain(dict(problem), document) for problem in error.errors()]
         raise ParamsError(f"{path}: " + "; ".join(lines[:5])) from error
+    if "weights" not in params.backbone.model_fields_set:
+        raise ParamsError(
+            f"{path}: backbone.weights is missing, and which weights are frozen is never assumed: name "
+            "IMAGENET1K_V1, a file, or random, which was never trained"
+        )
     # Of the checked values: what aliases of YAML stand for may be of any size.
     texts = _texts(params.model_dump(by_alias=True))
     if open_ones := [key for key, value in texts if has_password(value)]:
@@ -215,7 +223,9 @@ def _walk(location: tuple[str | int, ...]) -> tuple[list[str | int], list[str]]:
         else:
             annotation = None
         named.append(part)
-    return named, [name for section in sections for name in section.model_fields]
+    return named, [
+        field.alias or name for section in sections for name, field in section.model_fields.items()
+    ]
 
 
 def _sections(annotation: object) -> list[type[Section]]:

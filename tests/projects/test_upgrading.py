@@ -164,10 +164,10 @@ def test_keys_that_params_lacks_are_added_with_their_comments(project: Path) -> 
     before = (project / "params.yaml").read_text()
     lines = [remove_line(project, "  patience:"), remove_line(project, "  mirror:")]
     found = plan(project)
-    assert set(found.keys) == {"train.patience", "gate.mirror"}
+    assert found.keys == {"train.patience": 15, "gate.mirror": 0.85}
     assert found.stages["train"] == ("new key train.patience",)
     assert "gate" not in str(found.stages)
-    assert "gate.mirror" in _report(found, dry_run=True)
+    assert "gate.mirror (0.85)" in _report(found, dry_run=True)
     apply(project, found)
     after = (project / "params.yaml").read_text()
     assert all(line in after for line in lines)
@@ -236,7 +236,7 @@ def test_a_clone_gets_the_keys_that_a_merge_left_out(tmp_path: Path) -> None:
     line = remove_line(root, "  patience:")
     commit(root)
     found = plan(root)
-    assert found.keys == ("train.patience",)
+    assert found.keys == {"train.patience": 15}
     assert found.stages["train"] == ("new key train.patience",)
     apply(root, found)
     assert line in (root / "params.yaml").read_text()

@@ -1,7 +1,9 @@
 """Commands that begin a project, and bring one to the installed version."""
 
 import argparse
+import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +74,8 @@ def _next_steps(made: "Made", demo: bool, ci: str | None) -> str:
         )
     if ci:
         steps += "  dvc remote modify local url ADDRESS   # CI cannot reach a folder of this machine\n"
-    return f"made {place}, a project of {len(made.files)} files. Now:\n\n  cd {place}\n{kept}{steps}".rstrip()
+    said = f"made {place}, a project of {len(made.files)} files. Now:\n\n  cd {shlex.quote(place)}\n"
+    return f"{said}{kept}{steps}".rstrip()
 
 
 def _upgrade(chosen: argparse.Namespace) -> None:
@@ -102,13 +105,15 @@ def _report(found: "Upgrade", dry_run: bool) -> str:
             ("Written again", found.written),
             ("New", found.added),
             ("Removed", found.removed),
-            ("Added to params.yaml", found.keys),
+            ("Added to params.yaml", [f"{key} ({json.dumps(value)})" for key, value in found.keys.items()]),
             ("Edited, so left", found.edited),
         )
         if names
     ]
     if found.edited:
         rows.append(("", f"`headstart upgrade --show {found.edited[0]}` prints the text of this version"))
+    if found.by_hand:
+        rows.append(("By hand", found.by_hand))
     rows += [(f"Runs again: {stage}", "; ".join(why)) for stage, why in found.stages.items()]
     if not found.stages:
         rows.append(("Runs again", "nothing"))

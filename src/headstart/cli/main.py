@@ -36,13 +36,16 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     hide_passwords()
+    if not _folder_exists():
+        sys.exit(f"headstart {chosen.command}: error: the working folder was removed; change to another")
     try:
         with ended_by_signals(chosen.command):
             try:
                 with results_alone(getattr(chosen, "json", False)):
                     chosen.run(chosen)
             finally:
-                sys.stdout.flush()
+                if sys.stdout is not None:  # closed by the caller
+                    sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -52,6 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
         if (said := explained(error)) is None:
             raise
         sys.exit(f"headstart {chosen.command}: error: {said}")
+
+
+def _folder_exists() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def make_parser() -> Parser:

@@ -1,6 +1,7 @@
 """Run a flow as a command: our own errors end in a message, all others keep their traceback."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,9 @@ def run_as_command(run: Callable[[], object], show: Show | None = None) -> None:
                 _exit_as(ended, show)
     except HeadstartError as error:
         print(f"\nheadstart run: error: {error}\n{advice(error)}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of the output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         if (said := explained(error)) is None:

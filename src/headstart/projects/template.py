@@ -43,7 +43,17 @@ WORKFLOWS = {kind: next(iter(files)) for kind, files in CI.items()}  # the file 
 IMAGE = "image: python:3.12"
 # people write in these: they are never written again; params.yaml gets keys that it lacks
 KEPT = frozenset(
-    {"README.md", ".gitignore", ".dvc/config", "params.yaml", "tests/test_data.py", "tests/test_model.py"}
+    {
+        ".dvc/.gitignore",
+        ".dvcignore",
+        ".gitattributes",
+        "README.md",
+        ".gitignore",
+        ".dvc/config",
+        "params.yaml",
+        "tests/test_data.py",
+        "tests/test_model.py",
+    }
 )
 PIPELINE = """\
 # The only definition of the stages: `dvc repro` runs them, and so does the Prefect flow. Each depends on the
@@ -62,6 +72,9 @@ def files(name: str, ci: Sequence[str] = ()) -> dict[str, str]:
     values = {"name": name, "mark": secrets.token_hex(3)}
     own = {
         ".dvc/config": _filled("dvcconfig.j2", values),
+        ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
+        ".dvcignore": "# Patterns of files that DVC ignores: https://dvc.org/doc/user-guide/dvcignore\n",
+        ".gitattributes": "* text=auto eol=lf\n",
         ".gitignore": text_of("gitignore"),
         "Makefile": text_of("Makefile"),
         "README.md": _filled("README.md.j2", values),

@@ -4,6 +4,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from packaging.version import Version
 from ruamel.yaml import YAML
 
 from headstart import __version__
-from headstart.errors import LineageError
+from headstart.errors import LineageError, ParamsError
 from headstart.ground import paths
-from headstart.ground.files import write_text
+from headstart.ground.files import replacing
 from headstart.ground.paths import CODE_LOCK
 from headstart.ground.reading import reading
+from headstart.ground.wording import named
 from headstart.host.project import has_code
+from headstart.params import load_params
 from headstart.projects import lock_file, template
 from headstart.projects.params_file import add_missing
-from headstart.repository import PIPELINE
+from headstart.repository import PIPELINE, code_lock
 from headstart.repository.code_lock import FILES, STAGES, VERSION
 from headstart.repository.programs import git_line
 from headstart.repository.results import RESTORE, read_yaml
@@ -39,7 +42,8 @@ class Upgrade:
         added: files that are new.
         removed: files that this version has no use for.
         edited: files that were edited here and stay as they are, though this version has another text.
-        keys: what params.yaml gets, by dotted name.
+        keys: what params.yaml gets: values by dotted name.
+        by_hand: what has to be added to params.yaml by hand; "" for nothing.
         stages: the reasons for each stage that would run again.
         texts: of all files that are to be written, and None for those to be removed.
         lock: the new headstart.lock.yaml; None if it stays, and in a clone of Headstart, which has none.
@@ -51,7 +55,8 @@ class Upgrade:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    keys: Mapping[str, object] = field(default_factory=dict)
+    by_hand: str = ""
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     texts: Mapping[str, str | None] = field(default_factory=dict)
     lock: Mapping[str, Any] | None = None
@@ -59,7 +64,7 @@ class Upgrade:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.texts or self.lock)
+        return bool(self.texts or self.lock or self.by_hand)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON data."""
@@ -67,7 +72,8 @@ class Upgrade:
         listed = {name: getattr(self, name) for name in parts}
         return {
             **listed,
-            "params": list(self.keys),
+            "params": dict(self.keys),
+            "by_hand": self.by_hand,
             "stages": {name: list(why) for name, why in self.stages.items()},
         }
 
@@ -81,20 +87,20 @@ def plan(root: Path) -> Upgrade:
     """
     if has_code(root):
         return _plan_of_clone(root)
-    before = read_yaml(root / CODE_LOCK)
-    was = str(before.get(VERSION))
+    before = code_lock.read(root)
+    was = before[VERSION]
     _check_newer(was)
     new = _new_texts(root, before)
-    texts, listed = _files(root, before.get(FILES) or {}, new)
-    params, keys = add_missing(_params(root), template.text_of("params.yaml"))
-    if keys:
-        texts = {**texts, str(paths.PARAMS): params}
+    texts, listed = _files(root, before[FILES], new)
+    params = _completed(root, template.text_of("params.yaml"))
+    texts |= params.texts
     lock = lock_file.contents(new)
     return Upgrade(
         before=was,
         after=__version__,
-        keys=tuple(keys),
-        stages=dict(_reasons(root, before, lock, texts, keys)),
+        keys=params.keys,
+        by_hand=params.by_hand,
+        stages=dict(_reasons(root, before, lock, texts, list(params.keys))),
         texts=texts,
         lock=lock if lock != before else None,
         **{name: tuple(found) for name, found in listed.items()},
@@ -107,9 +113,10 @@ def apply(root: Path, upgrade: Upgrade) -> None:
         if text is None:
             (root / name).unlink()
             continue
-        write_text(root / name, text)
-        if template.is_program(name):
-            (root / name).chmod(0o755)
+        path = (root / name).resolve()  # what a link of the user's leads to
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        with replacing(path, 0o755 if template.is_program(name) else mode) as new:
+            new.write_bytes(text.encode())
     if upgrade.lock is not None:
         lock_file.write(root, upgrade.lock)
 
@@ -120,8 +127,9 @@ def text_of(root: Path, name: str) -> str:
     Raises:
         LineageError: this version has no such file.
     """
-    before = read_yaml(root / CODE_LOCK) if not has_code(root) else {}
-    texts = {**_new_texts(root, before), str(paths.PARAMS): template.text_of("params.yaml")}
+    if has_code(root):
+        raise LineageError("a clone of Headstart gets its files by `git merge` (docs/upgrade.md)")
+    texts = _new_texts(root, code_lock.read(root))
     if name not in texts:
         raise LineageError(f"headstart {__version__} writes no {name}; it writes {', '.join(sorted(texts))}")
     return texts[name]
@@ -140,22 +148,60 @@ def _plan_of_clone(root: Path) -> Upgrade:
 
     The last commit that changed the version number has params.yaml as it was released.
     """
+    if git_line("rev-parse", "--is-shallow-repository", folder=root) == "true":
+        raise LineageError(
+            "this clone is shallow, so params.yaml as it was released is not in it: `git fetch --unshallow`"
+        )
     release = git_line("log", "-1", "--format=%H", "--", NUMBER, folder=root)
     released = git_line("show", f"{release}:./{paths.PARAMS}", folder=root) + "\n"
-    params, keys = add_missing(_params(root), released)
+    params = _completed(root, released)
     stages = {
         stage: tuple(f"new key {key}" for key in found)
         for stage, definition in _stages(root).items()
-        if (found := _within(keys, definition))
+        if (found := _within(list(params.keys), definition))
     }
-    texts = {str(paths.PARAMS): params} if keys else {}
-    return Upgrade(__version__, __version__, keys=tuple(keys), stages=stages, texts=texts)
+    return Upgrade(
+        before=__version__,
+        after=__version__,
+        keys=params.keys,
+        by_hand=params.by_hand,
+        stages=stages,
+        texts=params.texts,
+    )
 
 
-def _params(root: Path) -> str:
-    """The text of params.yaml with its own line breaks."""
-    with reading(root / paths.PARAMS, RESTORE):
-        return (root / paths.PARAMS).read_bytes().decode("utf-8")
+@dataclass(frozen=True)
+class _Params:
+    """The part of an upgrade that concerns params.yaml."""
+
+    texts: Mapping[str, str | None]
+    keys: Mapping[str, object]
+    by_hand: str
+
+
+def _completed(root: Path, released: str) -> _Params:
+    """Add the keys that params.yaml lacks; those that cannot be added, or that the release lacks, are named.
+
+    Raises:
+        ParamsError: params.yaml cannot be used as it is.
+    """
+    path = root / paths.PARAMS
+    lacking = load_params(path).lacking()
+    with reading(path, RESTORE):
+        text = path.read_bytes().decode("utf-8")  # with its own line breaks
+    try:
+        new, names = add_missing(text, released)
+    except ParamsError as error:
+        return _Params({}, {}, str(error))
+    values = _values(new)
+    keys = {name: reduce(lambda part, key: part[key], name.split("."), values) for name in names}
+    left = [key for key in lacking if not any(f"{key}.".startswith(f"{name}.") for name in names)]
+    by_hand = f"{path.name} lacks {named(left)}, whose defaults are used" if left else ""
+    return _Params({path.name: new} if names else {}, keys, by_hand)
+
+
+def _values(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _files(
@@ -183,6 +229,8 @@ def _files(
 
 
 def _what_happens(path: Path, recorded: str | None, new: str) -> str | None:
+    if path.is_dir():
+        return "edited"
     if not path.exists():
         return "added" if recorded is None else None  # removed by a user: an edit too
     here = _digest(path)
@@ -199,7 +247,7 @@ def _digest(path: Path) -> str:
 
 def _new_texts(root: Path, before: Mapping[str, Any]) -> dict[str, str]:
     """The files that this version writes in a project like this one, by their path."""
-    recorded = before.get(FILES) or {}
+    recorded = before[FILES]
     ci = [kind for kind, workflow in template.WORKFLOWS.items() if workflow in recorded]
     return template.rewritten(template.files(_project_name(root), ci))
 
@@ -209,7 +257,7 @@ def _project_name(root: Path) -> str:
     if not path.exists():
         return root.name
     with reading(path, "correct it, or restore it with `git checkout`"):
-        return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["name"])
+        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}).get("name", root.name))
 
 
 def _reasons(
@@ -225,7 +273,7 @@ def _reasons(
     new = old if text is None else _parsed(text)
     changed: set[str] = set()
     for stage, definition in new.items():
-        there, here = (before.get(STAGES) or {}).get(stage) or {}, after[STAGES].get(stage) or {}
+        there, here = before[STAGES].get(stage, {}), after[STAGES].get(stage) or {}
         why = [*_changed(there, here), *(f"new key {key}" for key in _within(keys, definition))]
         if stage not in old:
             why = ["new in this version"]
@@ -264,4 +312,4 @@ def _stages(root: Path) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe", pure=True).load(text)["stages"])
+    return dict(_values(text)["stages"])

@@ -8,14 +8,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
 from ruamel.yaml import YAML
 
 from headstart import __version__
-from headstart.errors import LineageError
+from headstart.errors import DamagedFile, LineageError
 from headstart.ground.import_closure import libraries, stage_digest
-from headstart.ground.paths import CODE_LOCK
-from headstart.repository.results import read_yaml
+from headstart.ground.paths import CODE_LOCK, LOCK
+from headstart.ground.reading import reading
+from headstart.repository.environments import pinned
+from headstart.repository.results import CONFLICT
 
+RESTORE = (
+    f"`git checkout {CODE_LOCK}` (in a merge with --theirs), then `headstart upgrade`, which writes it for "
+    "the installed package"
+)
 MODULES = {
     "backbone": "headstart.pipeline.network.stage",
     "validate": "headstart.pipeline.data.stage",
@@ -36,10 +43,10 @@ def running(stage: str) -> dict[str, Any]:
     names = {DISTRIBUTIONS.get(name, name) for name in imported} | {
         behind for name, behind in BEHIND.items() if name in imported
     }
-    versions = {
-        name: metadata.version(name).partition("+")[0] for name in sorted(names)
-    }  # +cpu, +cu130: a build
-    return {"code": stage_digest(MODULES[stage]), "libraries": versions}
+    return {
+        "code": stage_digest(MODULES[stage]),
+        "libraries": {name: _version(name) for name in sorted(names)},
+    }
 
 
 def check(stages: Sequence[str] = tuple(MODULES), folder: Path = Path()) -> None:
@@ -49,49 +56,97 @@ def check(stages: Sequence[str] = tuple(MODULES), folder: Path = Path()) -> None
         LineageError: the installed code or a library is another; the message names `headstart upgrade`.
         DamagedFile: the file cannot be read.
     """
-    path = folder / CODE_LOCK
-    if not path.exists():
+    if not (folder / CODE_LOCK).exists():
         return
-    locked = read_yaml(path)
+    locked = read(folder)
     found = list(differences(locked, stages))
     if not found:
         return
     shown = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
-    raise LineageError(
-        f"this environment is not the one that {CODE_LOCK} names (headstart {locked.get(VERSION)}, here "
-        f"{__version__}): {shown}. `headstart upgrade` takes this one; with --dry-run it only shows "
-        "which stages would run again. Or install the one that is named"
+    there = locked[VERSION]
+    advice = (
+        f"install headstart {there} (`make install`): this one is older"
+        if Version(there) > Version(__version__)
+        else "`headstart upgrade` takes this one; with --dry-run it only shows which stages would run again. "
+        "Or install the one that is named (`make install`)"
     )
+    raise LineageError(
+        f"this environment is not the one that {CODE_LOCK} names (headstart {there}, here {__version__}): "
+        f"{shown}. {advice}"
+    )
+
+
+def check_pins(folder: Path = Path()) -> None:
+    """Check that requirements.lock, which versions record, pins the libraries that headstart.lock.yaml names.
+
+    Raises:
+        LineageError: it pins another version: somebody edited it, so that `headstart upgrade` left it alone.
+    """
+    if not (folder / CODE_LOCK).exists():
+        return
+    pins = pinned(folder / LOCK)
+    for stage, own in read(folder)[STAGES].items():
+        for name, version in own["libraries"].items():
+            if pins.get(name) != version:
+                raise LineageError(
+                    f"{LOCK} pins {name} {pins.get(name, 'not at all')}, and {CODE_LOCK} names {version} for "
+                    f"stage {stage}, so the results could not be made again; `headstart upgrade --show "
+                    f"{LOCK}` prints the pins of this environment"
+                )
+
+
+def read(folder: Path = Path()) -> dict[str, Any]:
+    """The headstart.lock.yaml of a project.
+
+    Raises:
+        DamagedFile: it holds the marks of a git conflict, or is not as Headstart writes it.
+    """
+    path = folder / CODE_LOCK
+    with reading(path, RESTORE):
+        text = path.read_text(encoding="utf-8")
+        if any(line.startswith(CONFLICT) for line in text.splitlines()):
+            raise DamagedFile(f"{path} holds the marks of a git conflict; {RESTORE}")
+        found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+        Version(found[VERSION])
+        stages = found.setdefault(STAGES, {}) or {}
+        for own in stages.values():
+            own["code"], dict(own["libraries"])
+        found[FILES] = {str(name): str(digest) for name, digest in (found.get(FILES) or {}).items()}
+        return {**found, STAGES: stages}
 
 
 def differences(locked: Mapping[str, Any], stages: Sequence[str] = tuple(MODULES)) -> Iterator[str]:
     """Differences between the stages here and those that a headstart.lock.yaml names, in words."""
-    named = locked.get(STAGES) or {}
     for stage in stages:
-        here, there = running(stage), named.get(stage)
-        if not isinstance(there, Mapping):
+        here, there = running(stage), locked[STAGES].get(stage)
+        if there is None:
             yield f"{stage} is not in it"
             continue
-        if here["code"] != there.get("code"):
+        if here["code"] != there["code"]:
             yield f"{stage} has other code"
-        yield from (
-            f"{stage} has {change}" for change in _changed(there.get("libraries") or {}, here["libraries"])
-        )
+        yield from (f"{stage} has {change}" for change in _changed(there["libraries"], here["libraries"]))
 
 
 def take_libraries(folder: Path) -> None:
     """Set the lock of a clone that is made for a reproduction to the libraries of this environment.
 
-    That they are others than those recorded is what the reproduction reports, and no reason to stop.
+    That they are others than those recorded is what the reproduction reports, and no reason to stop. Which
+    ones a stage imports is up to the recorded code.
     """
-    path = folder / CODE_LOCK
-    if not path.exists():
+    if not (folder / CODE_LOCK).exists():
         return
-    locked = read_yaml(path)
-    for stage, own in (locked.get(STAGES) or {}).items():
-        if stage in MODULES:
-            own["libraries"] = running(stage)["libraries"]
-    YAML().dump(locked, path)
+    locked = read(folder)
+    for own in locked[STAGES].values():
+        own["libraries"] = {name: _version(name) for name in own["libraries"]}
+    YAML().dump(locked, folder / CODE_LOCK)
+
+
+def _version(name: str) -> str:
+    """The installed version of a library, without its build, such as +cpu."""
+    try:
+        return metadata.version(name).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _changed(there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from headstart.errors import LineageError, RemoteUnreachable
 from headstart.ground.paths import CODE_LOCK
@@ -54,7 +55,10 @@ def _served(name: str) -> str | None:
         text = git("cat-file", "blob", f"{name}:./{CODE_LOCK}").decode("utf-8")
     except LineageError:  # no such file
         return None
-    found = YAML(typ="safe", pure=True).load(text)
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:  # committed with the marks of a conflict
+        return None
     return str(found[SERVED]) if isinstance(found, dict) and SERVED in found else None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from headstart.errors import LineageError
 from headstart.ground.import_closure import import_closure
-from headstart.ground.paths import PACKAGE
+from headstart.ground.paths import CODE_LOCK, PACKAGE
 from headstart.ground.wording import named
 from headstart.repository.programs import git
 from headstart.repository.results import PIPELINE, read_yaml
@@ -16,6 +16,7 @@ FOLDERS = ("src", "flows")
 KINDS = frozenset(
     {".py", ".pyi", ".yaml", ".yml", ".toml", ".json", ".j2", ".html", ".css", ".js", ".sql", ".md", ".txt"}
 )
+RUN_BY = (CODE_LOCK.name, "bin/headstart")  # what a stage is run by
 SECRET = re.compile(
     r"^\.env|\.env$|secret|credential|passw(?:or)?d|netrc|pgpass|htpasswd|\.(?:pem|key|p12|pfx|jks|kdbx)$"
     r"|^id_(?:rsa|dsa|ecdsa|ed25519)|(?<![a-z])tokens?(?![a-z])|api[_-]?key|private[_-]?key|service[_-]?account"
@@ -57,6 +58,7 @@ def check_stages_are_recorded(new: NewFiles) -> None:
         LineageError: a file that git does not know, and that is not recorded, is one of them.
     """
     needed = {path for path in new.left_out if _is_dependency(path)}
+    needed |= {path for path in RUN_BY if Path(path).exists() and not git("ls-files", "--", path).strip()}
     unknown = {path for path in _untracked() if path.endswith(".py")} - set(new.recorded)
     if unknown:
         needed |= unknown & _imported_by_stages()

@@ -41,7 +41,8 @@ def git(
     except FileNotFoundError as error:
         raise LineageError("git is not installed; it is needed to record the commit of a result") from error
     if done.returncode:
-        raise LineageError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise LineageError(f"git {arguments[0]}: {said or f'exit status {done.returncode}, without a word'}")
     return done.stdout
 
 

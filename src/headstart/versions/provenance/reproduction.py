@@ -141,11 +141,11 @@ def reproduce(source: str, options: Options, say: Callable[[str], None]) -> Repr
         _bring_package(record, folder, project)
         fresh_clone.share_dvc(project)
         python, environment = _environment(record, folder, options.environment, say)
-        if python == sys.executable:
-            code_lock.take_libraries(project)
         wanted = [name for name in record.tree_files() if name.endswith(".dvc")]
         say(f"restoring {', '.join([*wanted, *before])} from DVC")
         fresh_clone.restore(project, [*wanted, *before])
+        if python == sys.executable:
+            code_lock.take_libraries(project)  # only now: DVC has compared the rest with the record
         apart = {"HEADSTART_CACHE": str(folder / "store"), "DVC_SITE_CACHE_DIR": str(folder / "dvc")}
         for name in stages:
             _run(project, name, apart, python)

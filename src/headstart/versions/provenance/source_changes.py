@@ -54,7 +54,8 @@ def _recorded(lock: Mapping[str, Any]) -> Digests:
 def _locked(lock: Mapping[str, Any]) -> Digests:
     """Digests of the code that each stage runs, in a project that does not hold it, by a name for it."""
     params = {name: stage.get("params", {}).get(str(CODE_LOCK), {}) for name, stage in lock["stages"].items()}
-    return {f"code of {name}": own[f"stages.{name}"]["code"] for name, own in params.items() if own}
+    entries = {name: own.get(f"stages.{name}") for name, own in params.items()}
+    return {f"code of {name}": own["code"] for name, own in entries.items() if own}
 
 
 def _files(record: Record, deps: Digests) -> Digests:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from yaml import YAMLError  # type: ignore[import-untyped]
 
@@ -118,7 +119,7 @@ def _described(folder: Path, name: str) -> tuple[str, dict[str, str]]:
         loaded = Model.load(str(folder))
         files = loaded.flavors.get("python_function", {}).get("artifacts", {})
         return str(loaded.run_id), {part: str(file["path"]) for part, file in files.items()}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, YAMLError) as error:
+    except (AttributeError, KeyError, MlflowException, OSError, TypeError, ValueError, YAMLError) as error:
         raise TrackingError(f"the file MLmodel of {name} is missing or damaged: {error}") from error
 
 

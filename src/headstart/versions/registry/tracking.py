@@ -66,7 +66,7 @@ def _default_uri() -> str | None:
     if (found := mlflow.get_tracking_uri()).startswith("file:"):  # `mlruns`, only if it holds experiments
         return str(found)
     database = Path(DATABASE).resolve()
-    return f"sqlite:///{database}" if database.exists() else None
+    return f"sqlite:///{database}" if database.exists() and database.stat().st_size else None
 
 
 def _own_folder() -> Path | None:

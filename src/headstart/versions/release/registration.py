@@ -87,6 +87,7 @@ def register(
             "record, which keeps the changes with the version"
         )
     code_lock.check()
+    code_lock.check_pins()
     if changed := repository.stale():
         raise LineageError(
             f"not up to date: {', '.join(changed)}; run `dvc repro` (or `headstart run`) first, so that "
