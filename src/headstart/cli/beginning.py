@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def _made(made: "Made") -> dict[str, object]:
 
 def _next_steps(made: "Made", demo: bool) -> str:
     place = os.path.relpath(made.root)
+    place = f"./{place}" if place.startswith("-") else place
     kept = "" if made.commit else "  git add . && git commit      # into the repository around it\n"
     if demo:
         steps = "  make demo                    # trains on the sample, 480 images, and registers a model\n"
@@ -70,7 +72,8 @@ def _next_steps(made: "Made", demo: bool) -> str:
             "  dvc add data\n"
             "  make run                     # trains and registers; ImageNet weights are downloaded once\n"
         )
-    return f"made {place}, a project of {len(made.files)} files. Now:\n\n  cd {place}\n{kept}{steps}".rstrip()
+    title = f"made {place}, a project of {len(made.files)} files. Now:"
+    return f"{title}\n\n  cd {shlex.quote(place)}\n{kept}{steps}".rstrip()
 
 
 def _upgrade(chosen: argparse.Namespace) -> None:
