@@ -29,7 +29,7 @@ $(DONE): requirements.lock pyproject.toml
 	mkdir -p .tools
 	sed -n '/^uv==/,/^    # via/p' requirements.lock >.tools/uv.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --require-hashes --target .tools -r .tools/uv.txt
-	test -x $(BIN)/python || .tools/bin/uv venv --quiet --seed --python $(PYTHON) .venv
+	test -x $(BIN)/python || .tools/bin/uv venv --quiet --seed --clear --python $(PYTHON) .venv || { rm -f $(BIN)/python; exit 1; }
 	.tools/bin/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	.tools/bin/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $(DONE)

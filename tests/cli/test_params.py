@@ -58,13 +58,30 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize("key", [*KEYS, "register.thresholds.accuracy", "register.thresholds"])
+WEIGHTS = ("backbone", "backbone.weights")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [*(key for key in KEYS if key not in WEIGHTS), "register.thresholds.accuracy", "register.thresholds"],
+)
 def test_any_key_may_be_missing(tmp_path: Path, key: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(without(TEXT, key))
     params = load_params(path)
     assert params == Params()
     assert list(params.lacking()) == ["preprocess" if key == "preprocess.weights" else key]  # its only key
+
+
+@pytest.mark.parametrize("key", WEIGHTS)
+def test_which_weights_are_frozen_is_never_assumed(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "params.yaml"
+    for text in (without(TEXT, key), without(TEXT, key) + "backbone:\n" * (key == "backbone"), ""):
+        path.write_text(text)
+        with pytest.raises(
+            ParamsError, match=r"backbone\.weights is missing.*IMAGENET1K_V1, a file, or random"
+        ):
+            load_params(path)
 
 
 def test_a_note_names_what_is_missing_and_its_default(tmp_path: Path) -> None:
@@ -80,7 +97,7 @@ def test_a_note_names_what_is_missing_and_its_default(tmp_path: Path) -> None:
     only_train = note_on_defaults(path, load_params(path), {"train"})
     assert only_train is not None
     assert "lacks train.temperature (false): " in only_train
-    path.write_text("split: {seed: 0}\n")
+    path.write_text("backbone: {weights: random}\n")
     many = note_on_defaults(path, load_params(path))
     assert many is not None
     assert len(many) < 400 + len(str(path))
@@ -89,7 +106,7 @@ def test_a_note_names_what_is_missing_and_its_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", " null", " ~", " {}"])
-@pytest.mark.parametrize("place", ["backbone:", "  thresholds:", "inspect:"])
+@pytest.mark.parametrize("place", ["preprocess:", "  thresholds:", "inspect:"])
 def test_an_empty_section_has_its_defaults(tmp_path: Path, place: str, value: str) -> None:
     path = write(tmp_path, "", "")
     lines = path.read_text().splitlines(keepends=True)

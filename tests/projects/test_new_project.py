@@ -140,9 +140,41 @@ def test_a_repository_around_it_is_left_to_its_owner(tmp_path: Path) -> None:
     made = make_project(tmp_path / "project")
     assert made.commit is None
     assert not (tmp_path / "project/.git").exists()
-    run(tmp_path, "git", "add", "--all")
+    assert run(tmp_path, "git", "ls-files").stdout == ""  # not even its index
+    run(tmp_path / "project", "git", "add", ".")
     run(tmp_path, *GIT, "commit", "--quiet", "--message", "a project within")
     assert "backbone" in dvc(tmp_path / "project", "dag")
+
+
+def test_a_repository_that_would_lose_a_part_is_named(tmp_path: Path) -> None:
+    run(tmp_path, "git", "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("bin/\n*.lock\n")
+    with pytest.raises(HeadstartError, match="git would ignore bin/headstart, requirements.lock"):
+        make_project(tmp_path / "project")
+    assert not (tmp_path / "project").exists()
+
+
+def test_rules_of_the_user_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ignored").write_text("bin/\n*.lock\n*.yaml\n")
+    (tmp_path / "config").write_text(f"[core]\n\texcludesFile = {tmp_path / 'ignored'}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    made = make_project(tmp_path / "project")
+    assert set(made.files) == set(run(made.root, "git", "ls-files").stdout.splitlines())
+
+
+def test_a_folder_that_holds_only_a_repository_may_be_the_project(tmp_path: Path) -> None:
+    root = tmp_path / "cloned"
+    root.mkdir()
+    run(root, "git", "init", "--quiet")
+    made = make_project(root, ci="gitlab")
+    assert (made.root, made.commit) == (root, None)
+    assert sorted(path.name for path in root.iterdir() if "init" in path.name) == []
+
+
+def test_git_that_would_work_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    with pytest.raises(HeadstartError, match="GIT_DIR is set"):
+        make_project(tmp_path / "project")
 
 
 def test_a_workflow_that_nobody_would_read_is_refused(tmp_path: Path) -> None:

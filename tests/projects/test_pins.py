@@ -42,9 +42,13 @@ def test_the_versions_of_the_release_are_pinned_with_their_digests(tmp_path) -> 
 
 
 def test_other_versions_are_pinned_as_they_are_installed(tmp_path) -> None:
-    packages = {**pins.installed(), "tqdm": "1.2.3"}
+    packages = {**pins.installed(), "tqdm": "1.2.3", "triton": "1.2.3", "own": "1.0"}
     text = pins.lock(packages, RELEASED)
-    assert "--hash" not in text
+    kept = {entry[1]: entry for entry in pins.PIN.finditer(text)}
+    assert kept["tqdm"][0] == "tqdm==1.2.3\n"
+    assert kept["own"][0] == "own==1.0\n"
+    assert kept["triton"][0] == f"triton==1.2.3 ; {ENTRIES['triton'][3]}\n"  # still of its platform alone
+    assert "--hash=" in kept["numpy"][0]
     (tmp_path / "requirements.lock").write_text(text)
     assert pinned(tmp_path / "requirements.lock") == packages
 

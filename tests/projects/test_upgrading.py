@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from headstart import __version__
 from headstart.cli.beginning import _report
-from headstart.errors import LineageError
+from headstart.errors import LineageError, ParamsError
 from headstart.ground.paths import CODE_LOCK
 from headstart.params import load_params
 from headstart.projects import lock_file, upgrading
@@ -218,6 +218,41 @@ def test_an_interrupted_upgrade_can_be_repeated(project: Path, monkeypatch: pyte
     assert (found.written, found.edited) == ((), ())
     apply(project, found)
     assert contents(project) == before
+
+
+def test_weights_are_not_chosen_by_an_upgrade(project: Path) -> None:
+    path = project / "params.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    del lines[next(number for number, line in enumerate(lines) if line.startswith("  weights:"))]
+    path.write_text("".join(lines))
+    with pytest.raises(ParamsError, match=r"backbone\.weights is missing"):
+        plan(project)
+
+
+def test_a_section_that_cannot_be_filled_stops_nothing_else(project: Path) -> None:
+    make_older(project, "dvc.yaml")
+    path = project / "params.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("gate:")] + "gate: null\n\n" + text[text.index("monitor:") :])
+    found = plan(project)
+    assert "gate" in found.by_hand
+    assert found.written == ("dvc.yaml",)
+    assert "By hand" in _report(found, dry_run=True)
+    apply(project, found)
+    assert not plan(project).lock
+    assert "nothing to do" not in _report(plan(project), dry_run=False)
+
+
+def test_mode_and_links_of_a_users_file_stay(project: Path) -> None:
+    path = project / "params.yaml"
+    remove_line(project, "  patience:")
+    path.rename(project / "kept.yaml")
+    (project / "kept.yaml").chmod(0o660)
+    path.symlink_to("kept.yaml")
+    apply(project, plan(project))
+    assert path.is_symlink()
+    assert "patience: 15" in (project / "kept.yaml").read_text()
+    assert (project / "kept.yaml").stat().st_mode & 0o777 == 0o660
 
 
 def test_an_unknown_file_is_not_shown(project: Path) -> None:

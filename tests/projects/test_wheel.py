@@ -79,6 +79,18 @@ def project(common: Path, environment: Path) -> Path:
     return root
 
 
+def _install(environment: Path, name: str, version: str) -> None:
+    """Let a library look like another version."""
+    own = (
+        environment.parent
+        / "lib"
+        / f"python{sys.version_info.major}.{sys.version_info.minor}"
+        / "site-packages"
+    )
+    (own / f"{name}-{version}.dist-info").mkdir()
+    (own / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+
 def stages_changed(environment: Path, root: Path) -> list[str]:
     return list(json.loads(call(environment, root, "dvc", "status", "--json").splitlines()[-1]))
 
@@ -127,7 +139,7 @@ def test_another_package_runs_only_what_it_changes(common: Path, project: Path, 
     """A version that an earlier package made can still be made again, and still answers to the gate."""
     code = next(environment.parent.rglob(f"headstart/{TRAINING}"))
     before = code.read_text()
-    code.write_text(before + "\nNEW = 1\n")
+    code.write_text(before + "\nimport uvicorn\n")  # the code changes, and what it imports
     try:
         said = call(environment, project, "headstart", "register", status=1)
         assert "train has other code" in said
@@ -139,11 +151,17 @@ def test_another_package_runs_only_what_it_changes(common: Path, project: Path, 
         assert "Runs again: train" in said
         assert (project / "headstart.lock.yaml").read_bytes() == lock
         report = json.loads(call(environment, project, "headstart", "upgrade", "--json"))
-        assert report["stages"] == {"train": ["other code"], "evaluate": ["reads what train writes"]}
+        assert list(report["stages"]) == ["train", "evaluate"]
+        assert report["stages"]["train"][0] == "other code"
+        assert report["stages"]["train"][1].startswith("uvicorn ")
+        assert report["stages"]["evaluate"] == ["reads what train writes"]
         assert set(stages_changed(environment, project)) == {"train", "evaluate"}
         call(environment, project, "dvc", "repro")
         call(environment, project, "headstart", "register")
-        assert "identical" in call(environment, project, "headstart", "reproduce", "models:/headstart/1")
+        again = ("headstart", "reproduce", "models:/headstart/1", "--from", "train")
+        assert "identical" in call(environment, project, *again)
+        _install(environment, "markupsafe", "99.0")  # of a stage before it
+        assert "identical" in call(environment, project, *again, "--environment", "current")
         report = call(environment, project, "headstart", "compare", "headstart/1", "headstart/2", "--json")
         assert f"src/headstart/{TRAINING}" in report
     finally:

@@ -5,9 +5,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from projects import ROOT
 from ruamel.yaml import YAML
 
-from headstart.errors import LineageError
+from headstart import __version__
+from headstart.errors import DamagedFile, LineageError
 from headstart.ground import import_closure, paths
 from headstart.projects import lock_file
 from headstart.repository import code_lock
@@ -125,14 +127,64 @@ def test_a_lock_that_lacks_a_stage_does_not_pass(project: Path) -> None:
         check()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "headstart: 0.2.0\nstages: [b]\n",
+        "headstart: 0.2.0\nfiles: [a]\n",
+        "headstart: dev build\nstages: {}\n",
+        "stages: {}\n",
+        "headstart: 0.2.0\nstages: {train: {libraries: {}}}\n",
+        "[]\n",
+        "{",
+    ],
+)
+def test_a_damaged_lock_is_named_with_the_way_to_make_it_again(project: Path, text: str) -> None:
+    (project / paths.CODE_LOCK).write_text(text)
+    with pytest.raises(DamagedFile, match=r"headstart\.lock\.yaml.*git checkout.*headstart upgrade"):
+        check()
+
+
+def test_a_conflict_of_two_upgrades_is_named(project: Path) -> None:
+    path = project / paths.CODE_LOCK
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}=======\n>>>>>>> theirs\n")
+    with pytest.raises(DamagedFile, match="holds the marks of a git conflict.*--theirs.*headstart upgrade"):
+        check()
+
+
+def test_an_older_package_is_not_advised_to_upgrade(project: Path) -> None:
+    path = project / paths.CODE_LOCK
+    path.write_text(path.read_text().replace(f"headstart: {__version__}", "headstart: 99.0"))
+    edit(project, "train", "code", "0" * 64)
+    with pytest.raises(LineageError, match=r"install headstart 99\.0") as caught:
+        check()
+    assert "headstart upgrade" not in str(caught.value)
+
+
+def test_pins_that_differ_from_what_runs_are_not_recorded(project: Path) -> None:
+    shutil.copy(ROOT / "requirements.lock", project)
+    code_lock.check_pins()
+    text = (project / "requirements.lock").read_text()
+    version = metadata.version("markupsafe")
+    (project / "requirements.lock").write_text(text.replace(f"markupsafe=={version}", "markupsafe==1.0"))
+    with pytest.raises(LineageError, match=f"pins markupsafe 1.0, and .* names {version} for stage"):
+        code_lock.check_pins()
+
+
 def test_without_the_file_there_is_nothing_to_check(tmp_path: Path) -> None:
     check(folder=tmp_path)
 
 
 def test_a_reproduction_takes_the_libraries_that_are_here_and_no_other_code(project: Path) -> None:
-    edit(project, "train", "libraries", {"torch": "1.0"})
+    edit(project, "train", "libraries", dict.fromkeys(running("train")["libraries"], "1.0"))
     take_libraries(project)
     check()
+    imported = {"numpy": "1.0", "gone": "1.0"}  # which ones is up to the recorded code
+    edit(project, "features", "libraries", imported)
+    take_libraries(project)
+    found = code_lock.read(project)["stages"]["features"]["libraries"]
+    assert found == {"numpy": metadata.version("numpy"), "gone": "none"}
+    edit(project, "features", "libraries", running("features")["libraries"])
     edit(project, "train", "code", "0" * 64)
     take_libraries(project)
     with pytest.raises(LineageError, match="train has other code"):

@@ -63,6 +63,7 @@ def _made(made: "Made") -> dict[str, object]:
 
 def _next_steps(made: "Made", demo: bool, ci: str | None) -> str:
     place = os.path.relpath(made.root)
+    place = f"./{place}" if place.startswith("-") else place
     kept = "" if made.commit else "  git add . && git commit      # into the repository around it\n"
     if demo:
         steps = "  make demo                    # trains on the sample, 480 images, and registers a model\n"

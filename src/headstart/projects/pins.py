@@ -14,7 +14,6 @@ from headstart.errors import LineageError
 
 PACKAGE, DEVELOPERS = "headstart", "dev"
 PIN = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?: ; ([^\\\n]+?))?(?: \\)?\n(?:[ \t].*\n)*")
-DIGESTS = re.compile(r" \\\n(?:[ \t]+--hash=.*\n)+")
 HEADER = """\
 # Every package that Headstart needs, as installed when the project began or was last upgraded: it is
 # `headstart upgrade` that writes this file. A version is reproduced with those pinned when it was made.
@@ -74,20 +73,23 @@ def _closure(chosen: frozenset[str]) -> dict[NormalizedName, str]:
 def lock(packages: Mapping[NormalizedName, str], released: str) -> str:
     """The text of requirements.lock for some packages.
 
-    Versions that this release of Headstart locks keep its markers, and those of other platforms are taken
-    from it. If all are as released, the digests of their files stay too: pip wants them for all or none.
+    A version that this release of Headstart locks keeps the digests of its files, a package its marker, and
+    those of other platforms are taken from the release. uv checks the digests that there are; pip wants all.
 
     Args:
         released: requirements.lock of the release, with the packages of its developers too.
     """
     entries = {canonicalize_name(entry[1]): entry for entry in PIN.finditer(released) if _applies(entry[3])}
     others = [entry[0] for entry in PIN.finditer(released) if not _applies(entry[3])]
-    same = {name for name, version in packages.items() if name in entries and entries[name][2] == version}
-    kept = [entries[name][0] for name in same] + others
-    if len(same) < len(packages):
-        installed = [f"{name}=={version}\n" for name, version in packages.items() if name not in same]
-        kept = [DIGESTS.sub("\n", entry) for entry in kept] + installed
-    return HEADER + "".join(sorted(kept, key=str.lower))
+    kept = [_entry(name, version, entries.get(name)) for name, version in packages.items()]
+    return HEADER + "".join(sorted([*kept, *others], key=str.lower))
+
+
+def _entry(name: str, version: str, released: re.Match[str] | None) -> str:
+    if released is not None and released[2] == version:
+        return released[0]
+    marker = f" ; {released[3]}" if released is not None and released[3] else ""
+    return f"{name}=={version}{marker}\n"
 
 
 def _applies(marker: str | None) -> bool:

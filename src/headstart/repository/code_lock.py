@@ -107,6 +107,7 @@ def read(folder: Path = Path()) -> dict[str, Any]:
         if any(line.startswith(CONFLICT) for line in text.splitlines()):
             raise DamagedFile(f"{path} holds the marks of a git conflict; {RESTORE}")
         found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+        found[VERSION] = str(found[VERSION])
         Version(found[VERSION])
         stages = found.setdefault(STAGES, {}) or {}
         for own in stages.values():

@@ -67,10 +67,17 @@ def python_of(lock: Path, python: str) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _uv("venv", "--quiet", "--python", _minor(python), str(folder))
-    hashed = ["--require-hashes"] if "--hash=" in lock.read_text(encoding="utf-8") else []
+    # a project pins what its owner had installed: without digests, if that was no version of the release
+    hashed = ["--require-hashes"] if _is_hashed(lock) else ["--verify-hashes"]
     _uv("pip", "install", "--quiet", "--python", str(made), *hashed, "-r", str(lock))
     (folder / "complete").touch()
     return str(made)
+
+
+def _is_hashed(lock: Path) -> bool:
+    """Whether a lock file has digests for every package."""
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text(encoding="utf-8"))[1:]
+    return all("--hash=" in entry for entry in entries)
 
 
 def _minor(python: str) -> str:

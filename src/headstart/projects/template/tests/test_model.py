@@ -22,6 +22,8 @@ def test_every_class_is_found(project: headstart.Project) -> None:
 
 def test_it_is_better_than_always_the_commonest_class(project: headstart.Project) -> None:
     predictions = project.predictions()
+    if len(predictions) < ENOUGH * predictions["label"].nunique():
+        pytest.skip(f"{len(predictions)} test images are too few to say so")
     commonest = predictions["label"].value_counts(normalize=True).iloc[0]
     right = (predictions["label"] == predictions["predicted"]).mean()
     assert right > commonest, (
