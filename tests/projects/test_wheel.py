@@ -127,7 +127,9 @@ def test_a_project_makes_the_head_that_a_clone_makes(common: Path, project: Path
 
 
 def test_its_checks_of_data_and_model_pass(project: Path, environment: Path) -> None:
-    assert "4 passed" in call(environment, project, "python", "-m", "pytest", "tests")
+    assert "3 passed, 1 skipped" in call(
+        environment, project, "python", "-m", "pytest", "tests"
+    )  # few images
 
 
 def test_nothing_is_to_upgrade(project: Path, environment: Path) -> None:
