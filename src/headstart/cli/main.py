@@ -16,6 +16,7 @@ from headstart.cli import (
     reviewing,
     scoring,
     services,
+    serving,
     stages,
     trend,
 )
@@ -72,6 +73,7 @@ def make_parser() -> Parser:
         release,
         provenance,
         scoring,
+        serving,
         monitoring,
         trend,
     ):

@@ -23,6 +23,7 @@ class ServedModel(PythonModel):
     """
 
     given_up: Callable[[], threading.Event] = staticmethod(threading.Event)
+    predictor: Any  # a Predictor, or another `scoring.Model` that words its refusals
 
     def load_context(self, context: Any) -> None:
         from headstart.versions.registry.frozen import fetch_frozen
