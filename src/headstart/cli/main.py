@@ -16,6 +16,7 @@ from headstart.cli import (
     reviewing,
     scoring,
     services,
+    serving,
     stages,
     trend,
 )
@@ -83,6 +84,7 @@ def make_parser() -> Parser:
         release,
         provenance,
         scoring,
+        serving,
         monitoring,
         trend,
     ):

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 SECONDS = 30.0  # for a client to send a request, and to take an answer
 DISCARD_SECONDS = 2.0  # for the rest of a body that is refused
 CONNECTIONS = 256
+RETRY_SECONDS = 1  # for a client that comes while all bodies together are too large
 TOO_SLOW = "a request must arrive within {seconds:g} s"
 
 
@@ -165,7 +166,10 @@ async def _discard(receive: Receive) -> None:
 
 
 def _refusal(status: int, text: str) -> ASGIApp:
-    return PlainTextResponse(text, status, {"connection": "close"})  # the rest of the body is not read
+    headers = {"connection": "close"}  # the rest of the body is not read
+    if status == 503:
+        headers["retry-after"] = str(RETRY_SECONDS)
+    return PlainTextResponse(text, status, headers)
 
 
 async def _silence(scope: Scope, receive: Receive, send: Send) -> None:

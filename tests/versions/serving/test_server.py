@@ -15,7 +15,7 @@ from served import TEXT, Network, loaded, served_model
 from servers import in_thread
 
 from headstart.host import bounded_server
-from headstart.versions.serving import server
+from headstart.versions.serving import server, turns
 from headstart.versions.serving.served_model import ServedModel
 
 LIMIT = 30.0
@@ -59,6 +59,16 @@ def test_it_answers_as_the_server_of_mlflow(served: ServedModel) -> None:
             assert urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}").status == 200
 
 
+@pytest.mark.parametrize("form", ["instances", "dataframe_records"])
+def test_a_row_without_an_image_keeps_its_place(served: ServedModel, form: str) -> None:
+    rows = [{"image": TEXT}, {}, 5, {"image": None}, {"image": 5}, {"image": TEXT}]
+    with running(served) as port:
+        status, text = post(port, json.dumps({form: rows}).encode())
+    assert status == 200
+    labels = [row["label"] for row in json.loads(text)["predictions"]]
+    assert labels == ["light", None, None, None, None, "light"]
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "reason"),
     [
@@ -83,7 +93,7 @@ def test_a_bad_request_gets_a_short_reason(
     assert found == status
     assert reason in text
     assert "Traceback" not in text
-    assert len(text) < 2 * server.SHOWN
+    assert len(text) < 2 * turns.SHOWN
 
 
 class Gate:

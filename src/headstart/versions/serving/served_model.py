@@ -2,7 +2,7 @@
 
 import base64
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class ServedModel(PythonModel):
     """
 
     given_up: Callable[[], threading.Event] = staticmethod(threading.Event)
+    predictor: Any  # a Predictor, or another `scoring.Model` that words its refusals
 
     def load_context(self, context: Any) -> None:
         from headstart.versions.registry.frozen import fetch_frozen
@@ -51,15 +52,29 @@ class ServedModel(PythonModel):
             MlflowException: the request has both columns or neither, or paths while none are allowed; or it
                 was given up.
         """
-        from headstart.errors import DataError
-        from headstart.versions.serving.answers import answer, as_table
-        from headstart.versions.serving.scoring import score_items
+        from headstart.versions.serving.answers import as_table
         from headstart.versions.serving.signature import BATCH, LARGEST_BATCH
 
         items, read = self._items(model_input)
         batch = int((params or {"batch": BATCH})["batch"])
         if not 1 <= batch <= LARGEST_BATCH:
-            raise _refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
+            raise refused(f"batch is {batch}; expected 1 to {LARGEST_BATCH}")
+        return as_table(self.answers(items, read, batch))
+
+    def answers(self, items: Sequence[Any], read: Callable[[Any], bytes], batch: int) -> list[Any]:
+        """One `Answer` per item, in order.
+
+        Args:
+            read: returns an item's image file; may raise DataError or OSError.
+            batch: images per forward pass.
+
+        Raises:
+            MlflowException: the request was given up.
+        """
+        from headstart.errors import DataError
+        from headstart.versions.serving.answers import answer
+        from headstart.versions.serving.scoring import score_items
+
         given_up = self.given_up()
 
         def read_if_wanted(item: Any) -> bytes:
@@ -73,27 +88,32 @@ class ServedModel(PythonModel):
                 if given_up.is_set():
                     raise MlflowException("the request was given up", REQUEST_LIMIT_EXCEEDED)
                 rows.append(answer(self.predictor, self.version, found))
-        return as_table(rows)
+        return rows
 
     def _items(self, given: pd.DataFrame) -> tuple[list[Any], Callable[[Any], bytes]]:
         from headstart.versions.serving.path_access import SETTING
 
         columns = [name for name in ("image", "path") if name in given]
         if len(columns) != 1:
-            raise _refused(
+            raise refused(
                 "give one of the columns `image` (bytes of image files, base64 in JSON) and `path`; "
                 f"this request has {' and '.join(columns) or 'neither'}"
             )
         if columns == ["image"]:
-            return given["image"].tolist(), _bytes_of
+            return given["image"].tolist(), bytes_of
         if self.access.nothing:
-            raise _refused(
+            raise refused(
                 "paths are not read here: send the column `image`, or start the server (or set it before "
                 f"load_model) with {SETTING}=/folder,s3://bucket/prefix, or {SETTING}=* for all it may read"
             )
-        return given["path"].tolist(), self._read_path
+        return given["path"].tolist(), self.read_path
 
-    def _read_path(self, path: object) -> bytes:
+    def read_path(self, path: object) -> bytes:
+        """The image file that a request names.
+
+        Raises:
+            DataError: it is not below an allowed place, or cannot be read.
+        """
         from headstart.errors import DataError
 
         if not isinstance(path, str) or not path:
@@ -101,7 +121,12 @@ class ServedModel(PythonModel):
         return self.access.read(path)
 
 
-def _bytes_of(image: object) -> bytes:
+def bytes_of(image: object) -> bytes:
+    """An image file that a request holds, as bytes or in Base64.
+
+    Raises:
+        DataError: it is neither.
+    """
     from headstart.errors import DataError
 
     if isinstance(image, bytes | bytearray):
@@ -116,7 +141,7 @@ def _bytes_of(image: object) -> bytes:
         raise DataError(f"not Base64: {error}") from error
 
 
-def _refused(text: str) -> MlflowException:
+def refused(text: str) -> MlflowException:
     return MlflowException(text, INVALID_PARAMETER_VALUE)
 
 

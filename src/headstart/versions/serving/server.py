@@ -1,26 +1,20 @@
 """A registered version over HTTP, as MLflow serves it, with bounds on work; `make serve` starts it."""
 
 import argparse
-import asyncio
-import logging
 import os
 import sys
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow.pyfunc
 import uvicorn
 from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PyFuncModel, scoring_server
+from mlflow.pyfunc import PyFuncModel
 from mlflow.version import VERSION
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive
 
 from headstart.errors import HeadstartError, TrackingError
 from headstart.ground.paths import PACKAGE
@@ -29,22 +23,26 @@ from headstart.host.plain_environment import without_credentials
 from headstart.versions.registry.stored_model import StoredModel, fetch
 from headstart.versions.serving.packaged_code import check_code
 from headstart.versions.serving.path_access import EVERYTHING, SETTING
+from headstart.versions.serving.protocol import invoke
+from headstart.versions.serving.turns import Turns
 
 SIZES = bounded_server.Sizes(body=64 << 20, bodies=256 << 20)
 AT_ONCE = 2  # requests: one is decoded while the network runs another
 UNANSWERED = 64  # requests, with those that wait for their turn
-SHOWN = 2000  # characters of an error
-GONE = 499  # the client left: nobody reads the answer
-LOG = logging.getLogger("uvicorn.error")
 
 
 def make_app(model: PyFuncModel, seconds: float) -> Starlette:
-    """MLflow's scoring server of a model; see `Invocations`.
+    """MLflow's scoring server of a model.
 
     Args:
         seconds: for an answer, with the wait for its turn; a request without one by then is given up.
     """
-    invocations = Invocations(model, seconds)
+    turns = Turns(AT_ONCE, UNANSWERED, seconds)
+    model.unwrap_python_model().given_up = turns.given_up
+
+    async def invocations(request: Request) -> Response:
+        body, kind = await request.body(), request.headers.get("content-type", "")
+        return await turns.answer(request, lambda: invoke(body, kind, model))
 
     async def ping(request: Request) -> Response:
         return PlainTextResponse("\n")
@@ -57,79 +55,9 @@ def make_app(model: PyFuncModel, seconds: float) -> Starlette:
             Route("/ping", ping),
             Route("/health", ping),
             Route("/version", version),
-            Route("/invocations", invocations.answer, methods=["POST"]),
+            Route("/invocations", invocations, methods=["POST"]),
         ]
     )
-
-
-class Invocations:
-    """Answers requests in the forms of MLflow's scoring server, `AT_ONCE` at a time, the others in turn.
-
-    Work ends before its next forward pass if its client is gone or its time is over; until then it keeps
-    its place.
-    """
-
-    def __init__(self, model: PyFuncModel, seconds: float) -> None:
-        self._model, self._seconds = model, seconds
-        self._schema = model.metadata.get_input_schema()
-        self._threads = ThreadPoolExecutor(AT_ONCE, "invocation")
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._unanswered = 0
-        self._running = threading.local()
-        model.unwrap_python_model().given_up = lambda: self._running.given_up
-
-    async def answer(self, request: Request) -> Response:
-        """Answer a request, or refuse it if too many wait."""
-        if self._unanswered >= UNANSWERED:
-            return _error(503, f"{UNANSWERED} requests wait for an answer; try again later")
-        body, kind = await request.body(), request.headers.get("content-type", "")
-        self._unanswered += 1
-        given_up = threading.Event()
-        work = asyncio.create_task(self._in_turn(body, kind, given_up))
-        gone = asyncio.create_task(_until_gone(request.receive))
-        try:
-            await asyncio.wait({work, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-            if gone.done():
-                return Response(status_code=GONE)
-            return _error(504, f"no answer within {self._seconds:g} s; send fewer images per request")
-        finally:
-            self._unanswered -= 1
-            given_up.set()
-            work.cancel()
-            gone.cancel()
-
-    async def _in_turn(self, body: bytes, kind: str, given_up: threading.Event) -> Response:
-        await self._turns.acquire()
-        loop = asyncio.get_running_loop()
-        work = self._threads.submit(self._invoke, body, kind, given_up)
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turns.release))
-        return await asyncio.wrap_future(work)
-
-    def _invoke(self, body: bytes, kind: str, given_up: threading.Event) -> Response:
-        self._running.given_up = given_up
-        try:
-            found = scoring_server.invocations(body, kind, self._model, self._schema)
-        except MlflowException as error:
-            if trace := error.json_kwargs.get("stack_trace"):
-                LOG.error("%s", trace)
-            reason = error.message.rpartition("\nError: ")[2]  # without the rows, which come first
-            return _error(error.get_http_status_code(), reason, error.error_code)
-        except RecursionError:
-            return _error(400, "the request is nested too deeply")
-        return Response(found.response, found.status, media_type=found.mimetype)
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Return when the client has closed its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-def _error(status: int, text: str, code: str = "REQUEST_REFUSED") -> Response:
-    shown = text[:SHOWN].encode(errors="replace").decode()
-    return JSONResponse({"error_code": code, "message": shown}, status)
 
 
 def load(model: StoredModel) -> PyFuncModel:

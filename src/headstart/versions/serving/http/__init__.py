@@ -1,0 +1,1 @@
+"""The server of `headstart serve`: images over HTTP, with one version that follows its alias."""

@@ -1,0 +1,52 @@
+"""Who may ask: clients with a bearer token, or anyone; and by which name the server is addressed."""
+
+import hmac
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from headstart.versions.serving import turns
+
+PROBES = ("/healthz", "/readyz")  # asked by whatever watches the server
+
+
+class BearerTokens:
+    """Middleware that refuses requests without one of the tokens, before their body is read."""
+
+    def __init__(self, app: ASGIApp, tokens: Sequence[str]) -> None:
+        self._app = app
+        self._tokens = [token.encode() for token in tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PROBES or self._allows(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        refusal = turns.error(401, "send one of this server's tokens: `Authorization: Bearer TOKEN`")
+        refusal.headers["WWW-Authenticate"] = "Bearer"
+        refusal.headers["Connection"] = "close"  # the body is not read
+        await refusal(scope, receive, send)
+
+    def _allows(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        matches = [hmac.compare_digest(given.strip().encode(), token) for token in self._tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+class OwnNames:
+    """Middleware of a server on loopback: a page elsewhere whose name leads here gets no answer."""
+
+    NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self._app, self._names = app, {*self.NAMES, host}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else self.NAMES[0]
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name in self._names:
+            await self._app(scope, receive, send)
+            return
+        refusal = turns.error(421, f"this server answers at 127.0.0.1 and localhost, not at {host!r}")
+        refusal.headers["Connection"] = "close"
+        await refusal(scope, receive, send)

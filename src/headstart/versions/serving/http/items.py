@@ -1,0 +1,112 @@
+"""The images of a request to `/predict`: files of a form, the body itself, or items of a JSON document."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+
+from headstart.errors import ArgumentError, DataError
+from headstart.versions.serving.served_model import ServedModel, bytes_of
+
+FORM, JSON, BYTES = "multipart/form-data", "application/json", "application/octet-stream"
+KINDS = f"{FORM} with files, image/* or {BYTES} for one image, or {JSON}"
+SOURCES = ("base64", "data_uri", "path")
+
+
+class Item(NamedTuple):
+    """An image of a request: its name, None for one without, and its bytes or where they come from."""
+
+    name: str | None
+    given: Any
+
+
+class WrongKind(ArgumentError):
+    """The body is of a type that `/predict` does not take."""
+
+
+async def items_of(request: Request, most: int) -> Callable[[], list[Item]]:
+    """Read a request whose body has arrived; the function that it returns parses the items, in a thread.
+
+    Args:
+        most: files at most.
+
+    Raises:
+        WrongKind: the body is of another type.
+        ArgumentError: a form holds no file, or fields beside its files.
+        HTTPException: the form is malformed, or holds too many files.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == FORM:
+        files = await _files_of(request, most)
+        return lambda: files
+    body = await request.body()
+    if kind == JSON:
+        return lambda: _listed(body)
+    if kind.startswith("image/") or kind == BYTES:
+        return lambda: [Item(None, body)]
+    raise WrongKind(f"the content type is {kind or 'missing'}; expected {KINDS}")
+
+
+def reader(served: ServedModel) -> Callable[[Item], bytes]:
+    """Return the function that reads an item; a path has to be below a place that HEADSTART_PATHS allows."""
+
+    def read(item: Item) -> bytes:
+        if isinstance(item.given, bytes):
+            return item.given
+        return _read_listed(item.given, served)
+
+    return read
+
+
+async def _files_of(request: Request, most: int) -> list[Item]:
+    async with request.form(max_files=most, max_fields=most) as form:
+        fields = form.multi_items()
+        found = [Item(file.filename, await file.read()) for _, file in fields if not isinstance(file, str)]
+    if texts := [name for name, each in fields if isinstance(each, str)]:
+        raise ArgumentError(
+            f"the field {texts[0]!r} is a text, not a file; `curl -F image=@a.jpg` sends a file"
+        )
+    if not found:
+        raise ArgumentError("the form holds no file; send one or more, such as `curl -F image=@a.jpg`")
+    return found
+
+
+def _listed(body: bytes) -> list[Item]:
+    expected = 'expected {"images": [...]}, each with one of ' + ", ".join(SOURCES)
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise ArgumentError(f"the body is not JSON: {error}; {expected}") from error
+    except RecursionError:
+        raise ArgumentError("the request is nested too deeply") from None
+    if not isinstance(document, dict) or set(document) != {"images"}:
+        raise ArgumentError(f"the document has other keys than `images`; {expected}")
+    if not isinstance(document["images"], list):
+        raise ArgumentError(f"`images` is not a list; {expected}")
+    return [Item(_name_of(each), each) for each in document["images"]]
+
+
+def _name_of(listed: object) -> str | None:
+    names = [listed.get("name"), listed.get("path")] if isinstance(listed, dict) else []
+    return next((name for name in names if isinstance(name, str)), None)
+
+
+def _read_listed(listed: object, served: ServedModel) -> bytes:
+    given = [key for key in SOURCES if key in listed] if isinstance(listed, dict) else []
+    if len(given) != 1 or not isinstance(listed, dict):
+        raise DataError(
+            f"an item has one of {', '.join(SOURCES)}; this one has {' and '.join(given) or 'none'}"
+        )
+    value = listed[given[0]]
+    if given == ["path"]:
+        return served.read_path(value)
+    return bytes_of(_after_comma(value) if given == ["data_uri"] else value)
+
+
+def _after_comma(uri: object) -> str:
+    """The Base64 of a data URI (RFC 2397)."""
+    head, comma, data = uri.partition(",") if isinstance(uri, str) else ("", "", "")
+    if not (comma and head.startswith("data:") and head.endswith(";base64")):
+        raise DataError("not a data URI in Base64: expected data:image/png;base64,...")
+    return data

@@ -1,0 +1,163 @@
+"""Batches across clients, the queue, time, tokens and figures of `headstart serve`."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from served import IMAGE, TEXT
+from served_http import Held, Server, network_of
+
+from headstart.errors import ArgumentError
+from headstart.versions.serving.http.batches import Batches
+from headstart.versions.serving.http.settings import Settings, tokens_for
+
+TOKEN = "0123456789abcdef"
+
+
+def test_clients_share_forward_passes() -> None:
+    server = Server(Settings(max_batch=8, max_delay_ms=0))
+    with server.running(), ThreadPoolExecutor(9) as clients:
+        held = Held(server)
+        first = clients.submit(server.image)
+        held.wait()
+        others = [clients.submit(server.image, IMAGE if number % 4 else b"bad") for number in range(8)]
+        while server.figure("headstart_image_bytes_count") < 9:
+            pass
+        threading.Event().wait(0.2)  # until those that were decoded wait for a pass
+        held.let_go()
+        answers = [each.result() for each in (first, *others)]
+    assert [status for status, _, _ in answers] == [200] * 9
+    found = [answer["answers"][0]["label"] for _, answer, _ in answers]
+    assert found == ["light", None, "light", "light", "light", None, "light", "light", "light"]
+    assert network_of(server).passes == 2
+    assert server.figure("headstart_batch_images_sum") == 7
+
+
+def test_a_pass_takes_no_more_images_than_allowed() -> None:
+    sizes: list[int] = []
+    batches = Batches(lambda pixels: pixels.mean((1, 2)), 4, 0.05, sizes.append)
+    pixels = np.arange(11, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 2, 3), np.uint8)
+    with ThreadPoolExecutor(2) as clients:
+        whole = clients.submit(batches.run, pixels, threading.Event())
+        part = clients.submit(batches.run, pixels[:3], threading.Event())
+        np.testing.assert_array_equal(whole.result()[:, 0], range(11))
+        np.testing.assert_array_equal(part.result()[:, 0], range(3))
+    batches.close()
+    assert sum(sizes) == 14
+    assert max(sizes) <= 4
+    assert not batches.is_alive
+
+
+def test_a_pass_that_fails_fails_its_own_requests_only() -> None:
+    server = Server(Settings())
+
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    with server.running():
+        network_of(server).at_each_pass = fail
+        status, said, _ = server.image()
+        assert (status, said["message"]) == (500, "the version failed; the server's log has the reason")
+        network_of(server).at_each_pass = lambda: None
+        assert server.image()[0] == 200
+
+
+def test_too_many_requests_are_sent_away_for_a_moment() -> None:
+    server = Server(Settings(max_queue=2))
+    with server.running(), ThreadPoolExecutor(2) as clients:
+        held = Held(server)
+        answers = [clients.submit(server.image) for _ in range(2)]
+        held.wait()
+        while server.turns.unanswered < 2:
+            pass
+        status, said, headers = server.image()
+        assert (status, headers["Retry-After"]) == (503, "1")
+        assert "try again later" in said["message"]
+        held.let_go()
+        assert [answer.result()[0] for answer in answers] == [200, 200]
+
+
+def test_an_image_that_nobody_waits_for_is_left_out() -> None:
+    server = Server(Settings(seconds=0.3))
+    with server.running(), ThreadPoolExecutor(2) as clients:
+        held = Held(server)
+        answers = [clients.submit(server.image) for _ in range(2)]
+        held.wait()
+        assert {answer.result()[0] for answer in answers} == {504}
+        held.let_go()
+        assert server.image()[0] == 200
+    assert network_of(server).passes <= 3
+    assert server.figure('headstart_requests_total{door="/predict",status="504"}') == 2
+
+
+def test_a_token_is_asked_for_before_the_body_is_read() -> None:
+    server = Server(Settings(), (TOKEN, "another token 16"))
+    with server.running():
+        for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
+            status, said, headers = server.post("/predict", IMAGE, "image/png", **given)
+            assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert "Authorization: Bearer TOKEN" in said["message"]
+        assert server.post("/predict", IMAGE, "image/png", Authorization=f"Bearer {TOKEN}")[0] == 200
+        assert [server.get(path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
+        assert [server.get(path)[0] for path in ("/metrics", "/openapi.json")] == [401, 401]
+
+
+def test_a_page_elsewhere_gets_no_answer_from_loopback() -> None:
+    with Server(Settings()).running() as server:
+        assert server.get("/readyz", Host="pictures.example.org")[0] == 421
+        assert server.get("/readyz", Host="localhost:99")[0] == 200
+        assert server.get("/readyz", Host="[::1]:99")[0] == 200
+    with Server(Settings(is_open=True)).running() as server:
+        assert server.get("/readyz", Host="pictures.example.org")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.org", "::"])
+def test_other_machines_need_a_token_or_an_explicit_word(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArgumentError, match="can be reached from other machines"):
+        tokens_for(Settings(host=host))
+    assert tokens_for(Settings(host=host, is_open=True)) == ()
+    (tmp_path / "tokens").write_text(f"{TOKEN}\n\n {TOKEN}2 \n")
+    monkeypatch.setenv("HEADSTART_SERVE_TOKENS_FILE", str(tmp_path / "tokens"))
+    assert tokens_for(Settings(host=host)) == (TOKEN, f"{TOKEN}2")
+    with pytest.raises(ArgumentError, match="leave one out"):
+        tokens_for(Settings(host=host, is_open=True))
+
+
+def test_tokens_that_protect_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tokens_for(Settings()) == ()
+    monkeypatch.setenv("HEADSTART_SERVE_TOKENS", f"{TOKEN},short")
+    with pytest.raises(ArgumentError, match="fewer than 16 characters"):
+        tokens_for(Settings())
+    monkeypatch.setenv("HEADSTART_SERVE_TOKENS", "")
+    monkeypatch.setenv("HEADSTART_SERVE_TOKENS_FILE", str(tmp_path / "none"))
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        tokens_for(Settings())
+    (tmp_path / "none").write_text("\n")
+    with pytest.raises(ArgumentError, match="holds no token"):
+        tokens_for(Settings())
+
+
+def test_a_setting_out_of_range_names_its_option() -> None:
+    with pytest.raises(ArgumentError, match=r"--max-batch is 0; expected 1 to 256"):
+        Settings(max_batch=0)
+
+
+def test_the_figures_count_what_was_asked_and_answered() -> None:
+    with Server(Settings()).running() as server:
+        server.image()
+        server.image(b"bad")
+        server.post("/invocations", json.dumps({"instances": [{"image": TEXT}]}).encode(), "application/json")
+        status, text, headers = server.get("/metrics")
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
+    assert "headstart_request_seconds_bucket" in text
+    assert server.figure('headstart_requests_total{door="/predict",status="200"}') == 2
+    assert server.figure('headstart_images_total{outcome="label"}') == 2
+    assert server.figure('headstart_images_total{outcome="unreadable"}') == 1
+    assert server.figure("headstart_confidence_count") == 2
+    assert server.figure("headstart_image_bytes_count") == 3
+    assert server.figure('headstart_version{model_version="models:/m/1"}') == 1

@@ -1,0 +1,105 @@
+"""`headstart serve` as a program: the answers of evaluate, and a promotion without a restart."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from processes import end
+from projects import GIT, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from served_http import form
+
+from headstart.cli.main import main
+
+pytestmark = pytest.mark.server
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def registered(common: Path) -> Path:
+    """A project with version 1 as the champion, and version 2."""
+    root = common / "project"
+    make_tree(root)
+    draw_images(root / "data", {"dark": 24, "light": 24})
+    edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
+    make_repository(root)
+    repro(root)
+    headstart(root, "register")
+    (root / "artifacts/predictions.parquet").rename(root / "predictions.parquet")
+    edit_params(root, **{"train.epochs": 13})
+    run(root, *GIT, "commit", "-qam", "more epochs")
+    repro(root)
+    headstart(root, "register")
+    return root
+
+
+@contextmanager
+def serving(root: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run the command in a project; its address and process."""
+    command = [sys.executable, "-m", "headstart", "serve", "--port", "0", "--json", *options]
+    server = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        yield address_of(server), server
+    finally:
+        end(server, 30)
+
+
+def address_of(server: "subprocess.Popen[str]") -> str:
+    assert server.stdout is not None
+    said = ""
+    for line in server.stdout:
+        said += line
+        if line == "}\n":
+            break
+    document = json.loads(said)
+    assert set(document) == {"address", "model", "model_version"}
+    return str(document["address"])
+
+
+def ask(address: str, *paths: Path) -> list[dict[str, Any]]:
+    body, kind = form(*((path.name, path.read_bytes()) for path in paths))
+    request = urllib.request.Request(f"{address}/predict", body, {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answers: list[dict[str, Any]] = json.load(answer)["answers"]
+    return answers
+
+
+def test_it_answers_what_evaluate_wrote_and_follows_promotions(registered: Path) -> None:
+    expected = pd.read_parquet(registered / "predictions.parquet")
+    paths = [registered / "data" / path for path in expected["path"]]
+    with serving(registered, "--follow-seconds", "0.2") as (address, server):
+        for found, row in zip(ask(address, *paths), expected.to_dict(orient="records"), strict=True):
+            assert found["label"] == row["predicted"]
+            assert found["model_version"] == "models:/headstart/1"
+            for name, value in found["probabilities"].items():
+                assert abs(value - row[f"probability:{name}"]) < 1e-3
+        for command, version in ((("promote", "models:/headstart/2"), 2), (("rollback",), 1)):
+            headstart(registered, *command)
+            until = time.monotonic() + START_SECONDS
+            while ask(address, paths[0])[0]["model_version"] != f"models:/headstart/{version}":
+                assert time.monotonic() < until
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 143
+
+
+def test_it_does_not_start_for_other_machines_without_a_word(
+    registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registered)
+    for options, reason in (
+        (("--host", "0.0.0.0"), "or answer anyone: --open"),
+        (("--max-batch", "0"), "--max-batch is 0; expected 1 to 256"),
+        (("models:/headstart@none",), "there is no models:/headstart@none"),
+        (("none.safetensors",), "there is no head file none.safetensors"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", "--port", "0", *options])
+        assert reason in str(ended.value)
