@@ -30,6 +30,7 @@ LAYERS = (  # each may import the ones before it
     "versions.serving",
     "versions.provenance",
     "versions.release",
+    "versions.export",
     "versions.monitoring",
     "params",
     "projects",

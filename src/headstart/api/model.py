@@ -29,7 +29,7 @@ def load(model: str | os.PathLike[str]) -> "Model":
         model: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/model` on the server that
             MLFLOW_TRACKING_URI names, else in the database of the project around the working folder, or
             without one in MLflow's own default (`mlflow.db` or `mlruns` in the working folder); the
-            folder of a downloaded model; or a head file next to its `backbone.safetensors`.
+            folder of a downloaded or exported model; or a head file next to its `backbone.safetensors`.
 
     Raises:
         TrackingError: MLflow is unreachable or has no such model, or Headstart did not register it.

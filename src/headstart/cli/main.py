@@ -8,6 +8,7 @@ from headstart import __version__
 from headstart.cli import (
     beginning,
     completion,
+    exporting,
     monitoring,
     network,
     project,
@@ -82,6 +83,7 @@ def make_parser() -> Parser:
         stages,
         network,
         release,
+        exporting,
         provenance,
         scoring,
         serving,

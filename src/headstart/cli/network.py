@@ -17,7 +17,7 @@ PRETRAINED = "IMAGENET1K_V1"
 PARAMS_HELP = "instead of the project's params.yaml; default outside of a project: the default of every key"
 NO_MODEL = (
     "there is no project here, and so no trained head: name a model with --model, such as "
-    "models:/headstart@champion, the folder of a downloaded model, or a head file"
+    "models:/headstart@champion, the folder of a downloaded or exported model, or a head file"
 )
 
 
@@ -67,8 +67,8 @@ def add_to(commands: Commands) -> None:
     predict.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or glob patterns")
     predict.add_argument(
         "--model",
-        help=f"{MODEL}, runs:/RUN/model, the folder of a downloaded model, or a head file next to its "
-        f"backbone.safetensors; default: the project's {paths.HEAD}",
+        help=f"{MODEL}, runs:/RUN/model, the folder of a downloaded or exported model, or a head file "
+        f"next to its backbone.safetensors; default: the project's {paths.HEAD}",
     )
     predict.add_argument(
         "--explain", metavar="FILE", help="also write a page, FILE.html, about the first 200 images"

@@ -1,8 +1,9 @@
 """The frozen layers of registered versions: a backbone's layers are stored once per tracking server."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import mlflow
 from mlflow.tracking import MlflowClient
@@ -13,6 +14,8 @@ from headstart.ground.paths import cache_folder
 from headstart.ground.settings import Digest
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
+from headstart.pipeline.network.modules import head_of, prefix_of
+from headstart.pipeline.network.network import plan, spec_of
 from headstart.versions.registry import shared, tracking
 
 LayerName = Annotated[str, Field(pattern=r"^\w+(\.\w+)*$")]
@@ -49,6 +52,17 @@ def keep_frozen(client: MlflowClient, backbone: Path, names: list[str], referenc
     files = {_file(layer): lambda path, layer=layer: write(layer, path) for layer in layers}
     title = f"backbone {metadata['arch']} {metadata['digest'][:12]}"
     return bool(shared.keep(client, _key(metadata["digest"]), title, files).sent)
+
+
+def frozen_names(head: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that a head's network runs and did not train.
+
+    Args:
+        head: the metadata of its file.
+    """
+    network = plan(spec_of(head))
+    own = set(network.head_names())
+    return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
 
 
 def fetch_frozen(reference: Path, cache: Path | None = None) -> Path:

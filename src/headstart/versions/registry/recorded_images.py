@@ -9,6 +9,7 @@ import pandas as pd
 from headstart.errors import LineageError, TrackingError
 from headstart.ground import paths
 from headstart.ground.wording import named
+from headstart.host.project import find_root
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.repository import fresh_clone
 from headstart.versions.registry.record import INIT_TAG, MANIFEST, Record, head_of_version, open_record
@@ -54,20 +55,21 @@ def test_images(record: Record, folder: Path) -> TestImages:
     return TestImages(files_of(record, test, folder), list(test["label"]), list(test["pixels"]), groups)
 
 
-def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
+def files_of(record: Record, rows: pd.DataFrame, folder: Path, data: Path = paths.DATA) -> list[Path]:
     """The files of some rows of a manifest: from this tree's data/ if the bytes match, else from DVC.
 
     Args:
         folder: an empty folder for fetched files.
+        data: used instead of data/. Outside of a project DVC is not asked.
 
     Raises:
         LineageError: an image with the recorded bytes is neither here nor in DVC's cache or remote.
     """
     wanted = dict(zip(rows["path"], rows["sha256"], strict=True))
-    files = {name: paths.DATA / name for name in wanted if _is(paths.DATA / name, wanted[name])}
+    files = {name: data / name for name in wanted if _is(data / name, wanted[name])}
     lacking = [name for name in wanted if name not in files]
     for number, part in enumerate((lacking[:1], lacking[1:])):  # if the first is unavailable, so are the rest
-        if not part:
+        if not part or find_root(Path.cwd()) is None:
             break
         place = folder / str(number)
         place.mkdir(parents=True)
@@ -78,7 +80,7 @@ def files_of(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
     if gone := [name for name in lacking if name not in files]:
         raise LineageError(
             f"{record.name}: of its {len(wanted)} images {named(gone, most=5)} are neither in "
-            f"{paths.DATA}/ nor in DVC's cache or remote as they were recorded; run this where `dvc pull` "
+            f"{data}/ nor in DVC's cache or remote as they were recorded; run this where `dvc pull` "
             "reaches its remote"
         )
     return [files[name] for name in wanted]

@@ -28,8 +28,6 @@ from headstart.host.project import has_code
 from headstart.pipeline.evaluation.figures import read_headline
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
-from headstart.pipeline.network.modules import head_of, prefix_of
-from headstart.pipeline.network.network import plan, spec_of
 from headstart.repository import code_lock, package_archive
 from headstart.versions.registry import frozen, record, shared, stored_model, tracking, versions
 from headstart.versions.registry.dataset import DvcSource, ImageFolder
@@ -313,15 +311,16 @@ def _log_model(client: MlflowClient, run_id: str, package: str) -> tuple[ModelIn
         The logged model, and whether frozen tensors were sent to the server now.
     """
     sent = False
+    names = frozen.frozen_names(checkpoint.metadata(paths.HEAD, checkpoint.HEAD))
     with tempfile.TemporaryDirectory() as folder:
         artifacts = {"head": str(_materialized(paths.HEAD, Path(folder)))}
         if package == FULL:
             artifacts["backbone"] = f"{folder}/backbone.safetensors"
-            tensors = frozen_tensors(paths.BACKBONE, _frozen_names())
+            tensors = frozen_tensors(paths.BACKBONE, names)
             checkpoint.save(Path(artifacts["backbone"]), tensors, checkpoint.metadata(paths.BACKBONE))
         else:
             artifacts["frozen"] = f"{folder}/frozen.json"
-            sent = frozen.keep_frozen(client, paths.BACKBONE, _frozen_names(), Path(artifacts["frozen"]))
+            sent = frozen.keep_frozen(client, paths.BACKBONE, names, Path(artifacts["frozen"]))
         code = Path(folder) / "headstart"
         _copy_served_code(code)
         logged = _log_python_model(
@@ -375,13 +374,6 @@ def _copy_served_code(folder: Path) -> None:
     for within, path in packed_files().items():
         (folder / within).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / within)
-
-
-def _frozen_names() -> list[str]:
-    """Names of the tensors that the network runs and did not train."""
-    network = plan(spec_of(checkpoint.metadata(paths.HEAD, checkpoint.HEAD)))
-    own = set(network.head_names())
-    return [name for name in [*prefix_of(network).tensors(), *head_of(network).tensors()] if name not in own]
 
 
 def _probe(uri: str, is_stored_now: bool) -> None:

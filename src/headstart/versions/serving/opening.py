@@ -10,7 +10,7 @@ from typing import NamedTuple
 from headstart.errors import HeadstartError
 from headstart.ground import paths
 from headstart.pipeline.network import checkpoint
-from headstart.versions.registry import stored_model
+from headstart.versions.registry import exported, stored_model
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.serving.answers import version_of
 from headstart.versions.serving.predictor import Predictor
@@ -30,7 +30,7 @@ class Opened(NamedTuple):
 
 
 def open_model(model: str, root: Path | None = Path(), folder: Path = Path()) -> Opened:
-    """Open a model in MLflow, the folder of a downloaded one, or a head file next to its backbone.
+    """Open a model in MLflow, the folder of a downloaded or exported one, or a head next to its backbone.
 
     Args:
         root: of the project whose backbone belongs to a head file that lies alone; None for no project.
@@ -48,6 +48,7 @@ def open_model(model: str, root: Path | None = Path(), folder: Path = Path()) ->
 def _files(model: str, path: Path, root: Path | None, fetched: Path) -> tuple[str, Path, Path]:
     """Name, head and backbone; a model in MLflow is downloaded to `fetched`."""
     if path.is_dir():
+        exported.check_files(path)
         stored = stored_model.open_stored(path, str(path), None)
         return model, stored.head, stored.backbone()
     if not path.exists() and ModelUri.is_meant(model):

@@ -1,0 +1,82 @@
+"""`headstart export --format folder`: a version with all that it runs, for machines without the server."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from headstart.ground import paths
+from headstart.pipeline.network import checkpoint
+from headstart.pipeline.network.assembly import frozen_tensors
+from headstart.versions.registry import exported
+from headstart.versions.registry.frozen import frozen_names
+from headstart.versions.registry.stored_model import StoredModel
+
+README = """# {model}
+
+A version that Headstart exported, with every tensor that it runs: it answers without its tracking server.
+Classes: {classes}. Head {head}.
+
+    headstart predict --model . photo.jpg       # where Headstart is installed
+
+    import headstart
+    headstart.load(".").predict("photo.jpg")    # the same in Python
+
+    import mlflow.pyfunc
+    mlflow.pyfunc.load_model(".")               # with MLflow alone; runs the code in code/
+
+`export.json` holds the SHA-256 of every file, which the first two compare before they answer.
+`requirements.txt` has the libraries, with their versions.
+"""
+
+
+def write_folder(stored: StoredModel, out: Path) -> None:
+    """Write a version as a new folder, whole or not at all.
+
+    The folder is an MLflow model like one registered with `register.package: full`: it holds its frozen
+    tensors instead of a reference to those on the server.
+
+    Args:
+        out: must not exist.
+    """
+    head = checkpoint.metadata(stored.head, checkpoint.HEAD)
+    with _making(out) as new:
+        shutil.copytree(stored.folder, new, dirs_exist_ok=True)
+        if stored.frozen.suffix == ".json":
+            _hold_frozen(stored, new, head)
+        classes = tuple(head["classes"])
+        text = README.format(model=stored.name, classes=", ".join(classes), head=head["digest"][:12])
+        (new / "README.md").write_text(text, encoding="utf-8")
+        exported.write_manifest(new, stored.name, stored.run_id, classes, head["digest"])
+
+
+@contextmanager
+def _making(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which becomes `out` if the block succeeds and is removed if it fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
+        new = Path(made) / out.name
+        new.mkdir()
+        yield new
+        new.rename(out)
+
+
+def _hold_frozen(stored: StoredModel, new: Path, head: dict[str, Any]) -> None:
+    """Replace the reference to frozen layers by a file that holds them."""
+    reference = new / stored.frozen.relative_to(stored.folder)
+    described = json.loads(reference.read_bytes())["backbone"]
+    held = reference.with_name(paths.BACKBONE.name)
+    tensors = frozen_tensors(stored.backbone(), frozen_names(head), head["backbone"])
+    checkpoint.save(held, tensors, described)
+    reference.unlink()
+    description = new / "MLmodel"
+    model = yaml.safe_load(description.read_text(encoding="utf-8"))
+    files = model["flavors"]["python_function"]["artifacts"]
+    del files["frozen"]
+    files["backbone"] = {"path": held.relative_to(new).as_posix(), "uri": held.name}
+    description.write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
