@@ -47,6 +47,7 @@ def write_folder(stored: StoredModel, out: Path) -> None:
     head = checkpoint.metadata(stored.head, checkpoint.HEAD)
     with _making(out) as new:
         shutil.copytree(stored.folder, new, dirs_exist_ok=True)
+        new.chmod(0o755)  # a folder that was just downloaded is its owner's alone
         if stored.frozen.suffix == ".json":
             _hold_frozen(stored, new, head)
         classes = tuple(head["classes"])

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from headstart.versions.serving import turns
 
 INSTANCES, RECORDS = "instances", "dataframe_records"
+PARQUET = "parquet"
 LOG = logging.getLogger("uvicorn.error")
 
 
@@ -20,6 +21,8 @@ def invoke(body: bytes, kind: str, model: PyFuncModel) -> Response:
     Args:
         kind: the content type.
     """
+    if PARQUET in kind.lower():  # read whole before its rows can be counted, and a few KB can hold millions
+        return turns.error(415, "send JSON or CSV: Parquet is not read")
     try:
         found = scoring_server.invocations(
             _with_every_row(body), kind, model, model.metadata.get_input_schema()

@@ -92,17 +92,17 @@ class Batches:
     def _answer(self, batch: list[_Piece]) -> None:
         if not batch:
             return
+        ends = np.cumsum([len(piece.pixels) for piece in batch])
         try:
             rows = self._forward(np.concatenate([piece.pixels for piece in batch]))
+            found = np.split(rows, ends[:-1])
+            self._observe(len(rows))
         except Exception as error:  # each request that waits gets it
             for piece in batch:
                 piece.found.set_exception(error)
             return
-        self._observe(len(rows))
-        start = 0
-        for piece in batch:
-            piece.found.set_result(rows[start : start + len(piece.pixels)])
-            start += len(piece.pixels)
+        for piece, own in zip(batch, found, strict=True):
+            piece.found.set_result(own)
 
 
 def _is_given_up(piece: _Piece) -> bool:

@@ -68,7 +68,7 @@ class Follower:
                 self.look()
             except Exception as error:  # the version that answers must not stop
                 LOG.exception("following the alias failed")
-                self.problem = f"{type(error).__name__}: {error}"
+                self.problem = _shown(error)
 
     def _exchange(self, name: str) -> None:
         try:
@@ -76,7 +76,8 @@ class Follower:
         except Exception as error:  # whatever is wrong with it, the one before answers
             self._wait = min(LONGEST_WAIT, 2 * self._wait if name == self._failed else self._seconds)
             self._failed, self._retry_at = name, time.monotonic() + self._wait
-            self._report(f"{name} does not answer, so {self._live.current.name} does: {error}")
+            self._report(f"{name} does not answer, so {self._live.current.name} does: {_shown(error)}")
+            LOG.warning("%s", error, exc_info=not isinstance(error, HeadstartError))
             self._swapped("failed")
             return
         before = self._live.current.name
@@ -89,3 +90,10 @@ class Follower:
         if problem != self.problem:
             LOG.warning("%s", problem)
         self.problem = problem
+
+
+def _shown(error: Exception) -> str:
+    """An error as anyone may read it at /readyz: those of libraries may hold addresses and logins."""
+    return (
+        str(error) if isinstance(error, HeadstartError) else f"{type(error).__name__}; the log has the reason"
+    )

@@ -76,8 +76,9 @@ class LiveVersion:
         return table
 
     def close(self) -> None:
-        """End its thread once nobody asks it any more."""
+        """End its thread once nobody asks it any more, and free its network."""
         self._batches.close()
+        del self.as_pyfunc  # it refers to this object, so that both would stay
 
     def _check_count(self, images: int) -> None:
         if images > self._most:
