@@ -1,6 +1,7 @@
 """`headstart init`: a project of its own, whole or not at all."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -59,7 +60,9 @@ def test_all_of_it_is_committed(made: Path) -> None:
 def test_its_packages_are_pinned_exactly(made: Path) -> None:
     project = tomllib.loads((made / "pyproject.toml").read_text())["project"]
     assert project["name"] == "my-bees-ants"
-    assert f"headstart=={__version__}" in project["dependencies"]
+    own, *others = project["dependencies"]
+    assert re.fullmatch(rf"headstart(\[[\w,]+\])?=={re.escape(__version__)}", own)  # with installed extras
+    assert "torch" in {pin.partition("==")[0] for pin in others}
     assert all("==" in pin for pin in project["dependencies"])
 
 

@@ -8,6 +8,7 @@ from headstart.params import load_params
 from headstart.versions.provenance.initial_head import set_init
 
 DIGEST = "0123456789abcdef" * 4
+WEIGHTS = "backbone: {weights: random}\n"  # the one key without a default
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ def test_a_missing_key_or_section_is_added(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
+    text, expected = WEIGHTS + text, WEIGHTS + expected
     path.write_text(text)
     set_init(None)
     assert path.read_text() == text
