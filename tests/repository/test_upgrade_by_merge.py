@@ -43,9 +43,9 @@ class Clone:
 
 
 def commands() -> list[str]:
-    """The lines of the first block of docs/upgrade.md."""
+    """The lines of the block about clones in docs/upgrade.md."""
     page = (ROOT / "docs/upgrade.md").read_text(encoding="utf-8")
-    found = re.search(r"^```\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    found = re.search(r"^## A clone with your own data$.*?^```\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     assert found
     return found[1].splitlines()
 
