@@ -45,7 +45,8 @@ class Clone:
 def commands() -> list[str]:
     """The lines of the block about clones in docs/upgrade.md."""
     page = (ROOT / "docs/upgrade.md").read_text(encoding="utf-8")
-    found = re.search(r"^## A clone with your own data$.*?^```\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    block = r"^## A clone with your own data$.*?^```\n(.*?)^```"
+    found = re.search(block, page, flags=re.MULTILINE | re.DOTALL)
     assert found
     return found[1].splitlines()
 
