@@ -38,6 +38,13 @@ def test_a_module_imports_only_what_it_uses(module: str) -> None:
     assert set(done.stdout.split()) & HEAVY <= allowed
 
 
+def test_the_parser_imports_nothing_that_single_commands_need() -> None:
+    script = "import sys, headstart.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    needed = {"ruamel.yaml", "pydantic", "packaging.markers", "jinja2", "headstart.repository"}
+    assert not needed & set(done.stdout.split())
+
+
 def test_importing_the_package_imports_nothing_but_itself() -> None:
     script = "import sys, headstart; print(*(name for name in sys.modules if name.startswith('headstart')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -13,7 +13,6 @@ from headstart.ground import paths
 from headstart.ground.reading import load_json
 from headstart.host.project import enter_tree
 from headstart.orchestration.prefect_server import check_server
-from headstart.repository import code_lock
 
 
 def add_to(commands: Commands) -> None:
@@ -100,6 +99,8 @@ def _bring_data() -> tuple[str, str]:
 
 def _run_flow(chosen: argparse.Namespace) -> None:
     root = enter_tree()
+    from headstart.repository import code_lock
+
     code_lock.check()
     check_server()
     environment = {**os.environ, "HEADSTART_PYTHON": sys.executable, "PYTHONPATH": import_path(root)}

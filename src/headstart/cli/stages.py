@@ -10,7 +10,6 @@ from headstart.cli.commands import Commands
 from headstart.cli.entering import buildable_params, report_defaults
 from headstart.host.owner import end_with_owner
 from headstart.host.project import enter_tree
-from headstart.repository import code_lock
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class Stage:
 
     def __call__(self, chosen: argparse.Namespace) -> None:
         enter_tree()
+        from headstart.repository import code_lock
+
         code_lock.check([self.name])
         end_with_owner()
         params = buildable_params()
