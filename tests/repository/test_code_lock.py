@@ -12,7 +12,7 @@ from headstart import __version__
 from headstart.errors import DamagedFile, LineageError
 from headstart.ground import import_closure, paths
 from headstart.projects import lock_file
-from headstart.repository import code_lock
+from headstart.repository import code_lock, environments
 from headstart.repository.code_lock import MODULES, check, running, take_libraries
 
 
@@ -116,7 +116,7 @@ def test_another_package_is_an_error_that_names_the_way_out(
 
 def test_a_build_of_the_same_version_is_the_same(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version = metadata.version
-    monkeypatch.setattr(code_lock.metadata, "version", lambda name: version(name) + "+cpu")
+    monkeypatch.setattr(environments.metadata, "version", lambda name: version(name) + "+cpu")
     check()
 
 

@@ -33,7 +33,7 @@ def contents(texts: Mapping[str, str]) -> dict[str, Any]:
         VERSION: __version__,
         SERVED: packed_digest(),
         STAGES: {stage: running(stage) for stage in MODULES},
-        FILES: {name: digest(text) for name, text in sorted(texts.items())},
+        FILES: {name: digest(text.encode()) for name, text in sorted(texts.items())},
     }
 
 
@@ -46,6 +46,6 @@ def write(root: Path, lock: Mapping[str, Any]) -> None:
     write_text(root / CODE_LOCK, HEADER + out.getvalue())
 
 
-def digest(text: str) -> str:
-    """SHA-256 of a text as UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def digest(content: bytes) -> str:
+    """SHA-256 of the content of a file."""
+    return hashlib.sha256(content).hexdigest()

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from headstart.errors import LineageError
+from headstart.repository import environments
 
 PACKAGE, DEVELOPERS = "headstart", "dev"
 PIN = re.compile(r"(?m)^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(?: ; ([^\\\n]+?))?(?: \\)?\n(?:[ \t].*\n)*")
@@ -108,9 +109,8 @@ def _wanted(name: str) -> tuple[Requirement, ...]:
 
 
 def _version(name: str, asker: str) -> str:
-    try:
-        return metadata.version(name).partition("+")[0]
-    except metadata.PackageNotFoundError as error:
+    if (found := environments.installed(name)) == "none":
         raise LineageError(
             f"{asker} needs {name}, which is not installed: install headstart again, with what it needs"
-        ) from error
+        )
+    return environments.public(found)

@@ -1,6 +1,5 @@
 """`headstart upgrade`: bring a project to the installed version, without a change to what its users wrote."""
 
-import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +26,8 @@ from headstart.repository.code_lock import FILES, STAGES, VERSION
 from headstart.repository.programs import git_line
 from headstart.repository.results import RESTORE, read_yaml
 
-NUMBER = (
-    "src/headstart/__init__.py"  # holds the version number: a release changes it, and users of a clone do not
-)
+# holds the version number: a release changes it, and users of a clone do not
+NUMBER = "src/headstart/__init__.py"
 
 
 @dataclass(frozen=True)
@@ -216,13 +214,13 @@ def _files(
     texts: dict[str, str | None] = {}
     listed: dict[str, list[str]] = {"written": [], "added": [], "removed": [], "edited": []}
     for name, text in new.items():
-        happens = _what_happens(root / name, recorded.get(name), lock_file.digest(text))
+        happens = _what_happens(root / name, recorded.get(name), lock_file.digest(text.encode()))
         if happens is not None:
             listed[happens].append(name)
         if happens in ("written", "added"):
             texts[name] = text
     for name in sorted(recorded.keys() - new.keys()):
-        if (root / name).is_file() and _digest(root / name) == recorded[name]:
+        if (root / name).is_file() and lock_file.digest((root / name).read_bytes()) == recorded[name]:
             listed["removed"].append(name)
             texts[name] = None
     return texts, listed
@@ -233,16 +231,12 @@ def _what_happens(path: Path, recorded: str | None, new: str) -> str | None:
         return "edited"
     if not path.exists():
         return "added" if recorded is None else None  # removed by a user: an edit too
-    here = _digest(path)
+    here = lock_file.digest(path.read_bytes())
     if here == new:
         return None
     if here == recorded:
         return "written"
     return "edited" if new != recorded else None
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _new_texts(root: Path, before: Mapping[str, Any]) -> dict[str, str]:
@@ -270,10 +264,10 @@ def _reasons(
     """Each stage that will run again, in order, with the reasons."""
     old = _stages(root)
     text = texts.get(str(PIPELINE))
-    new = old if text is None else _parsed(text)
+    new = old if text is None else dict(_values(text)["stages"])
     changed: set[str] = set()
     for stage, definition in new.items():
-        there, here = before[STAGES].get(stage, {}), after[STAGES].get(stage) or {}
+        there, here = before[STAGES].get(stage, {}), after[STAGES].get(stage, {})
         why = [*_changed(there, here), *(f"new key {key}" for key in _within(keys, definition))]
         if stage not in old:
             why = ["new in this version"]
@@ -289,10 +283,8 @@ def _reasons(
 def _changed(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
     if there.get("code") != here.get("code"):
         yield "other code"
-    was, now = there.get("libraries") or {}, here.get("libraries") or {}
-    for name in sorted({*was, *now}):
-        if was.get(name) != now.get(name):
-            yield f"{name} {now.get(name, 'no more')} (was {was.get(name, 'not used')})"
+    libraries = code_lock.changed(there.get("libraries", {}), here.get("libraries", {}))
+    yield from (f"{name} {now or 'no more'} (was {was or 'not used'})" for name, was, now in libraries)
 
 
 def _within(keys: Sequence[str], definition: Mapping[str, Any]) -> list[str]:
@@ -309,7 +301,3 @@ def _outs(definition: Mapping[str, Any]) -> list[str]:
 def _stages(root: Path) -> dict[str, Any]:
     with reading(root / PIPELINE, RESTORE):
         return dict(read_yaml(root / PIPELINE)["stages"])
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    return dict(_values(text)["stages"])

@@ -4,7 +4,6 @@ Its `stages` are DVC params: a stage runs again if its own code or libraries cha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from packaging.version import Version
 from ruamel.yaml import YAML
 
 from headstart import __version__
-from headstart.errors import DamagedFile, LineageError
+from headstart.errors import LineageError
 from headstart.ground.import_closure import libraries, stage_digest
 from headstart.ground.paths import CODE_LOCK, LOCK
 from headstart.ground.reading import reading
-from headstart.repository.environments import pinned
-from headstart.repository.results import CONFLICT
+from headstart.repository.environments import installed, pinned, public
+from headstart.repository.results import read_yaml
 
 RESTORE = (
     f"`git checkout {CODE_LOCK}` (in a merge with --theirs), then `headstart upgrade`, which writes it for "
@@ -45,7 +44,7 @@ def running(stage: str) -> dict[str, Any]:
     }
     return {
         "code": stage_digest(MODULES[stage]),
-        "libraries": {name: _version(name) for name in sorted(names)},
+        "libraries": {name: public(installed(name)) for name in sorted(names)},
     }
 
 
@@ -102,11 +101,8 @@ def read(folder: Path = Path()) -> dict[str, Any]:
         DamagedFile: it holds the marks of a git conflict, or is not as Headstart writes it.
     """
     path = folder / CODE_LOCK
+    found = read_yaml(path, RESTORE)
     with reading(path, RESTORE):
-        text = path.read_text(encoding="utf-8")
-        if any(line.startswith(CONFLICT) for line in text.splitlines()):
-            raise DamagedFile(f"{path} holds the marks of a git conflict; {RESTORE}")
-        found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
         found[VERSION] = str(found[VERSION])
         Version(found[VERSION])
         stages = found.setdefault(STAGES, {}) or {}
@@ -125,7 +121,8 @@ def differences(locked: Mapping[str, Any], stages: Sequence[str] = tuple(MODULES
             continue
         if here["code"] != there["code"]:
             yield f"{stage} has other code"
-        yield from (f"{stage} has {change}" for change in _changed(there["libraries"], here["libraries"]))
+        for name, was, now in changed(there["libraries"], here["libraries"]):
+            yield f"{stage} has {name} {now or 'no more'} (locked: {was or 'none'})"
 
 
 def take_libraries(folder: Path) -> None:
@@ -138,19 +135,14 @@ def take_libraries(folder: Path) -> None:
         return
     locked = read(folder)
     for own in locked[STAGES].values():
-        own["libraries"] = {name: _version(name) for name in own["libraries"]}
+        own["libraries"] = {name: public(installed(name)) for name in own["libraries"]}
     YAML().dump(locked, folder / CODE_LOCK)
 
 
-def _version(name: str) -> str:
-    """The installed version of a library, without its build, such as +cpu."""
-    try:
-        return metadata.version(name).partition("+")[0]
-    except metadata.PackageNotFoundError:
-        return "none"
-
-
-def _changed(there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
+def changed(
+    there: Mapping[str, str], here: Mapping[str, str]
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each library whose version differs, with that of each side; None if it is not used there."""
     for name in sorted({*there, *here}):
         if there.get(name) != here.get(name):
-            yield f"{name} {here.get(name, 'no more')} (locked: {there.get(name, 'none')})"
+            yield name, there.get(name), here.get(name)

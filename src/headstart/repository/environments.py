@@ -30,13 +30,19 @@ def differences(lock: Path, python: str) -> dict[str, tuple[str, str]]:
     if _minor(python) != _minor(here):
         found["python"] = (python, here)
     for name, version in pinned(lock).items():
-        installed = _installed(name)
-        if version not in (installed, installed.partition("+")[0]):  # +cpu, +cu130: builds of one version
-            found[name] = (version, installed)
+        there = installed(name)
+        if version not in (there, public(there)):
+            found[name] = (version, there)
     return found
 
 
-def _installed(name: str) -> str:
+def public(version: str) -> str:
+    """A version without its build, such as +cpu or +cu130."""
+    return version.partition("+")[0]
+
+
+def installed(name: str) -> str:
+    """The version of a package that is installed here; `none` if none is."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -124,20 +124,24 @@ def _check_kind(path: Path) -> None:
         raise LineageError(f"{path} is {kind}, and DVC would wait for it forever; take it away")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one of DVC's YAML files.
+def read_yaml(path: Path, advice: str = RESTORE) -> dict[str, Any]:
+    """Read a YAML file that programs write and git keeps, such as DVC's.
+
+    Args:
+        advice: how to get the file back.
 
     Raises:
         LineageError: the file does not exist.
-        DamagedFile: it is not a YAML document of DVC, or holds the marks of a git conflict.
+        DamagedFile: it is not a mapping in YAML, or holds the marks of a git conflict.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise LineageError(f"there is no {path}; run `dvc repro` (or `dvc add data`) first") from error
-    if any(line.startswith(CONFLICT) for line in text.splitlines()):
-        raise DamagedFile(f"{path} holds the marks of a git conflict; {RESTORE}")
-    with reading(path, RESTORE):
+    with reading(path, advice):
+        text = content.decode("utf-8")
+        if any(line.startswith(CONFLICT) for line in text.splitlines()):
+            raise DamagedFile(f"{path} holds the marks of a git conflict; {advice}")
         document = YAML(typ="safe", pure=True).load(text)
         if not isinstance(document, dict):
             raise TypeError(f"expected a mapping, found {shown(document)}")
