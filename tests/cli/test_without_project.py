@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 import torch
 import warm
-from projects import draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import (
+    draw_images,
+    make_registered,
+    run,
+)
 from registries import uri_of
 from safetensors.torch import save_file
 
@@ -38,12 +42,7 @@ NEEDS_PROJECT = [
 def registered(common: Path) -> Path:
     """A project with a registered champion of two classes."""
     root = common / "project"
-    make_tree(root)
-    draw_images(root / "data", {"dark": 24, "light": 24})
-    edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
-    make_repository(root)
-    repro(root)
-    headstart(root, "register")
+    make_registered(root)
     return root
 
 

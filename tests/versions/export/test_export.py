@@ -12,12 +12,8 @@ import pandas as pd
 import pytest
 from projects import (
     ROOT,
-    draw_images,
-    edit_params,
     headstart,
-    make_repository,
-    make_tree,
-    repro,
+    make_registered,
     result_of,
     run,
 )
@@ -40,13 +36,7 @@ VERSION = "models:/headstart/1"
 def project(common: Path) -> Path:
     """A registered champion; its version refers to the frozen layers on the server."""
     root = common / "project"
-    make_tree(root)
-    draw_images(root / "data", {"dark": 24, "light": 24})
-    easy = {"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0}
-    edit_params(root, **easy)
-    make_repository(root)
-    repro(root)
-    headstart(root, "register")
+    make_registered(root)
     return root
 
 

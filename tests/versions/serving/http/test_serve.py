@@ -14,7 +14,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from processes import end
-from projects import GIT, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import (
+    GIT,
+    edit_params,
+    headstart,
+    make_registered,
+    repro,
+    run,
+)
 from served_http import form
 
 from headstart.cli.main import main
@@ -27,12 +34,7 @@ START_SECONDS = 120
 def registered(common: Path) -> Path:
     """A project with version 1 as the champion, and version 2."""
     root = common / "project"
-    make_tree(root)
-    draw_images(root / "data", {"dark": 24, "light": 24})
-    edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
-    make_repository(root)
-    repro(root)
-    headstart(root, "register")
+    make_registered(root)
     (root / "artifacts/predictions.parquet").rename(root / "predictions.parquet")
     edit_params(root, **{"train.epochs": 13})
     run(root, *GIT, "commit", "-qam", "more epochs")
