@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from served import TEXT, Network, loaded, served_model
 from servers import in_thread
@@ -69,6 +70,11 @@ def test_a_row_without_an_image_keeps_its_place(served: ServedModel, form: str) 
     assert labels == ["light", None, None, None, None, "light"]
 
 
+def parquet(rows: int) -> bytes:
+    """A table with a path in each row, which takes few bytes for any number of rows."""
+    return pd.DataFrame({"path": ["a"] * rows}).to_parquet()
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "reason"),
     [
@@ -81,6 +87,7 @@ def test_a_row_without_an_image_keeps_its_place(served: ServedModel, form: str) 
         (images(1, batch=1000), "application/json", 400, "batch is 1000; expected 1 to 256"),
         (b"a,b\n1\n1,2,3", "text/csv", 400, "CSV"),
         (b"PAR1", "application/vnd.apache.parquet", 400, "Failed to parse"),
+        (parquet(1000), "application/vnd.apache.parquet", 400, "Parquet is not read"),
         (b"x", "", 415, "content types"),
         (b"x", "text/plain", 415, "content types"),
     ],

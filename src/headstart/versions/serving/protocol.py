@@ -22,7 +22,7 @@ def invoke(body: bytes, kind: str, model: PyFuncModel) -> Response:
         kind: the content type.
     """
     if PARQUET in kind.lower():  # read whole before its rows can be counted, and a few KB can hold millions
-        return turns.error(415, "send JSON or CSV: Parquet is not read")
+        return turns.error(400, "Failed to parse the request: Parquet is not read, send JSON or CSV")
     try:
         found = scoring_server.invocations(
             _with_every_row(body), kind, model, model.metadata.get_input_schema()
