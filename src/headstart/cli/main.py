@@ -9,6 +9,7 @@ from headstart.cli import (
     beginning,
     completion,
     exporting,
+    kept,
     monitoring,
     network,
     project,
@@ -87,6 +88,7 @@ def make_parser() -> Parser:
         provenance,
         scoring,
         serving,
+        kept,
         monitoring,
         trend,
     ):
