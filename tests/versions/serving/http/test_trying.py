@@ -154,6 +154,6 @@ def test_the_description_has_the_doors_of_the_page(server: Server) -> None:
     document = server.get("/openapi.json")[1]
     schemas = document["components"]["schemas"]
     found = server.post("/explain", IMAGE, "image/png")[1]
-    assert set(schemas["Explanation"]["properties"]) == set(schemas["Explanation"]["example"]) == set(found)
+    assert set(schemas["Explanation"]["properties"]) == set(found) > set(schemas["Explanation"]["example"])
     assert set(schemas["CardShown"]["properties"]) == set(server.get("/card")[1])
     assert set(document["paths"]["/explain"]["post"]["responses"]) >= {"200", "401", "403", "503", "504"}
