@@ -27,6 +27,11 @@ function report(text, canRepeat = false) {
   by("problem").hidden = !text;
 }
 
+function say(text, isSeenElsewhere = false) {
+  by("status").textContent = text;
+  by("status").className = isSeenElsewhere ? "unseen" : "";
+}
+
 async function ask(path, options = {}) {
   const headers = token ? {Authorization: "Bearer " + token} : {};
   let answer;
@@ -71,7 +76,7 @@ async function showCard() {
     const found = await ask("card");
     report("");
     cardOf = found.model_version;
-    by("version").textContent = found.model + (found.model === cardOf ? "" : ", now " + cardOf);
+    by("version").textContent = found.model + (found.model === cardOf ? "" : " (" + cardOf + ")");
     by("about").hidden = false;
     by("about-card").textContent = found.why_not
       ? "No card: " + found.why_not + "."
@@ -95,7 +100,7 @@ async function send(chosen) {
   const own = (running = new AbortController());
   report("");
   by("answer").hidden = true;
-  by("status").textContent = "Asking about " + (file.name || "the picture") + " ...";
+  say("Asking about " + (file.name || "the picture") + " ...");
   const body = new FormData();
   body.append("image", file, file.name || "picture");
   try {
@@ -104,15 +109,15 @@ async function send(chosen) {
     if (found.model_version !== cardOf) await showCard();
   } catch (error) {
     if (error.name === "AbortError") return;
-    by("status").textContent = "";
-    report(error.message, !(error instanceof Refused) || by("entrance").hidden);
+    say("");
+    report(error.message, by("entrance").hidden);
   }
 }
 
 function show(found) {
   const answer = found.answer;
   if (!answer.probabilities) {
-    by("status").textContent = "";
+    say("");
     report((answer.name || "The picture") + " cannot be read: " + answer.error);
     return;
   }
@@ -120,8 +125,7 @@ function show(found) {
   const [best, probability] = likely[0];
   by("label").textContent = answer.label === null ? "No label" : answer.label;
   by("answered").textContent = (answer.error ? answer.error + ". " : "") + "Answered by " + found.model_version;
-  by("status").textContent =
-    answer.label === null ? "No label: " + answer.error : answer.label + ", " + percent(probability);
+  say(answer.label === null ? "No label: " + answer.error : answer.label + ", " + percent(probability), true);
   by("likely").replaceChildren(...likely.slice(0, SHOWN).map(row));
   by("less-likely").replaceChildren(...likely.slice(SHOWN).map(row));
   by("others").hidden = likely.length <= SHOWN;
