@@ -1,4 +1,4 @@
-"""The doors of `headstart serve`: /predict, /invocations, /healthz, /readyz and /metrics; the page has others."""
+"""The doors of `headstart serve`: /predict, /invocations, /healthz, /readyz and /metrics, and the page."""
 
 from collections.abc import Callable
 from typing import NamedTuple
