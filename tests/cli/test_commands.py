@@ -1,6 +1,8 @@
 """The commands for a network: describe, classify, predict, train further."""
 
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -117,6 +119,28 @@ def test_predict_explains_without_the_stored_features(trained: Path, say: Callab
     page = (trained / "reports/why.html").read_text()
     assert "not shown: they are not stored here: there is no artifacts/features.safetensors" in page
     assert page.count('alt="Evidence for') == 1
+
+
+def test_the_page_of_the_server_finds_the_same_evidence(trained: Path, say: Callable[..., Said]) -> None:
+    from headstart.versions.serving.http.looking import CHANGED, NO_PROJECT, OPEN, Looking
+    from headstart.versions.serving.opening import open_model
+
+    expected = json.loads(say("predict", "--json", "data/white/001.png")[0])["probabilities"]
+    say("predict", "--explain", "reports/why.html", "data/white/001.png")  # and enter the project
+    opened = open_model("artifacts/head.safetensors")
+    looking = Looking(opened, trained, is_open=False)
+    pixels = opened.predictor.pixels((trained / "data/white/001.png").read_bytes())
+    probabilities, found = looking.look(pixels)
+    assert probabilities == pytest.approx(list(expected.values()), abs=1e-6)
+    assert Image.open(io.BytesIO(found.overlay or b"")).size == (224, 224)
+    page = (trained / "reports/why.html").read_text()
+    on_page = re.findall(r'<span title="(.+?)">.*?, (-?[\d.]+)</span>', page)
+    assert [(near.path, f"{near.similarity:.2f}") for near in found.nearest][:3] == on_page
+    assert (len(found.nearest), found.why_no_nearest) == (6, None)
+    os.utime(trained / "artifacts/images.parquet")
+    assert looking.look(pixels)[1][3:] == ((), CHANGED)
+    for root, is_open, reason in ((None, False, NO_PROJECT), (trained, True, OPEN)):
+        assert Looking(opened, root, is_open).look(pixels)[1][3:] == ((), reason)
 
 
 @pytest.mark.parametrize("page", ["data/dark/000.png", "reports", "nowhere/why.html"])

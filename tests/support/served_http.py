@@ -9,20 +9,39 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 from served import IMAGE, Network
 from servers import in_thread
 
+from headstart.pipeline.explanation.similar import Nearest
 from headstart.versions.serving.http.app import Serving, make_app
-from headstart.versions.serving.http.live import Live, LiveVersion
+from headstart.versions.serving.http.card import Card
+from headstart.versions.serving.http.live import Live, LiveVersion, PageParts
+from headstart.versions.serving.http.looking import Evidence
 from headstart.versions.serving.http.metrics import Metrics
 from headstart.versions.serving.http.run import NOTHING_KEPT, config, keeping_of
 from headstart.versions.serving.http.settings import Settings
+from headstart.versions.serving.http.trying import explaining_turns
 from headstart.versions.serving.opening import Opened
 from headstart.versions.serving.settings import Serve
 from headstart.versions.serving.turns import Turns
 
 MODEL = "models:/m@champion"
 Answer = tuple[int, Any, Mapping[str, str]]
+
+
+EVIDENCE = Evidence(b"picture", b"overlay", None, (Nearest("light/1.png", "light", 0.5, b"near"),), None)
+
+
+class Looking:
+    """Stands for the search for evidence: the same for every picture."""
+
+    def __init__(self, network: Network) -> None:
+        self._network, self.evidence = network, EVIDENCE
+
+    def look(self, pixels: np.ndarray) -> tuple[np.ndarray, Evidence]:
+        [found] = self._network.predict_pixels(pixels[None])
+        return found, self.evidence
 
 
 class Server:
@@ -33,6 +52,7 @@ class Server:
         self.metrics = Metrics()
         self.keeping = keeping_of(kept, self.metrics)
         self.turns = Turns(2 * settings.max_batch, settings.max_queue, settings.seconds)
+        self.explaining = explaining_turns(settings.seconds)
         self.problem: str | None = None
         self.live = Live(self.version(1, Network()), self.metrics)
         self.port = 0
@@ -41,13 +61,20 @@ class Server:
         network.transform = SimpleNamespace(crop_size=[2])  # type: ignore[attr-defined]
         name = f"models:/m/{number}"
         opened = Opened(name, name, cast(Any, network))
-        return LiveVersion(opened, self.settings, self.metrics, self.turns.given_up)
+        page = PageParts(Card(f"Card **{number}**", None), cast(Any, Looking(network)))
+        return LiveVersion(opened, self.settings, self.metrics, self.turns.given_up, page)
 
     @contextmanager
     def running(self) -> Iterator["Server"]:
-        images = self.settings.max_images
         serving = Serving(
-            MODEL, self.live, self.turns, self.metrics, lambda: self.problem, images, self.keeping
+            model=MODEL,
+            live=self.live,
+            turns=self.turns,
+            explaining=self.explaining,
+            metrics=self.metrics,
+            problem=lambda: self.problem,
+            most=self.settings.max_images,
+            keeping=self.keeping,
         )
         with (
             nullcontext() if self.keeping is None else self.keeping.running(),

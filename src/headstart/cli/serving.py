@@ -80,8 +80,13 @@ def _serve(chosen: argparse.Namespace) -> None:
     def announce(address: str, version: str) -> None:
         print_result(
             chosen.json,
-            lambda: {"address": address, "model": model, "model_version": version},
-            lambda: f"{version} answers at {address}/predict; Ctrl+C ends it",
+            lambda: {
+                "address": address,
+                "page": f"{address}/",
+                "model": model,
+                "model_version": version,
+            },
+            lambda: f"{version} answers at {address}/predict, and on a page at {address}/; Ctrl+C ends it",
         )
         sys.stdout.flush()  # whatever started the server may wait for the line
 

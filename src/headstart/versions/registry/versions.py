@@ -142,6 +142,17 @@ def resolve(source: str) -> str:
         return str(ModelUri.parse(source).resolved(client))
 
 
+def description(source: str) -> str:
+    """The description of `models:/NAME/VERSION`, Markdown; empty if it has none.
+
+    Raises:
+        TrackingError: there is no such version, or MLflow is unreachable.
+    """
+    client = tracking.connect()
+    with tracking.translated(f"look up {source}"):
+        return str(ModelUri.parse(source).version(client).description or "")
+
+
 def of_run(run_id: str) -> list[tuple[str, str]]:
     """Name and number of each version that a run made."""
     client = tracking.connect()

@@ -62,7 +62,7 @@ def address_of(server: "subprocess.Popen[str]") -> str:
         if line == "}\n":
             break
     document = json.loads(said)
-    assert set(document) == {"address", "model", "model_version"}
+    assert set(document) == {"address", "page", "model", "model_version"}
     return str(document["address"])
 
 

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headstart.versions.serving import turns
 
 PROBES = ("/healthz", "/readyz")  # asked by whatever watches the server
+PAGE = "/"  # the page asks for a token itself
 
 
 class BearerTokens:
@@ -19,7 +20,7 @@ class BearerTokens:
         self._tokens = [token.encode() for token in tokens]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_probe(scope) or self._allows(Headers(scope=scope)):
+        if scope["type"] != "http" or _is_free(scope) or self._allows(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         refusal = turns.error(401, "send one of this server's tokens: `Authorization: Bearer TOKEN`")
@@ -33,11 +34,16 @@ class BearerTokens:
         return scheme.lower() == "bearer" and any(matches)
 
 
-def _is_probe(scope: Scope) -> bool:
+def is_elsewhere(headers: Headers) -> bool:
+    """Whether a page of another site asks, as browsers report (W3C, Fetch Metadata Request Headers)."""
+    return headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+
+
+def _is_free(scope: Scope) -> bool:
     """Whether a request only looks at the server: one with a body would take the place of others' bodies."""
     headers = Headers(scope=scope)
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    return scope["path"] in PROBES and scope["method"] in ("GET", "HEAD") and not has_body
+    return scope["path"] in (*PROBES, PAGE) and scope["method"] in ("GET", "HEAD") and not has_body
 
 
 class OwnNames:

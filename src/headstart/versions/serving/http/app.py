@@ -1,29 +1,25 @@
-"""The doors of `headstart serve`: /predict, /invocations, /healthz, /readyz and /metrics."""
+"""The doors of `headstart serve`: /predict, /invocations, /healthz, /readyz and /metrics, and the page."""
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from mlflow.exceptions import MlflowException
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from headstart import __version__
 from headstart.errors import ArgumentError
 from headstart.versions.serving import turns
-from headstart.versions.serving.answers import COLUMNS
-from headstart.versions.serving.http import documents, items
+from headstart.versions.serving.http import documents, items, trying
 from headstart.versions.serving.http.live import Live, LiveVersion
 from headstart.versions.serving.http.metrics import Metrics
+from headstart.versions.serving.http.refusing import refusing
 from headstart.versions.serving.http.request_ids import request_id
 from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.protocol import invoke
 from headstart.versions.serving.turns import Turns
-
-LOG = logging.getLogger("uvicorn.error")
 
 
 class Serving(NamedTuple):
@@ -31,6 +27,7 @@ class Serving(NamedTuple):
 
     Attributes:
         model: as it was given to the command.
+        explaining: the turns of /explain, which is slow: they take none of the others.
         problem: returns why a newer version does not answer; None if there is no reason.
         most: files per form.
         keeping: of a share of requests; None if none are kept.
@@ -39,6 +36,7 @@ class Serving(NamedTuple):
     model: str
     live: Live
     turns: Turns
+    explaining: Turns
     metrics: Metrics
     problem: Callable[[], str | None]
     most: int
@@ -55,6 +53,7 @@ def make_app(serving: Serving) -> FastAPI:
     app.add_exception_handler(HTTPException, _refused)
     _add_answers(app, serving)
     _add_state(app, serving)
+    trying.add_page(app, serving.model, serving.live, serving.explaining)
     return app
 
 
@@ -116,30 +115,21 @@ def _add_state(app: FastAPI, serving: Serving) -> None:
 
 def _predict(serving: Serving, given: Callable[[], list[items.Item]], request: str) -> Response:
     """Answer in a thread of `Turns`."""
-    try:
+
+    def work() -> Response:
         with serving.kept(request), serving.live.version() as version:
             return _answered(serving.model, version, given(), request)
-    except ArgumentError as error:
-        return turns.error(400, str(error))
-    except MlflowException as error:
-        return turns.error(error.get_http_status_code(), error.message, error.error_code)
-    except Exception:
-        LOG.exception("a request to /predict failed")
-        return turns.error(500, "the version failed; the server's log has the reason", "INTERNAL_ERROR")
+
+    return refusing("/predict", work)
 
 
 def _answered(model: str, version: LiveVersion, given: list[items.Item], request: str) -> Response:
     rows = version.answers(given, items.reader(version.served))
     answers = [
-        {"id": f"{request}-{index}", "name": _utf8(item.name), **dict(zip(COLUMNS, row, strict=True))}
+        {"id": f"{request}-{index}", **items.named_answer(item, row)}
         for index, (item, row) in enumerate(zip(given, rows, strict=True))
     ]
     return JSONResponse({"model": model, "model_version": version.version, "answers": answers})
-
-
-def _utf8(name: str | None) -> str | None:
-    """A name without what UTF-8 cannot hold."""
-    return None if name is None else name.encode(errors="replace").decode()
 
 
 async def _refused(request: Request, error: Exception) -> Response:

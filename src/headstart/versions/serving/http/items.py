@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 
 from headstart.errors import ArgumentError, DataError
+from headstart.versions.serving.answers import COLUMNS, Answer
 from headstart.versions.serving.served_model import ServedModel, bytes_of
 
 FORM, JSON, BYTES = "multipart/form-data", "application/json", "application/octet-stream"
@@ -57,6 +58,12 @@ def reader(served: ServedModel) -> Callable[[Item], bytes]:
         return _read_listed(item.given, served)
 
     return read
+
+
+def named_answer(item: Item, row: Answer) -> dict[str, Any]:
+    """The answer for an item as a document, with its name but without what UTF-8 cannot hold of it."""
+    name = None if item.name is None else item.name.encode(errors="replace").decode()
+    return {"name": name, **dict(zip(COLUMNS, row, strict=True))}
 
 
 async def _files_of(request: Request, most: int) -> list[Item]:

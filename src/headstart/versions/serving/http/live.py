@@ -1,10 +1,11 @@
 """The version that answers, and its exchange for another without a lost request."""
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from mlflow.pyfunc import PyFuncModel
 from headstart.errors import ModelError
 from headstart.versions.serving.answers import Answer
 from headstart.versions.serving.http.batches import Batches
+from headstart.versions.serving.http.card import Card
+from headstart.versions.serving.http.looking import Evidence, Look, Looking
 from headstart.versions.serving.http.metrics import Metrics
 from headstart.versions.serving.http.settings import Settings
 from headstart.versions.serving.kept.capture import CapturedModel
@@ -27,17 +30,31 @@ GREY = 128
 TOLERANCE = 1e-6  # of the sum of probabilities
 
 
+class PageParts(NamedTuple):
+    """A version's card, and the search for the evidence of its answers."""
+
+    card: Card
+    looking: Looking
+
+
 class LiveVersion:
     """A version with its thread of forward passes; each door asks it.
 
     Args:
         given_up: as in `Turns.given_up`.
+        page: what the page shows about the version.
     """
 
     def __init__(
-        self, opened: Opened, settings: Settings, metrics: Metrics, given_up: Callable[[], threading.Event]
+        self,
+        opened: Opened,
+        settings: Settings,
+        metrics: Metrics,
+        given_up: Callable[[], threading.Event],
+        page: PageParts,
     ) -> None:
         self.name = opened.name
+        self.card, self._looking = page
         self.version = opened.version
         self._most, self._batch, self._metrics = settings.max_images, settings.max_batch, metrics
         self._batches = Batches(
@@ -67,6 +84,26 @@ class LiveVersion:
         rows = self.served.answers(items, read, self._batch)
         self._count(rows)
         return rows
+
+    def explain(
+        self, item: Any, read: Callable[[Any], bytes], given_up: Callable[[], threading.Event]
+    ) -> tuple[Answer, Evidence | None]:
+        """The answer for one item, and the evidence for it; None if the image cannot be read.
+
+        One thread at a time asks for it.
+
+        Args:
+            given_up: as in `Turns.given_up`.
+
+        Raises:
+            MlflowException: the request was given up.
+        """
+        served = copy.copy(self.served)
+        served.predictor = look = Look(self.served.predictor, self._looking)
+        served.given_up = given_up
+        rows = served.answers([item], read, 1)
+        self._count(rows)
+        return rows[0], look.evidence
 
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer a table as the version does in MLflow."""

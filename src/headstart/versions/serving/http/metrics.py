@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart.versions.serving.answers import Answer
 
-DOORS = ("/predict", "/invocations")
+DOORS = ("/predict", "/invocations", "/explain", "/card", "/")
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONFIDENCE = tuple(round(0.1 * step, 1) for step in range(1, 11))

@@ -13,11 +13,14 @@ from headstart.versions.registry.uri import ModelUri
 from headstart.versions.registry.versions import resolve
 from headstart.versions.serving.http.access import BearerTokens, OwnNames
 from headstart.versions.serving.http.app import Serving, make_app
+from headstart.versions.serving.http.card import card_of
 from headstart.versions.serving.http.follower import Follower
-from headstart.versions.serving.http.live import Live, LiveVersion, probe
+from headstart.versions.serving.http.live import Live, LiveVersion, PageParts, probe
+from headstart.versions.serving.http.looking import Looking
 from headstart.versions.serving.http.metrics import Counted, Metrics
 from headstart.versions.serving.http.request_ids import RequestIds
 from headstart.versions.serving.http.settings import Settings, tokens_for
+from headstart.versions.serving.http.trying import explaining_turns
 from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.opening import open_model
 from headstart.versions.serving.settings import Serve
@@ -55,11 +58,21 @@ def serve(
     def prepare(name: str) -> LiveVersion:
         opened = open_model(name, root)
         probe(opened)
-        return LiveVersion(opened, settings, metrics, turns.given_up)
+        page = PageParts(card_of(opened), Looking(opened, root, settings.is_open))
+        return LiveVersion(opened, settings, metrics, turns.given_up, page)
 
     live = Live(prepare(_exact(model)), metrics)
     follower = Follower(live, lambda: resolve(model), prepare, _counter(metrics), settings.follow_seconds)
-    serving = Serving(model, live, turns, metrics, lambda: follower.problem, settings.max_images, keeping)
+    serving = Serving(
+        model=model,
+        live=live,
+        turns=turns,
+        explaining=explaining_turns(settings.seconds),
+        metrics=metrics,
+        problem=lambda: follower.problem,
+        most=settings.max_images,
+        keeping=keeping,
+    )
     app = make_app(serving)
     server = config(app, settings, tokens, metrics)
     bound = server.bind_socket()
