@@ -17,7 +17,7 @@ from headstart.versions.serving.answers import COLUMNS
 from headstart.versions.serving.http import documents, items
 from headstart.versions.serving.http.live import Live, LiveVersion
 from headstart.versions.serving.http.metrics import Metrics
-from headstart.versions.serving.protocol import invoke
+from headstart.versions.serving.protocol import FAULT, invoke
 from headstart.versions.serving.turns import Turns
 
 LOG = logging.getLogger("uvicorn.error")
@@ -29,7 +29,7 @@ class Serving(NamedTuple):
     Attributes:
         model: as it was given to the command.
         problem: returns why a newer version does not answer; None if there is no reason.
-        most: files per form.
+        most: images per request.
     """
 
     model: str
@@ -59,13 +59,10 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
     )
     async def predict(request: Request) -> Response:
         """Classify images: files of a form, one image as the body, or a JSON list."""
-        try:
-            given = await items.items_of(request, serving.most)
-        except items.WrongKind as error:
-            return turns.error(415, str(error))
-        except ArgumentError as error:
-            return turns.error(400, str(error))
-        return await serving.turns.answer(request, lambda: _predict(serving, given))
+        body, kind = await request.body(), request.headers.get("content-type", "")
+        return await serving.turns.answer(
+            request, lambda: _predict(serving, lambda: items.items_of(body, kind, serving.most))
+        )
 
     @app.post(
         "/invocations",
@@ -78,7 +75,7 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
 
         def work() -> Response:
             with serving.live.version() as version:
-                return invoke(body, kind, version.as_pyfunc)
+                return invoke(body, kind, version.as_pyfunc, serving.most)
 
         return await serving.turns.answer(request, work)
 
@@ -108,13 +105,15 @@ def _predict(serving: Serving, given: Callable[[], list[items.Item]]) -> Respons
     try:
         with serving.live.version() as version:
             return _answered(serving.model, version, given())
+    except items.WrongKind as error:
+        return turns.error(415, str(error))
     except ArgumentError as error:
         return turns.error(400, str(error))
     except MlflowException as error:
         return turns.error(error.get_http_status_code(), error.message, error.error_code)
     except Exception:
         LOG.exception("a request to /predict failed")
-        return turns.error(500, "the version failed; the server's log has the reason", "INTERNAL_ERROR")
+        return turns.error(500, FAULT, "INTERNAL_ERROR")
 
 
 def _answered(model: str, version: LiveVersion, given: list[items.Item]) -> Response:
