@@ -15,11 +15,11 @@ import pytest
 from projects import ROOT
 
 PROGRAM = """
-    import asyncio, time
+    import asyncio, threading, time
     from starlette.applications import Starlette
     from starlette.responses import Response
     from starlette.routing import Route
-    from headstart.host import bounded_server, ending_server
+    from headstart.host import bounded_server, ending, ending_server
 
     ending_server.GRACE = 0.5
 
@@ -30,8 +30,9 @@ PROGRAM = """
     async def never(request):
         await asyncio.sleep(600)
 
-    def hang(request):
-        time.sleep(600)
+    async def hang(request):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        await asyncio.sleep(600)
 
     routes = [Route("/" + each.__name__, each) for each in (soon, never, hang)]
     sizes = bounded_server.Sizes(1000, 1000)
@@ -39,7 +40,8 @@ PROGRAM = """
     config.timeout_graceful_shutdown = 1
     bound = ending_server.listen(config)
     print(bound.getsockname()[1], flush=True)
-    ending_server.EndingServer(config).run(sockets=[bound])
+    with ending.ended_by_signals("serve"):
+        ending_server.EndingServer(config).run(sockets=[bound])
 """
 Server = tuple["subprocess.Popen[str]", Callable[[str], tuple[int, str]]]
 
@@ -100,12 +102,12 @@ def ended(server: Server, path: str, signals: int = 1) -> tuple[list[object], fl
 
 def test_requests_that_were_begun_are_answered(server: Server) -> None:
     said, _, status, _ = ended(server, "soon")
-    assert (said, status) == ([(200, "soon")], -signal.SIGTERM)
+    assert (said, status) == ([(200, "soon")], 143)
 
 
 def test_a_request_without_an_answer_is_refused_in_the_end(server: Server) -> None:
     said, seconds, status, _ = ended(server, "never")
-    assert (said, status) == ([(503, "the server ends; try again later")], -signal.SIGTERM)
+    assert (said, status) == ([(503, "the server ends; try again later")], 143)
     assert 1 <= seconds < 20
 
 
