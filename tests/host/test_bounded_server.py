@@ -1,5 +1,6 @@
 """No client can exhaust a server: not by silence, nor slowly, nor with many connections or large bodies."""
 
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from headstart.errors import HeadstartError
 from headstart.host import bounded_server
 from headstart.host.bounded_server import Sizes
 
@@ -47,9 +49,10 @@ def app() -> App:
 
 
 @pytest.fixture
-def connect(app: App) -> Iterator[Callable[[bytes], socket.socket]]:
-    """Opens a connection to a server and sends some bytes."""
-    settings = bounded_server.config(app.asgi(), "127.0.0.1", 0, Sizes(1000, 1500), "warning")
+def connect(app: App, request: pytest.FixtureRequest) -> Iterator[Callable[[bytes], socket.socket]]:
+    """Opens a connection to a server and sends some bytes; the server holds 256, or the parameter."""
+    most = getattr(request, "param", bounded_server.CONNECTIONS)
+    settings = bounded_server.config(app.asgi(), "127.0.0.1", 0, Sizes(1000, 1500), "warning", most)
     with in_thread(settings) as port, ExitStack() as opened:
 
         def open_one(sent: bytes) -> socket.socket:
@@ -123,10 +126,10 @@ def test_all_bodies_together_are_bounded(connect: Callable[[bytes], socket.socke
     assert answer(connect(post(900))).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize("connect", [4], indirect=True)
 def test_a_new_client_takes_the_place_of_the_one_that_waits_longest(
-    connect: Callable[[bytes], socket.socket], app: App, monkeypatch: pytest.MonkeyPatch
+    connect: Callable[[bytes], socket.socket], app: App
 ) -> None:
-    monkeypatch.setattr(bounded_server, "CONNECTIONS", 4)
     at_work = connect(post(1, "/wait"))
     assert app.began.acquire(timeout=30)
     slow = [connect(post(10, sent=1) if number % 2 else HEAD) for number in range(20)]
@@ -140,7 +143,7 @@ def test_a_new_client_takes_the_place_of_the_one_that_waits_longest(
 def test_a_client_that_takes_no_answer_is_left(connect: Callable[[bytes], socket.socket]) -> None:
     client = connect(post(1, "/long"))
     client.settimeout(30)
-    threading.Event().wait(0.6)  # twice what it has
+    threading.Event().wait(2.0)  # it has 0.3 s
     taken = 0
     while piece := answer(client):
         taken += len(piece)
@@ -157,3 +160,21 @@ def test_a_connection_serves_one_request_after_another(connect: Callable[[bytes]
 def test_few_files_mean_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (64, 64))
     assert bounded_server.most_connections() == 16
+    with pytest.raises(HeadstartError, match=r"--max-queue needs 192 connections and so 768 open files"):
+        bounded_server.allow(192, "--max-queue")
+
+
+def test_a_process_may_open_more_files_for_more_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(64, resource.RLIM_INFINITY)]
+    monkeypatch.setattr("resource.getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr("resource.setrlimit", lambda _, given: limits.append(given))
+    bounded_server.allow(192, "--max-queue")
+    assert bounded_server.most_connections(192) == 192
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_client_that_asks_before_it_sends_a_large_body_gets_the_refusal(
+    connect: Callable[[bytes], socket.socket],
+) -> None:
+    asking = HEAD + b"Expect: 100-continue\r\nContent-Length: 10000000\r\n\r\n"
+    assert answer(connect(asking)).startswith(b"HTTP/1.1 413")

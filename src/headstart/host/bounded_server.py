@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import resource
 from contextlib import suppress
 from typing import NamedTuple
@@ -11,9 +12,12 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from headstart.errors import HeadstartError
+
 SECONDS = 30.0  # for a client to send a request, and to take an answer
 DISCARD_SECONDS = 2.0  # for the rest of a body that is refused
 CONNECTIONS = 256
+FILES = 4  # that a process may open, per connection
 RETRY_SECONDS = 1  # for a client that comes while all bodies together are too large
 TOO_SLOW = "a request must arrive within {seconds:g} s"
 
@@ -25,8 +29,21 @@ class Sizes(NamedTuple):
     bodies: int
 
 
-def config(app: ASGIApp, host: str, port: int, sizes: Sizes, log_level: str = "info") -> uvicorn.Config:
-    """Settings of a server whose app gets only requests that have arrived completely."""
+def config(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    sizes: Sizes,
+    log_level: str = "info",
+    connections: int = CONNECTIONS,
+    seconds: float = SECONDS,
+) -> uvicorn.Config:
+    """Settings of a server whose app gets only requests that have arrived completely.
+
+    Args:
+        connections: held at once, if the process may open enough files.
+        seconds: for the app to answer; an ending server waits as long for those that it has begun.
+    """
     return uvicorn.Config(
         WholeRequests(app, sizes),
         host=host,
@@ -34,13 +51,36 @@ def config(app: ASGIApp, host: str, port: int, sizes: Sizes, log_level: str = "i
         log_level=log_level,
         http=Connection,
         ws="none",
-        backlog=most_connections(),  # so many are accepted before any of them can be closed
+        backlog=most_connections(connections),  # so many are accepted before any of them can be closed
+        timeout_graceful_shutdown=math.ceil(seconds) + 1,
     )
 
 
-def most_connections() -> int:
+def most_connections(wanted: int = CONNECTIONS) -> int:
     """Connections held at once: each takes a file of those that a process may open."""
-    return min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return wanted if files == resource.RLIM_INFINITY else min(wanted, files // FILES)
+
+
+def allow(connections: int, setting: str) -> None:
+    """Let this process open enough files for its connections.
+
+    Args:
+        setting: that asks for so many, named in the error.
+
+    Raises:
+        HeadstartError: the system allows fewer.
+    """
+    if most_connections(connections) == connections:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = FILES * connections
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise HeadstartError(
+            f"{setting} needs {connections} connections and so {needed} open files, of which this process "
+            f"may have {hard}: lower it, or raise the limit (`ulimit -Hn`)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class Connection(H11Protocol):
@@ -53,7 +93,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
-        if len(self.connections) > most_connections():
+        if len(self.connections) > self.config.backlog:
             self._close_longest_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,10 +146,13 @@ class WholeRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = io.BytesIO()
+        body, begun = io.BytesIO(), _Begun(send)
         try:
             answer = await self._arrival(scope, receive, body)
-            await answer(scope, _replayed(body.getvalue(), receive), send)
+            await answer(scope, _replayed(body.getvalue(), receive), begun)
+        except asyncio.CancelledError:  # nothing but the server's end cancels a request
+            if not begun.has_begun:
+                await _refusal(503, "the server ends; try again later")(scope, receive, send)
         finally:
             self._held -= body.tell()
 
@@ -122,7 +165,7 @@ class WholeRequests:
             return _refusal(408, TOO_SLOW.format(seconds=SECONDS))
         except _Refused as error:
             if not error.is_complete:
-                await _discard(receive)
+                await discard(scope, receive)
             return _refusal(error.status, str(error))
         return self._app if has_arrived else _silence
 
@@ -157,9 +200,25 @@ class _Refused(Exception):
         self.status, self.is_complete = status, is_complete
 
 
-async def _discard(receive: Receive) -> None:
-    """Let a client send the rest of its body: many read no answer before."""
-    with suppress(TimeoutError):
+class _Begun:
+    """Sends messages, and knows whether there was one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.has_begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
+
+async def discard(scope: Scope, receive: Receive) -> None:
+    """Let a client send the rest of its body, for a moment: many read no answer before.
+
+    One that waits to be asked for the body (`Expect: 100-continue`) is not asked.
+    """
+    if b"100-continue" in (value.lower() for name, value in scope["headers"] if name == b"expect"):
+        return
+    with suppress(TimeoutError, asyncio.CancelledError):  # the server ends: the refusal is sent at once
         async with asyncio.timeout(DISCARD_SECONDS):
             while (await receive()).get("more_body", False):
                 continue

@@ -18,6 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from headstart.errors import without_password
 from headstart.ground import paths
 from headstart.host import bounded_server
+from headstart.host.ending_server import EndingServer, listen
 from headstart.host.project import enter_tree
 from headstart.orchestration import guard_check
 from headstart.orchestration.guard_check import DEPLOYMENT, start_promotion
@@ -112,7 +113,7 @@ def main() -> None:
     model = params.register_.model
     app = make_app(secret, Deliveries(DELIVERIES), model, start_promotion)
     config = configure(app, chosen.host, chosen.port)
-    bound = config.bind_socket()  # first: if the port is taken, its owner's webhook is left alone
+    bound = listen(config)  # first: if the port is taken, its owner's webhook is left alone
     webhooks.subscribe(chosen.url or f"http://{chosen.host}:{chosen.port}/mlflow", secret)
 
     def differs() -> bool:  # params.yaml may name another model by now
@@ -125,7 +126,7 @@ def main() -> None:
         name="check",
         daemon=True,  # a check that waits for a server must not keep the process alive
     ).start()
-    uvicorn.Server(config).run(sockets=[bound])
+    EndingServer(config).run(sockets=[bound])
     stop.set()
 
 

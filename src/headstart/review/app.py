@@ -156,12 +156,14 @@ def serve(fixes: Path, port: int, announce: Callable[[int, str], object]) -> Non
     """Serve the review on loopback until it is interrupted.
 
     Args:
-        announce: called with the number of findings and the address, once the port is bound.
+        announce: called with the number of findings and the address, once clients can connect.
 
     Raises:
         DataError: the data were not inspected yet.
     """
     import uvicorn
+
+    from headstart.host.ending_server import listen
 
     if not (paths.FINDINGS.exists() and paths.IMAGE_TABLE.exists()):
         raise DataError(f"there is no {paths.FINDINGS}; run `dvc repro inspect` first")
@@ -169,6 +171,6 @@ def serve(fixes: Path, port: int, announce: Callable[[int, str], object]) -> Non
     review = Review(load_table(paths.FINDINGS), images, fixes)
     host = "127.0.0.1"
     config = uvicorn.Config(make_app(review, host, port), host=host, port=port, log_level="warning")
-    bound = config.bind_socket()
+    bound = listen(config)
     announce(len(review), f"http://{host}:{port}")
     uvicorn.Server(config).run(sockets=[bound])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -36,6 +37,7 @@ def score_items(
     read: Callable[[Item], Picture],
     model: Model[Picture],
     batch: int = BATCH,
+    room: Callable[[Item], AbstractContextManager[object]] = lambda _: nullcontext(),
 ) -> Generator[tuple[Item, np.ndarray | DataError]]:
     """Yield the scores of each item, or the error that prevented them, in the order given.
 
@@ -44,11 +46,13 @@ def score_items(
 
     Args:
         read: returns an item's picture as the model takes it; may raise DataError or OSError.
+        room: returns what is entered before an item is read, and left once it is decoded.
     """
 
     def pixels_of(item: Item) -> np.ndarray | DataError:
         try:
-            return model.pixels(read(item))
+            with room(item):
+                return model.pixels(read(item))
         except DataError as error:
             return error
         except OSError as error:

@@ -3,7 +3,7 @@
 import base64
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ class ServedModel(PythonModel):
     Attributes:
         given_up: returns the event that is set once nobody waits for the request of this thread; a server
             sets it. The event is looked at before each image is read and before each forward pass.
+        room: returns what is held while an item is read and decoded, as in `score_items`; a server sets it.
     """
 
     given_up: Callable[[], threading.Event] = staticmethod(threading.Event)
+    room: Callable[[Any], AbstractContextManager[object]] = staticmethod(lambda _: nullcontext())
     predictor: Any  # a Predictor, or another `scoring.Model` that words its refusals
 
     def load_context(self, context: Any) -> None:
@@ -83,7 +85,7 @@ class ServedModel(PythonModel):
             return read(item)
 
         rows = []
-        with closing(score_items(items, read_if_wanted, self.predictor, batch)) as scored:
+        with closing(score_items(items, read_if_wanted, self.predictor, batch, self.room)) as scored:
             for _, found in scored:
                 if given_up.is_set():
                     raise MlflowException("the request was given up", REQUEST_LIMIT_EXCEEDED)

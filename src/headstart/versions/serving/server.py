@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow.pyfunc
-import uvicorn
 from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 from mlflow.pyfunc import PyFuncModel
 from mlflow.version import VERSION
@@ -19,16 +18,18 @@ from starlette.routing import Route
 from headstart.errors import HeadstartError, TrackingError
 from headstart.ground.paths import PACKAGE
 from headstart.host import bounded_server
+from headstart.host.ending_server import EndingServer, listen
 from headstart.host.plain_environment import without_credentials
 from headstart.versions.registry.stored_model import StoredModel, fetch
 from headstart.versions.serving.packaged_code import check_code
 from headstart.versions.serving.path_access import EVERYTHING, SETTING
-from headstart.versions.serving.protocol import invoke
+from headstart.versions.serving.protocol import as_fault, invoke
 from headstart.versions.serving.turns import Turns
 
 SIZES = bounded_server.Sizes(body=64 << 20, bodies=256 << 20)
 AT_ONCE = 2  # requests: one is decoded while the network runs another
 UNANSWERED = 64  # requests, with those that wait for their turn
+MOST_IMAGES = 100_000  # per request: more are refused before their values are built
 
 
 def make_app(model: PyFuncModel, seconds: float) -> Starlette:
@@ -38,23 +39,24 @@ def make_app(model: PyFuncModel, seconds: float) -> Starlette:
         seconds: for an answer, with the wait for its turn; a request without one by then is given up.
     """
     turns = Turns(AT_ONCE, UNANSWERED, seconds)
-    model.unwrap_python_model().given_up = turns.given_up
+    version = model.unwrap_python_model()
+    version.given_up, version.predict = turns.given_up, as_fault(version.predict)
 
     async def invocations(request: Request) -> Response:
         body, kind = await request.body(), request.headers.get("content-type", "")
-        return await turns.answer(request, lambda: invoke(body, kind, model))
+        return await turns.answer(request, lambda: invoke(body, kind, model, MOST_IMAGES))
 
     async def ping(request: Request) -> Response:
         return PlainTextResponse("\n")
 
-    async def version(request: Request) -> Response:
+    async def version_of_mlflow(request: Request) -> Response:
         return PlainTextResponse(VERSION)
 
     return Starlette(
         routes=[
             Route("/ping", ping),
             Route("/health", ping),
-            Route("/version", version),
+            Route("/version", version_of_mlflow),
             Route("/invocations", invocations, methods=["POST"]),
         ]
     )
@@ -100,13 +102,15 @@ def main() -> None:
     model = fetch(chosen.model)
     check_code(model)
     model.backbone()  # into the cache, since the version's code gets no access to the server
-    print(f"{model.name}: POST images to http://{chosen.host}:{chosen.port}/invocations", flush=True)
     seconds = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
     kept = _environment(os.environ)
     os.environ.clear()
     os.environ.update(kept)
     app = make_app(load(model), seconds)
-    uvicorn.Server(bounded_server.config(app, chosen.host, chosen.port, SIZES)).run()
+    config = bounded_server.config(app, chosen.host, chosen.port, SIZES, seconds=seconds)
+    bound = listen(config)
+    print(f"{model.name}: POST images to http://{chosen.host}:{chosen.port}/invocations", flush=True)
+    EndingServer(config).run(sockets=[bound])
 
 
 if __name__ == "__main__":

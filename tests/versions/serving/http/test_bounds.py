@@ -1,17 +1,23 @@
 """Batches across clients, the queue, time, tokens and figures of `headstart serve`."""
 
 import json
+import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import wait_for
 from served import IMAGE, TEXT
-from served_http import Held, Server, network_of
+from served_http import Held, Server, form, network_of
 
 from headstart.errors import ArgumentError
+from headstart.versions.serving.http import items, rooms
 from headstart.versions.serving.http.batches import Batches
+from headstart.versions.serving.http.items import Item
 from headstart.versions.serving.http.settings import Settings, tokens_for
 
 TOKEN = "0123456789abcdef"
@@ -24,8 +30,7 @@ def test_clients_share_forward_passes() -> None:
         first = clients.submit(server.image)
         held.wait()
         others = [clients.submit(server.image, IMAGE if number % 4 else b"bad") for number in range(8)]
-        while server.figure("headstart_image_bytes_count") < 9:
-            pass
+        wait_for(lambda: server.figure("headstart_image_bytes_count") == 9, 30)
         threading.Event().wait(0.2)  # until those that were decoded wait for a pass
         held.let_go()
         answers = [each.result() for each in (first, *others)]
@@ -71,8 +76,7 @@ def test_too_many_requests_are_sent_away_for_a_moment() -> None:
         held = Held(server)
         answers = [clients.submit(server.image) for _ in range(2)]
         held.wait()
-        while server.turns.unanswered < 2:
-            pass
+        wait_for(lambda: server.turns.unanswered == 2, 30)
         status, said, headers = server.image()
         assert (status, headers["Retry-After"]) == (503, "1")
         assert "try again later" in said["message"]
@@ -80,21 +84,70 @@ def test_too_many_requests_are_sent_away_for_a_moment() -> None:
         assert [answer.result()[0] for answer in answers] == [200, 200]
 
 
+def test_a_form_is_not_parsed_while_too_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(Settings(max_queue=1))
+    parsed: list[bytes] = []
+    real = items.items_of
+    monkeypatch.setattr(items, "items_of", lambda body, *rest: parsed.append(body) or real(body, *rest))
+    with server.running(), ThreadPoolExecutor(1) as clients:
+        held = Held(server)
+        waiting = clients.submit(server.image)
+        held.wait()
+        assert server.post("/predict", *form(("a", IMAGE)))[0] == 503
+        held.let_go()
+        assert waiting.result()[0] == 200
+    assert parsed == [IMAGE]
+
+
+def test_few_files_are_read_at_one_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_PATHS", str(tmp_path))
+    server = Server(Settings(max_batch=16))
+    counted = threading.Lock()
+    reading = most = 0
+
+    def read(path: str) -> bytes:
+        nonlocal reading, most
+        with counted:
+            reading += 1
+            most = max(most, reading)
+        threading.Event().wait(0.01)
+        with counted:
+            reading -= 1
+        return IMAGE
+
+    server.live.current.served.access.read = read  # type: ignore[method-assign]
+    body = json.dumps({"images": [{"path": "a"}] * 8}).encode()
+    with server.running(), ThreadPoolExecutor(8) as clients:
+        answers = [clients.submit(server.post, "/predict", body, "application/json") for _ in range(8)]
+        assert {answer.result()[0] for answer in answers} == {200}
+    assert most == rooms.LOCAL
+
+
+def test_images_of_other_machines_have_places_of_their_own() -> None:
+    places = rooms.Rooms()
+    near = [places.of(each) for each in (IMAGE, TEXT, None, "/srv/a.png", Item(None, IMAGE), Item("a", 5))]
+    far = [places.of(each) for each in ("https://example.org/a", Item("a", {"path": "s3://bucket/a"}))]
+    assert len({*near}) == len({*far}) == 1
+    assert near[0] is not far[0]
+
+
 def test_an_image_that_nobody_waits_for_is_left_out() -> None:
     server = Server(Settings(seconds=0.3))
     with server.running(), ThreadPoolExecutor(2) as clients:
         held = Held(server)
-        answers = [clients.submit(server.image) for _ in range(2)]
+        answers = [clients.submit(server.image)]
         held.wait()
+        answers.append(clients.submit(server.image))
         assert {answer.result()[0] for answer in answers} == {504}
+        assert server.figure("headstart_image_bytes_count") == 2
         held.let_go()
         assert server.image()[0] == 200
-    assert network_of(server).passes <= 3
+    assert network_of(server).passes == 2  # the second of three images is in none
     assert server.figure('headstart_requests_total{door="/predict",status="504"}') == 2
 
 
 def test_a_token_is_asked_for_before_the_body_is_read() -> None:
-    server = Server(Settings(), (TOKEN, "another token 16"))
+    server = Server(Settings(), (TOKEN, "another-token-16"))
     with server.running():
         for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
             status, said, headers = server.post("/predict", IMAGE, "image/png", **given)
@@ -103,6 +156,31 @@ def test_a_token_is_asked_for_before_the_body_is_read() -> None:
         assert server.post("/predict", IMAGE, "image/png", Authorization=f"Bearer {TOKEN}")[0] == 200
         assert [server.get(path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
         assert [server.get(path)[0] for path in ("/metrics", "/openapi.json")] == [401, 401]
+
+
+@contextmanager
+def connection(server: Server, head: str, size: int) -> Iterator[socket.socket]:
+    """A connection that has sent the head of a request with a body of some size."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(f"POST /predict HTTP/1.1\r\n{head}Content-Length: {size}\r\n\r\n".encode())
+        yield client
+
+
+def test_a_refusal_without_a_token_reaches_a_client_that_sends() -> None:
+    size = 30 << 20
+    with Server(Settings(), (TOKEN,)).running() as server:
+        with connection(server, "Host: a\r\n", size) as client:
+            for _ in range(size >> 20):
+                client.sendall(b"x" * (1 << 20))
+            assert client.recv(12) == b"HTTP/1.1 401"
+        with connection(server, "Host: a\r\nExpect: 100-continue\r\n", size) as client:
+            assert client.recv(12) == b"HTTP/1.1 401"  # and not "100 Continue"
+    with (
+        Server(Settings()).running() as server,
+        connection(server, "Host: pictures.example.org\r\n", size) as client,
+    ):
+        client.sendall(b"x" * size)
+        assert client.recv(12) == b"HTTP/1.1 421"
 
 
 def test_a_page_elsewhere_gets_no_answer_from_loopback() -> None:
@@ -132,6 +210,9 @@ def test_tokens_that_protect_nothing_are_refused(tmp_path: Path, monkeypatch: py
     assert tokens_for(Settings()) == ()
     monkeypatch.setenv("HEADSTART_SERVE_TOKENS", f"{TOKEN},short")
     with pytest.raises(ArgumentError, match="fewer than 16 characters"):
+        tokens_for(Settings())
+    monkeypatch.setenv("HEADSTART_SERVE_TOKENS", "schlüssel-0123456789")
+    with pytest.raises(ArgumentError, match="other characters than ASCII letters"):
         tokens_for(Settings())
     monkeypatch.setenv("HEADSTART_SERVE_TOKENS", "")
     monkeypatch.setenv("HEADSTART_SERVE_TOKENS_FILE", str(tmp_path / "none"))

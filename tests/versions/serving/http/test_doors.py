@@ -101,8 +101,10 @@ def test_a_bad_item_has_its_own_error(server: Server, item: object, reason: str)
         (b'{"images": 1}', JSON, 400, "is not a list"),
         (listed(*[{"base64": TEXT}] * 9), JSON, 400, "9 images, expected at most 8"),
         (*form(), 400, "holds no file"),
-        (*form(*[("a", IMAGE)] * 9), 400, "Too many files"),
+        (*form(*[("a", IMAGE)] * 9), 400, "more than 8 files"),
         (b"x", "multipart/form-data", 400, "boundary"),
+        (form(("a", IMAGE))[0][:-6], form()[1], 400, "the form is cut off"),
+        (b'{"images": [' + b"{}," * 1500 + b"{}]}", JSON, 400, "holds more than 8 images"),
         (
             b'--e\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--e--\r\n',
             "multipart/form-data; boundary=e",
@@ -141,6 +143,34 @@ def test_a_bad_row_of_mlflows_forms_has_its_own_error(server: Server, document: 
     assert status == 200
     assert [row["label"] for row in found["predictions"]] == ["light", None, "light"]
     assert set(found["predictions"][0]) == {"label", "probabilities", "model_version", "error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (b'{"instances": [' + b"0," * 1500 + b"0]}", JSON, "holds more than 8 images"),
+        (b"image\n" + b"a," * 1500 + b"\n", "text/csv", "holds more than 8 images"),
+        (b"image\n" + b"a\n" * 9, "text/csv", "more than 8 rows"),
+        (b'{"dataframe_split": {"columns": [{}], "data": [["a"]]}}', JSON, "cannot be read"),
+        (b"1" * 5000, JSON, "cannot be read"),
+    ],
+)
+def test_what_mlflow_would_build_or_fail_at_is_refused(
+    server: Server, body: bytes, kind: str, reason: str
+) -> None:
+    status, said, _ = server.post("/invocations", body, kind)
+    assert (status, reason in said["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("forms", ["instances", "dataframe_records"])
+def test_a_fault_of_the_version_is_one_of_the_server(server: Server, forms: str) -> None:
+    def fail() -> None:
+        raise RuntimeError("/secret/folder: out of memory")
+
+    network_of(server).at_each_pass = fail
+    status, said, _ = server.post("/invocations", json.dumps({forms: [{"image": TEXT}]}).encode(), JSON)
+    assert (status, said["error_code"]) == (500, "INTERNAL_ERROR")
+    assert said["message"] == "the version failed; the server's log has the reason"
 
 
 def test_both_doors_bound_the_images_of_a_request(server: Server) -> None:

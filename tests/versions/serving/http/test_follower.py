@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from processes import wait_for
 from served import Network
 from served_http import Held, Server
 
@@ -41,7 +42,7 @@ class Registry:
     def prepare(self, name: str) -> LiveVersion:
         self.prepared.append(name)
         version = self.server.version(self.number, network := self.networks.get(self.number, Network)())
-        probe(Opened(name, name, cast(Any, network)))
+        probe(Opened(name, name, cast(Any, network)), 4)
         return version
 
     def count(self, outcome: str) -> None:
@@ -118,14 +119,42 @@ def test_a_server_answers_without_its_registry(error: Exception) -> None:
         assert answered_by(server) == "models:/m/1"
         registry.error = None
         registry.follower.start()
-        while server.live.current.name != "models:/m/2":
-            pass
+        wait_for(lambda: server.live.current.name == "models:/m/2", 30)
         registry.follower.end()
         assert answered_by(server) == "models:/m/2"
 
 
+def test_the_reason_of_a_version_that_fails_is_known_again_after_an_outage() -> None:
+    server = Server(Settings())
+    registry = Registry(server)
+    registry.networks[2], registry.number = Broken, 2
+    with server.running():
+        for error in (None, TrackingUnreachable("nothing answers"), None):
+            registry.error = error
+            registry.follower.look()
+            is_known = "expected probabilities of 2 classes" in str(registry.follower.problem)
+            assert is_known == (error is None)
+        registry.number, registry.networks[3] = 3, Network
+        registry.follower.look()
+        assert registry.follower.problem is None
+
+
+class Small(Network):
+    """Stands for a network whose memory does not do for a whole pass."""
+
+    def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        return super().predict_pixels(pixels) * (1.0 if len(pixels) < 4 else np.nan)
+
+
+def test_a_version_is_tried_on_a_whole_pass() -> None:
+    network = Server(Settings()).version(2, small := Small())
+    with pytest.raises(ModelError, match="answers 4 grey pictures with"):
+        probe(Opened("models:/m/2", "models:/m/2", cast(Any, small)), 4)
+    network.close()
+
+
 def test_a_model_without_probabilities_is_not_served() -> None:
     network = Server(Settings()).version(2, broken := Broken())
-    with pytest.raises(ModelError, match="answers a grey picture with"):
-        probe(Opened("models:/m/2", "models:/m/2", cast(Any, broken)))
+    with pytest.raises(ModelError, match="answers 1 grey pictures with"):
+        probe(Opened("models:/m/2", "models:/m/2", cast(Any, broken)), 4)
     network.close()

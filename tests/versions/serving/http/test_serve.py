@@ -2,26 +2,15 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from processes import end
-from projects import (
-    GIT,
-    edit_params,
-    headstart,
-    make_registered,
-    repro,
-    run,
-)
+from projects import headstart
+from serve_process import make_two_versions, serving
 from served_http import form
 
 from headstart.cli.main import main
@@ -34,36 +23,8 @@ START_SECONDS = 120
 def registered(common: Path) -> Path:
     """A project with version 1 as the champion, and version 2."""
     root = common / "project"
-    make_registered(root)
-    (root / "artifacts/predictions.parquet").rename(root / "predictions.parquet")
-    edit_params(root, **{"train.epochs": 13})
-    run(root, *GIT, "commit", "-qam", "more epochs")
-    repro(root)
-    headstart(root, "register")
+    make_two_versions(root)
     return root
-
-
-@contextmanager
-def serving(root: Path, *options: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Run the command in a project; its address and process."""
-    command = [sys.executable, "-m", "headstart", "serve", "--port", "0", "--json", *options]
-    server = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        yield address_of(server), server
-    finally:
-        end(server, 30)
-
-
-def address_of(server: "subprocess.Popen[str]") -> str:
-    assert server.stdout is not None
-    said = ""
-    for line in server.stdout:
-        said += line
-        if line == "}\n":
-            break
-    document = json.loads(said)
-    assert set(document) == {"address", "page", "model", "model_version"}
-    return str(document["address"])
 
 
 def ask(address: str, *paths: Path) -> list[dict[str, Any]]:

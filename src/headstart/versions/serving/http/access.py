@@ -4,8 +4,10 @@ import hmac
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from headstart.host import bounded_server
 from headstart.versions.serving import turns
 
 PROBES = ("/healthz", "/readyz")  # asked by whatever watches the server
@@ -25,8 +27,7 @@ class BearerTokens:
             return
         refusal = turns.error(401, "send one of this server's tokens: `Authorization: Bearer TOKEN`")
         refusal.headers["WWW-Authenticate"] = "Bearer"
-        refusal.headers["Connection"] = "close"  # the body is not read
-        await refusal(scope, receive, send)
+        await _refuse(refusal, scope, receive, send)
 
     def _allows(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -61,5 +62,11 @@ class OwnNames:
             await self._app(scope, receive, send)
             return
         refusal = turns.error(421, f"this server answers at 127.0.0.1 and localhost, not at {host!r}")
-        refusal.headers["Connection"] = "close"
-        await refusal(scope, receive, send)
+        await _refuse(refusal, scope, receive, send)
+
+
+async def _refuse(refusal: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer without keeping the body; a client that is still sending it gets the answer all the same."""
+    refusal.headers["Connection"] = "close"
+    await bounded_server.discard(scope, receive)
+    await refusal(scope, receive, send)

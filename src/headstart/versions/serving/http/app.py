@@ -10,7 +10,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from headstart import __version__
-from headstart.errors import ArgumentError
 from headstart.versions.serving import turns
 from headstart.versions.serving.http import documents, items, trying
 from headstart.versions.serving.http.live import Live, LiveVersion
@@ -29,7 +28,7 @@ class Serving(NamedTuple):
         model: as it was given to the command.
         explaining: the turns of /explain, which is slow: they take none of the others.
         problem: returns why a newer version does not answer; None if there is no reason.
-        most: files per form.
+        most: images per request.
         keeping: of a share of requests; None if none are kept.
     """
 
@@ -67,14 +66,12 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
     )
     async def predict(request: Request) -> Response:
         """Classify images: files of a form, one image as the body, or a JSON list."""
-        try:
-            given = await items.items_of(request, serving.most)
-        except items.WrongKind as error:
-            return turns.error(415, str(error))
-        except ArgumentError as error:
-            return turns.error(400, str(error))
+        body, kind = await request.body(), request.headers.get("content-type", "")
         return await serving.turns.answer(
-            request, lambda: _predict(serving, given, request_id(request.scope))
+            request,
+            lambda: _predict(
+                serving, lambda: items.items_of(body, kind, serving.most), request_id(request.scope)
+            ),
         )
 
     @app.post(
@@ -88,7 +85,7 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
 
         def work() -> Response:
             with serving.kept(request_id(request.scope)), serving.live.version() as version:
-                return invoke(body, kind, version.as_pyfunc)
+                return invoke(body, kind, version.as_pyfunc, serving.most)
 
         return await serving.turns.answer(request, work)
 

@@ -34,7 +34,7 @@ class Follower:
         self._live, self._resolve, self._prepare = live, resolve, prepare
         self._swapped, self._seconds = swapped, seconds
         self._ending = threading.Event()
-        self._failed, self._wait, self._retry_at = "", seconds, 0.0
+        self._failed, self._reason, self._wait, self._retry_at = "", "", seconds, 0.0
         self.problem: str | None = None
 
     def start(self) -> None:
@@ -57,9 +57,11 @@ class Follower:
         except HeadstartError as error:
             self._report(str(error))
             return
-        if name == self._live.current.name:
-            self.problem = None
-        elif name != self._failed or time.monotonic() >= self._retry_at:
+        is_current = name == self._live.current.name
+        self.problem = self._reason if name == self._failed and not is_current else None
+        if is_current:
+            return
+        if name != self._failed or time.monotonic() >= self._retry_at:
             self._exchange(name)
 
     def _run(self) -> None:
@@ -76,7 +78,8 @@ class Follower:
         except Exception as error:  # whatever is wrong with it, the one before answers
             self._wait = min(LONGEST_WAIT, 2 * self._wait if name == self._failed else self._seconds)
             self._failed, self._retry_at = name, time.monotonic() + self._wait
-            self._report(f"{name} does not answer, so {self._live.current.name} does: {_shown(error)}")
+            self._reason = f"{name} does not answer, so {self._live.current.name} does: {_shown(error)}"
+            self._report(self._reason)
             LOG.warning("%s", error, exc_info=not isinstance(error, HeadstartError))
             self._swapped("failed")
             return

@@ -4,15 +4,18 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from starlette.requests import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, create_form_parser
 
 from headstart.errors import ArgumentError, DataError
 from headstart.versions.serving.answers import COLUMNS, Answer
+from headstart.versions.serving.counting import check_values
 from headstart.versions.serving.served_model import ServedModel, bytes_of
 
 FORM, JSON, BYTES = "multipart/form-data", "application/json", "application/octet-stream"
 KINDS = f"{FORM} with files, image/* or {BYTES} for one image, or {JSON}"
 SOURCES = ("base64", "data_uri", "path")
+IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # the body is there already, and bounded
 
 
 class Item(NamedTuple):
@@ -26,26 +29,20 @@ class WrongKind(ArgumentError):
     """The body is of a type that `/predict` does not take."""
 
 
-async def items_of(request: Request, most: int) -> Callable[[], list[Item]]:
-    """Read a request whose body has arrived; the function that it returns parses the items, in a thread.
-
-    Args:
-        most: files at most.
+def items_of(body: bytes, content_type: str, most: int) -> list[Item]:
+    """Parse a request's body; no more than `most` files or items are built.
 
     Raises:
         WrongKind: the body is of another type.
-        ArgumentError: a form holds no file, or fields beside its files.
-        HTTPException: the form is malformed, or holds too many files.
+        ArgumentError: the body is malformed, has too many images, or a form has fields beside its files.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
     if kind == FORM:
-        files = await _files_of(request, most)
-        return lambda: files
-    body = await request.body()
+        return _files_of(body, content_type, most)
     if kind == JSON:
-        return lambda: _listed(body)
+        return _listed(body, most)
     if kind.startswith("image/") or kind == BYTES:
-        return lambda: [Item(None, body)]
+        return [Item(None, body)]
     raise WrongKind(f"the content type is {kind or 'missing'}; expected {KINDS}")
 
 
@@ -66,20 +63,39 @@ def named_answer(item: Item, row: Answer) -> dict[str, Any]:
     return {"name": name, **dict(zip(COLUMNS, row, strict=True))}
 
 
-async def _files_of(request: Request, most: int) -> list[Item]:
-    async with request.form(max_files=most, max_fields=most) as form:
-        fields = form.multi_items()
-        found = [Item(file.filename, await file.read()) for _, file in fields if not isinstance(file, str)]
-    if texts := [name for name, each in fields if isinstance(each, str)]:
-        raise ArgumentError(
-            f"the field {texts[0]!r} is a text, not a file; `curl -F image=@a.jpg` sends a file"
+def _files_of(body: bytes, content_type: str, most: int) -> list[Item]:
+    found: list[Item] = []
+    ended: list[bool] = []
+
+    def add(file: File) -> None:
+        if len(found) == most:
+            raise ArgumentError(f"the form has more than {most} files; send them in several requests")
+        file.file_object.seek(0)
+        found.append(Item((file.file_name or b"").decode(errors="replace"), file.file_object.read()))
+        file.close()
+
+    try:
+        parser = create_form_parser(
+            {"Content-Type": content_type.encode("latin-1")}, _refuse_text, add, IN_MEMORY
         )
+        parser.on_end = lambda: ended.append(True)
+        parser.write(body)
+    except FormParserError as error:
+        raise ArgumentError(f"the form is malformed: {error}; `curl -F image=@a.jpg` sends one") from error
+    if not ended:
+        raise ArgumentError("the form is cut off: its last boundary is missing; send it again")
     if not found:
         raise ArgumentError("the form holds no file; send one or more, such as `curl -F image=@a.jpg`")
     return found
 
 
-def _listed(body: bytes) -> list[Item]:
+def _refuse_text(field: Field) -> None:
+    name = (field.field_name or b"").decode(errors="replace")
+    raise ArgumentError(f"the field {name!r} is a text, not a file; `curl -F image=@a.jpg` sends a file")
+
+
+def _listed(body: bytes, most: int) -> list[Item]:
+    check_values(body, most)
     expected = 'expected {"images": [...]}, each with one of ' + ", ".join(SOURCES)
     try:
         document = json.loads(body)

@@ -1,7 +1,6 @@
 """The version that answers, and its exchange for another without a lost request."""
 
 import copy
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,14 +19,17 @@ from headstart.versions.serving.http.batches import Batches
 from headstart.versions.serving.http.card import Card
 from headstart.versions.serving.http.looking import Evidence, Look, Looking
 from headstart.versions.serving.http.metrics import Metrics
+from headstart.versions.serving.http.rooms import Rooms
 from headstart.versions.serving.http.settings import Settings
 from headstart.versions.serving.kept.capture import CapturedModel
 from headstart.versions.serving.opening import Opened
 from headstart.versions.serving.path_access import PathAccess
+from headstart.versions.serving.protocol import as_fault
 from headstart.versions.serving.signature import signature
 
 GREY = 128
 TOLERANCE = 1e-6  # of the sum of probabilities
+ROOMS = Rooms()  # of this process: while versions change, two of them decode
 
 
 class PageParts(NamedTuple):
@@ -67,7 +69,7 @@ class LiveVersion:
         self.served.predictor = _Shared(opened.predictor, self._batches, given_up, metrics)
         self.served.version = opened.version
         self.served.access = PathAccess.from_environment()
-        self.served.given_up = given_up
+        self.served.given_up, self.served.room = given_up, ROOMS.of
         self.as_pyfunc = PyFuncModel(Model(signature=signature()), self)
 
     @property
@@ -105,6 +107,7 @@ class LiveVersion:
         self._count(rows)
         return rows[0], look.evidence
 
+    @as_fault
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer a table as the version does in MLflow."""
         self._check_count(len(data))
@@ -128,40 +131,46 @@ class LiveVersion:
 
 
 class _Shared:
-    """A predictor whose forward passes are shared by all requests, and whose decoding is bounded."""
+    """A predictor whose forward passes are shared by all requests."""
 
     def __init__(
         self, predictor: Any, batches: Batches, given_up: Callable[[], threading.Event], metrics: Metrics
     ) -> None:
         self._predictor, self._batches, self._given_up = predictor, batches, given_up
         self._sizes = metrics.sizes
-        self._decoders = threading.Semaphore(max(2, os.cpu_count() or 1))
         self.classes, self.refusal = predictor.classes, predictor.refusal
 
     def pixels(self, image: bytes) -> np.ndarray:
         self._sizes.observe(len(image))
-        with self._decoders:
-            pixels: np.ndarray = self._predictor.pixels(image)
+        pixels: np.ndarray = self._predictor.pixels(image)
         return pixels
 
     def predict_pixels(self, pixels: np.ndarray) -> np.ndarray:
         return self._batches.run(pixels, self._given_up())
 
 
-def probe(opened: Opened) -> None:
-    """Let a model answer a grey picture before it answers clients.
+def probe(opened: Opened, most: int) -> None:
+    """Let a model answer one grey picture, and a full pass of them, before it answers clients.
+
+    Args:
+        most: images per forward pass.
 
     Raises:
-        ModelError: its answer is not a probability per class.
+        ModelError: an answer is not a probability per class.
     """
     predictor = opened.predictor
-    side = predictor.transform.crop_size[0]
-    [found] = predictor.predict_pixels(np.full((1, side, side, 3), GREY, np.uint8))
-    if len(found) != len(predictor.classes) or not abs(float(found.sum()) - 1) < TOLERANCE:
-        raise ModelError(
-            f"{opened.name} answers a grey picture with {found.tolist()}, expected probabilities of "
-            f"{len(predictor.classes)} classes; register another version"
-        )
+    side, classes = predictor.transform.crop_size[0], len(predictor.classes)
+    for images in sorted({1, most}):
+        found = predictor.predict_pixels(np.full((images, side, side, 3), GREY, np.uint8))
+        if found.shape != (images, classes) or not (np.abs(found.sum(1) - 1) < TOLERANCE).all():
+            raise ModelError(
+                f"{opened.name} answers {images} grey pictures with {_brief(found)}, expected probabilities "
+                f"of {classes} classes for each; register another version"
+            )
+
+
+def _brief(found: np.ndarray) -> str:
+    return f"an array {list(found.shape)} that begins with {found[:1].tolist()}"
 
 
 class Live:

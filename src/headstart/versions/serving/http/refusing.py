@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from headstart.errors import ArgumentError
 from headstart.versions.serving import turns
+from headstart.versions.serving.http.items import WrongKind
+from headstart.versions.serving.protocol import FAULT, INTERNAL
 
 LOG = logging.getLogger("uvicorn.error")
 
@@ -20,10 +22,12 @@ def refusing(door: str, work: Callable[[], Response]) -> Response:
     """
     try:
         return work()
+    except WrongKind as error:
+        return turns.error(415, str(error))
     except ArgumentError as error:
         return turns.error(400, str(error))
     except MlflowException as error:
         return turns.error(error.get_http_status_code(), error.message, error.error_code)
     except Exception:
         LOG.exception("a request to %s failed", door)
-        return turns.error(500, "the version failed; the server's log has the reason", "INTERNAL_ERROR")
+        return turns.error(500, FAULT, INTERNAL)

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from headstart.host import bounded_server, ports
+from headstart.host.ending_server import EndingServer, listen
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.registry.versions import resolve
 from headstart.versions.serving.http.access import BearerTokens, OwnNames
@@ -19,7 +20,7 @@ from headstart.versions.serving.http.live import Live, LiveVersion, PageParts, p
 from headstart.versions.serving.http.looking import Looking
 from headstart.versions.serving.http.metrics import Counted, Metrics
 from headstart.versions.serving.http.request_ids import RequestIds
-from headstart.versions.serving.http.settings import Settings, tokens_for
+from headstart.versions.serving.http.settings import SPARE, Settings, tokens_for
 from headstart.versions.serving.http.trying import explaining_turns
 from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.opening import open_model
@@ -50,6 +51,7 @@ def serve(
             other machines would reach the server without a token.
     """
     tokens = tokens_for(settings)
+    bounded_server.allow(settings.max_queue + SPARE, "--max-queue")
     ports.check_free(settings.host, settings.port, "--port")
     turns = Turns(AHEAD * settings.max_batch, settings.max_queue, settings.seconds)
     metrics = Metrics()
@@ -57,7 +59,7 @@ def serve(
 
     def prepare(name: str) -> LiveVersion:
         opened = open_model(name, root)
-        probe(opened)
+        probe(opened, settings.max_batch)
         page = PageParts(card_of(opened), Looking(opened, root, settings.is_open))
         return LiveVersion(opened, settings, metrics, turns.given_up, page)
 
@@ -75,15 +77,14 @@ def serve(
     )
     app = make_app(serving)
     server = config(app, settings, tokens, metrics)
-    bound = server.bind_socket()
-    bound.listen(server.backlog)  # from here on clients wait instead of being refused
+    bound = listen(server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announce(f"http://{host}:{bound.getsockname()[1]}", live.current.version)
     if _follows(model):
         follower.start()
     try:
         with nullcontext() if keeping is None else keeping.running():
-            uvicorn.Server(server).run(sockets=[bound])
+            EndingServer(server).run(sockets=[bound])
     finally:
         follower.end()
 
@@ -91,7 +92,8 @@ def serve(
 def config(app: ASGIApp, settings: Settings, tokens: tuple[str, ...], metrics: Metrics) -> uvicorn.Config:
     """The server's settings: whoever may not ask is refused before the body is read."""
     sizes = bounded_server.Sizes(settings.max_body << 20, BODIES * settings.max_body << 20)
-    found = bounded_server.config(app, settings.host, settings.port, sizes, "warning")
+    bounds = settings.connections, settings.seconds
+    found = bounded_server.config(app, settings.host, settings.port, sizes, "warning", *bounds)
     guarded: ASGIApp = found.app  # type: ignore[assignment]  # it was given as an app
     if tokens:
         guarded = BearerTokens(guarded, tokens)

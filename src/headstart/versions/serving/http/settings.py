@@ -2,13 +2,17 @@
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.errors import ArgumentError
+from headstart.host.bounded_server import CONNECTIONS
 
 TOKENS, TOKENS_FILE = "HEADSTART_SERVE_TOKENS", "HEADSTART_SERVE_TOKENS_FILE"
+SPARE = 64  # connections beside those of the queue
 SHORTEST_TOKEN = 16  # characters
+BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Settings:
             if not least <= value <= most:
                 option = "--" + name.replace("_", "-")
                 raise ArgumentError(f"{option} is {value:g}; expected {least:g} to {most:g}")
+
+    @property
+    def connections(self) -> int:
+        """Connections held at once: all that wait for an answer, and some for probes and refusals."""
+        return max(CONNECTIONS, self.max_queue + SPARE)
 
     @property
     def is_loopback(self) -> bool:
@@ -83,6 +92,11 @@ def tokens_for(settings: Settings) -> tuple[str, ...]:
         raise ArgumentError(
             f"{TOKENS} or {TOKENS_FILE} holds a token of fewer than {SHORTEST_TOKEN} characters; "
             "`openssl rand -hex 24` makes one"
+        )
+    if not all(map(BEARER.fullmatch, found)):
+        raise ArgumentError(
+            f"{TOKENS} or {TOKENS_FILE} holds a token with other characters than ASCII letters, digits and "
+            "-._~+/=, which clients cannot send; `openssl rand -hex 24` makes one"
         )
     return found
 

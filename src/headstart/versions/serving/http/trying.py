@@ -68,16 +68,11 @@ def add_page(app: FastAPI, model: str, live: Live, explaining: Turns) -> None:
         """Classify one image, given as for /predict, and show the evidence for the answer."""
         if is_elsewhere(request.headers):
             return _elsewhere()
-        try:
-            given = await items.items_of(request, 1)
-        except items.WrongKind as error:
-            return turns.error(415, str(error))
-        except ArgumentError as error:
-            return turns.error(400, str(error))
+        body, kind = await request.body(), request.headers.get("content-type", "")
 
         def work() -> Response:
             with live.version() as version:
-                return _explained(model, version, _only(given()), explaining)
+                return _explained(model, version, _only(items.items_of(body, kind, 1)), explaining)
 
         return await explaining.answer(request, lambda: refusing("/explain", work))
 

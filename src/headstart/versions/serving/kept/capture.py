@@ -1,5 +1,6 @@
 """One request that was drawn to be kept: the image files that it read, and its answers."""
 
+import copy
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
@@ -114,7 +115,9 @@ class CapturedModel(ServedModel):
             capture.note(index, data)
             return data
 
-        rows = super().answers(list(enumerate(items)), read_and_note, batch)
+        numbered = copy.copy(self)
+        numbered.room = lambda pair: self.room(pair[1])
+        rows = ServedModel.answers(numbered, list(enumerate(items)), read_and_note, batch)
         are_paths = read == self.read_path
         capture.answered([_name_of(item, are_paths) for item in items], rows)
         return rows
