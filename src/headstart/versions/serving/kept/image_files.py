@@ -15,7 +15,7 @@ EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # by Pillow's format;
 
 
 def extension_of(data: bytes) -> str | None:
-    """The extension for an image file, by its header; None for bytes that are no image."""
+    """The extension for an image file, by its header; None for other bytes."""
     try:
         with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
             form = image.format or ""
