@@ -20,7 +20,7 @@ from headstart.versions.serving.http.settings import Settings
 
 pytestmark = pytest.mark.server
 TOKEN = "0123456789abcdef"
-HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+HOSTILE = "<img src=x onerror=\"document.title='taken'\">" + 60 * "m"
 FILE = "//input[@id='file']"
 LABEL = "//section[@id='answer'][not(@hidden)]//h2"
 PROBLEM = "//div[@id='problem'][not(@hidden)]"
