@@ -59,6 +59,7 @@ bench: install  ## every benchmark, about an hour on 2 cores; then docs/performa
 	$(BIN)/python bench/package.py
 	$(BIN)/python bench/orchestration.py
 	$(BIN)/python bench/serving.py
+	$(BIN)/python bench/serving_load.py
 	$(BIN)/python bench/intervals.py
 	$(BIN)/python bench/serving_memory.py
 	$(BIN)/python bench/paired.py

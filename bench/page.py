@@ -10,6 +10,7 @@ from typing import Any
 from machine import RESULTS, ROOT
 
 BUSY = 0.5  # of the threads are wanted by others
+FULL = 64  # the width of VGG16
 
 
 def main() -> None:
@@ -230,6 +231,36 @@ def serving(result: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def serving_load(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Servers under load", "bench/serving_load.py", result)
+    yield (
+        f"Clients that each send one image ({result['image']}) and ask again once they are answered; fp32, random weights, "
+        "`classifier.6`. The servers run side by side and take turns, each with the machine to itself; the clients run on "
+        "the same machine. `FastAPI without batches` is `bench/plain_server.py`. Seconds of processor time are the server's."
+    )
+    if result["load_at_start"] > BUSY * result["machine"]["threads"]:
+        yield ""
+        yield f"**The machine was busy**: its load was {result['load_at_start']:.1f} before the start. Trust ratios alone."
+    for width, found in result["widths"].items():
+        name = (
+            "VGG16"
+            if int(width) == FULL
+            else f"a network of width {width}, which shows what is not the network"
+        )
+        yield ""
+        yield f"With {name}:"
+        yield ""
+        yield "| way | clients | images per second | 50 % | 95 % | 99 % | CPU per image |"
+        yield "|---|---|---|---|---|---|---|"
+        for row in found["rows"]:
+            times = [f"{1000 * row[key]:,.0f} ms" for key in ("p50_s", "p95_s", "p99_s")]
+            cells = [f"**{row['images_per_s']:.1f}**", *times, f"{1000 * row['cpu_s_per_image']:,.0f} ms"]
+            yield f"| {row['way']} | {row['clients']} | {' | '.join(cells)} |"
+        yield ""
+        sizes = [f"{way} {mb:,.0f} and {found['peak_mb'][way]:,.0f}" for way, mb in found["rest_mb"].items()]
+        yield f"Memory at rest and at most, in MB: {'; '.join(sizes)}."
+
+
 def serving_memory(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("Memory of the model server", "bench/serving_memory.py", result)
     yield (
@@ -366,6 +397,7 @@ SECTIONS = {
     "orchestration": orchestration,
     "serving": serving,
     "intervals": intervals,
+    "serving_load": serving_load,
     "serving_memory": serving_memory,
     "paired": paired,
     "drift": drift,

@@ -58,6 +58,10 @@ def score_items(
         except OSError as error:
             return DataError(error.strerror or str(error))
 
+    if len(items) == 1:  # as in most requests: threads would cost more than they save
+        alone = pixels_of(items[0])
+        yield items[0], model.predict_pixels(alone[None])[0] if isinstance(alone, np.ndarray) else alone
+        return
     pool = ThreadPoolExecutor(WORKERS)
 
     def start_reading(start: int) -> list[Future[np.ndarray | DataError]]:
