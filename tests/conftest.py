@@ -11,6 +11,11 @@ from projects import draw_images, make_repository, make_tree
 from headstart.host.project import QUIET
 
 
+# Every process of a test would compile this project's modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
 def forget_servers() -> None:
     """Reset the servers that a test named: MLflow keeps them in its modules and in the environment."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
