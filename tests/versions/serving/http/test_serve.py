@@ -18,11 +18,11 @@ from projects import (
     GIT,
     edit_params,
     headstart,
-    make_registered,
     repro,
     run,
 )
 from served_http import form
+from templates import make_registered
 
 from headstart.cli.main import main
 
