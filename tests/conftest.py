@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 from projects import draw_images, make_repository, make_tree
+from templates import FOLDER, make_trained
 
 from headstart.host.project import QUIET
+
+# Every process of a test would compile this project's modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def forget_servers() -> None:
@@ -34,6 +39,16 @@ def isolate(folder: Path, patch: pytest.MonkeyPatch) -> None:
     forget_servers()
     for name in ("PREFECT_API_URL", "PYTHONPATH", "HEADSTART_STARTED_AGAIN"):
         patch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Name a folder that all test processes of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(folder))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +80,14 @@ def common_repository(common: Path) -> Path:
     make_tree(root)
     draw_images(root / "data", {"dark": 24, "light": 24})
     make_repository(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def common_trained(common: Path) -> Path:
+    """`common_repository` after its stages have run."""
+    root = common / "project"
+    make_trained(root)
     return root
 
 

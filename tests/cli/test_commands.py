@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from projects import commit, draw_images, edit_params, make_repository, make_tree, repro, run
+from projects import commit, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
 
 from headstart.cli.main import main
 from headstart.params import load_params
@@ -228,8 +228,7 @@ def test_training_goes_further_from_a_head_and_a_class_may_be_added(
     import shutil
 
     root = Path(shutil.copytree(trained, tmp_path / "p", symlinks=True))
-    headstart = str(root / "bin" / "headstart")
-    assert "train.init is" in run(root, headstart, "init-from", "artifacts/head.safetensors").stdout
+    assert "train.init is" in headstart(root, "init-from", "artifacts/head.safetensors")
     params = (root / "params.yaml").read_text()
     digest = load_params(root / "params.yaml").train.init
     assert digest is not None
@@ -242,7 +241,7 @@ def test_training_goes_further_from_a_head_and_a_class_may_be_added(
     draw_images(root / "data", {"other": 24}, seed=7)
     out = repro(root)
     assert "new: class other" in out
-    again = run(root, headstart, "init-from", "artifacts/init.safetensors", check=False).stdout
+    again = headstart(root, "init-from", "artifacts/init.safetensors")
     assert load_params(root / "params.yaml").train.init == digest, again
     commit(root)
     (root / "artifacts/init.safetensors").unlink()
@@ -273,10 +272,10 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     unfinished.touch()
     for left in states.glob(".*"):
         os.utime(left, (0, 0))
-    assert "train: resumes where it was stopped" in run(root, *command).stdout
+    assert "train: resumes where it was stopped" in headstart(root, "train")
     resumed = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
     assert list(states.iterdir()) == []
-    assert "resumes" not in run(root, *command).stdout
+    assert "resumes" not in headstart(root, "train")
     straight = (root / "artifacts/head.safetensors").read_bytes(), (root / "reports/history.csv").read_bytes()
     assert resumed == straight
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm
 from projects import ROOT
 
 from headstart.cli import completion, stages
@@ -143,7 +144,7 @@ def test_serving_without_a_version_is_one_line(tree: Path) -> None:
     done = subprocess.run(
         ["sh", "mlflow/serve-model", "headstart@champion"],
         cwd=tree,
-        env={**os.environ, "SERVE_PORT": port, "HEADSTART_PYTHON": sys.executable},
+        env={**os.environ, "SERVE_PORT": port, "HEADSTART_PYTHON": warm.python()},
         capture_output=True,
         text=True,
     )

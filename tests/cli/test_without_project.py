@@ -13,11 +13,11 @@ import torch
 import warm
 from projects import (
     draw_images,
-    make_registered,
     run,
 )
 from registries import uri_of
 from safetensors.torch import save_file
+from templates import make_registered
 
 import headstart as product
 from headstart.cli.main import main

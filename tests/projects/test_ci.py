@@ -11,7 +11,7 @@ import pytest
 import warm
 from ci import BASH, SH, Comments, Job, comment_server, run_github, run_gitlab
 from own_projects import make_project
-from projects import ROOT, commit, dvc, edit_params, repro, run
+from projects import ROOT, commit, dvc, edit_params, run
 from ruamel.yaml import YAML
 
 from headstart.projects import upgrading
@@ -36,14 +36,13 @@ test:
 
 
 @pytest.fixture(scope="module")
-def origin(common_repository: Path) -> Path:
+def origin(common_trained: Path) -> Path:
     """A bare git remote of a project whose branch main has results; they are in its DVC remote."""
-    root = common_repository
+    root = common_trained
     (root / "Makefile").write_text(MAKEFILE.format(python=warm.python()))
     shutil.copytree(CI, root / ".ci", ignore=shutil.ignore_patterns("*.yaml", "__pycache__"))
     with (root / ".gitignore").open("a") as ignored:
         ignored.write(".venv/\n")
-    repro(root)
     dvc(root, "push", "--quiet")
     commit(root)
     bare = root.parent / "origin.git"
@@ -209,9 +208,9 @@ def withhold_evaluation(author: Path, project: Path) -> None:
 
 @pytest.mark.slow
 def test_results_that_were_not_pushed_fail_the_job(
-    branch: Path, common_repository: Path, origin: Path, comments: Comments
+    branch: Path, common_trained: Path, origin: Path, comments: Comments
 ) -> None:
-    withhold_evaluation(branch, common_repository)
+    withhold_evaluation(branch, common_trained)
     job = on_github(branch, origin, comments)
     assert job.status == "failure"
     assert "Running stage 'evaluate'" in job.output
@@ -222,9 +221,9 @@ def test_results_that_were_not_pushed_fail_the_job(
 
 @pytest.mark.slow
 def test_main_pushes_what_it_computed_if_the_team_wants_that(
-    branch: Path, common_repository: Path, origin: Path, comments: Comments
+    branch: Path, common_trained: Path, origin: Path, comments: Comments
 ) -> None:
-    withhold_evaluation(branch, common_repository)
+    withhold_evaluation(branch, common_trained)
     edit_params(branch, **{"gate.margin": 0.3})
     job = on_github(branch, origin, comments, name="push", vars__DVC_PUSH="true")
     assert job.status == "success", job.output

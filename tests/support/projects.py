@@ -112,16 +112,6 @@ def make_repository(root: Path) -> None:
     commit(root)
 
 
-def make_registered(root: Path) -> None:
-    """Make a project of two classes, run its stages and register the champion, whatever it is worth."""
-    make_tree(root)
-    draw_images(root / "data", {"dark": 24, "light": 24})
-    edit_params(root, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
-    make_repository(root)
-    repro(root)
-    headstart(root, "register")
-
-
 def commit(root: Path) -> None:
     run(root, "git", "add", "--all")
     run(root, *GIT, "commit", "--quiet", "--allow-empty", "--message", "a test's state")

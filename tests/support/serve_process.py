@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from processes import end
-from projects import GIT, edit_params, headstart, make_registered, repro, run
+from projects import GIT, edit_params, headstart, repro, run
+from templates import make_registered
 
 
 def make_two_versions(root: Path, **changes: object) -> None:

@@ -30,7 +30,8 @@ from typing import NoReturn
 CLIENT = Path(__file__).with_name("warm_client.py")
 PYTHON = """#!/bin/sh
 case "$1 $2" in
-"-m headstart" | "-m dvc" | flows/*.py* | */flows/*.py* | "-P "*/answering.py)
+"-m headstart" | "-m headstart.versions.serving.server" | "-m dvc" | \
+    flows/*.py* | */flows/*.py* | "-P "*/answering.py)
     exec {python} -I -S {client} {socket} "$@"
     ;;
 esac
@@ -46,7 +47,10 @@ IMPORTED = [
     "PIL.Image",
     "pyarrow.parquet",
     "pyarrow.dataset",
+    "scipy.special",
     "scipy.stats",
+    "sklearn.linear_model",
+    "sklearn.metrics",
     "great_expectations",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
@@ -54,10 +58,15 @@ IMPORTED = [
     "mlflow.tracking",
     "mlflow.pyfunc",
     "mlflow.store.db.utils",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "alembic.command",
     "sqlalchemy",
     "dvc.repo",
     "dvc.cli.parser",
     "dvc.commands.repro",
+    "scmrepo.git",
+    "filelock",
     "ruamel.yaml",
     "tqdm",
 ]

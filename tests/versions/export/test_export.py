@@ -13,11 +13,11 @@ import pytest
 from projects import (
     ROOT,
     headstart,
-    make_registered,
     result_of,
     run,
 )
 from registries import client_of, uri_of
+from templates import make_registered
 from torch.export import ExportedProgram
 
 import headstart as product

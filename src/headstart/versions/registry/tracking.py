@@ -1,10 +1,9 @@
 """The tracking server: its address, whether it answers, and the run that a flow opens there."""
 
+import logging
 import os
 import re
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -305,10 +304,11 @@ def _make_database(path: Path) -> None:
         if path.exists():
             return
         with replacing(path, 0o600) as new:  # it holds addresses and secrets of webhooks
-            command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{new}"]
-            made = subprocess.run(command, capture_output=True, text=True)
-            if made.returncode:
-                raise TrackingError(f"cannot make {path}: {made.stderr.strip()[-2000:]}")
+            engine = sqlalchemy.create_engine(f"sqlite:///{new}")
+            try:
+                _create_tables(engine)
+            finally:
+                engine.dispose()
 
 
 def _make_tables(uri: str) -> None:
@@ -318,17 +318,28 @@ def _make_tables(uri: str) -> None:
     """
     if not uri.startswith("postgresql+psycopg2://"):
         raise TrackingError(f"{uri}: write postgresql+psycopg2://, which names the driver that is installed")
-    from mlflow.store.db.utils import _initialize_tables  # what `mlflow db upgrade` calls if none exist
-
     with translated("open the database"):
         engine = sqlalchemy.create_engine(uri)
         try:
             with engine.connect() as alone:  # the lock is released with the connection
                 alone.execute(sqlalchemy.text("SELECT pg_advisory_lock(7244219)"))
                 if not sqlalchemy.inspect(alone).has_table("alembic_version"):
-                    _initialize_tables(engine)
+                    _create_tables(engine)
         finally:
             engine.dispose()
+
+
+def _create_tables(engine: sqlalchemy.Engine) -> None:
+    """Call what `mlflow db upgrade` calls if there are no tables, without its two lines on standard error."""
+    from mlflow.store.db.utils import _initialize_tables
+
+    messages = logging.getLogger("mlflow.store.db.utils")
+    level = messages.level
+    messages.setLevel(logging.WARNING)
+    try:
+        _initialize_tables(engine)
+    finally:
+        messages.setLevel(level)
 
 
 def _artifact_location() -> str | None:
