@@ -1,6 +1,7 @@
 """The review's page answers to nobody but itself, shows every finding, and writes each decision at once."""
 
 import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from servers import free_port
 
-from headstart.review.app import Review, make_app
+from headstart.ground import paths
+from headstart.review.app import Review, make_app, serve
 from headstart.review.fixes import Decision, read_fixes, write_fixes
 
 HOST, PORT = "127.0.0.1", 5002
@@ -108,3 +111,22 @@ def test_only_the_page_decides_and_only_under_its_own_address(client: TestClient
     assert not Path("fixes.csv").exists()
     policy = client.get("/").headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
+
+
+def test_its_address_is_named_once_browsers_can_connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths.FINDINGS.parent.mkdir(parents=True)
+    columns = ["check", "path", "reason", "suggested", "similar", "label", "split"]
+    for table in (paths.FINDINGS, paths.IMAGE_TABLE):
+        pd.DataFrame({name: ["a"] for name in columns}).to_parquet(table)
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: sockets[0].close())
+    port, connected = free_port(), []
+
+    def announce(findings: int, address: str) -> None:
+        with socket.create_connection((HOST, port), timeout=5):
+            connected.append(findings)
+
+    serve(Path("fixes.csv"), port, announce)
+    assert connected == [1]

@@ -36,5 +36,6 @@ def listen(config: uvicorn.Config) -> socket.socket:
 
 def _end_now(sig: int) -> None:
     """End without the rest of `finally` blocks: they wait for threads."""
-    print(f"\nended by {signal.Signals(sig).name}: requests were left", file=sys.stderr, flush=True)
+    text = f"\nended by {signal.Signals(sig).name}: requests were left\n"
+    os.write(sys.stderr.fileno(), text.encode())  # `print` may be what the signal interrupted
     os._exit(STATUS[signal.Signals(sig)])
