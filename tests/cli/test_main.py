@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import warm
 from projects import ROOT
 
 from headstart.cli import completion, stages
@@ -144,7 +143,7 @@ def test_serving_without_a_version_is_one_line(tree: Path) -> None:
     done = subprocess.run(
         ["sh", "mlflow/serve-model", "headstart@champion"],
         cwd=tree,
-        env={**os.environ, "SERVE_PORT": port, "HEADSTART_PYTHON": warm.python()},
+        env={**os.environ, "SERVE_PORT": port, "HEADSTART_PYTHON": sys.executable},
         capture_output=True,
         text=True,
     )

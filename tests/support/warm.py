@@ -30,8 +30,7 @@ from typing import NoReturn
 CLIENT = Path(__file__).with_name("warm_client.py")
 PYTHON = """#!/bin/sh
 case "$1 $2" in
-"-m headstart" | "-m headstart.versions.serving.server" | "-m dvc" | \
-    flows/*.py* | */flows/*.py* | "-P "*/answering.py)
+"-m headstart" | "-m dvc" | flows/*.py* | */flows/*.py* | "-P "*/answering.py)
     exec {python} -I -S {client} {socket} "$@"
     ;;
 esac

@@ -11,7 +11,7 @@ from pathlib import Path
 
 with socket.socket(socket.AF_UNIX) as connection:
     address = Path(sys.argv[1])
-    for _ in range(1200):  # two minutes
+    for _ in range(3000):  # five minutes
         if address.exists():
             break
         time.sleep(0.1)
