@@ -101,7 +101,7 @@ def test_a_bad_item_has_its_own_error(server: Server, item: object, reason: str)
         (b'{"images": 1}', JSON, 400, "is not a list"),
         (listed(*[{"base64": TEXT}] * 9), JSON, 400, "9 images, expected at most 8"),
         (*form(), 400, "holds no file"),
-        (*form(*[("a", IMAGE)] * 9), 400, "more than 8 files"),
+        (*form(*[("a", IMAGE)] * 9), 400, "more files than 8"),
         (b"x", "multipart/form-data", 400, "boundary"),
         (form(("a", IMAGE))[0][:-6], form()[1], 400, "the form is cut off"),
         (b'{"images": [' + b"{}," * 1500 + b"{}]}", JSON, 400, "holds more than 8 images"),
@@ -201,4 +201,4 @@ def test_the_description_names_every_form_and_answer(server: Server) -> None:
         assert server.post("/invocations", json.dumps(example["value"]).encode(), JSON)[0] == 200
     assert server.post("/invocations", mlflow["text/csv"]["example"].encode(), "text/csv")[0] == 200
     [row] = server.image()[1]["answers"]
-    assert set(document["components"]["schemas"]["Answer"]["properties"]) == set(row)
+    assert set(document["components"]["schemas"]["IdentifiedAnswer"]["properties"]) == set(row)

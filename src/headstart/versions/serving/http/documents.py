@@ -18,14 +18,19 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    id: str = Field(
-        description="of the image: the request's id, which X-Request-Id has, and its place from 0"
-    )
     name: str | None = Field(description="of the file or path; null for an image without one")
     label: str | None = Field(description="null for an image that cannot be read or that the head refuses")
     probabilities: dict[str, float] | None = Field(description="by class; null if it cannot be read")
     model_version: str
     error: str | None = Field(description="why there is no label")
+
+
+class IdentifiedAnswer(Answer):
+    """The answer for one image of a request to /predict."""
+
+    id: str = Field(
+        description="of the image: the request's id, which X-Request-Id has, and its place from 0"
+    )
 
 
 class Answers(BaseModel):
@@ -53,7 +58,7 @@ class Answers(BaseModel):
 
     model: str = Field(description="as it was given to `headstart serve`")
     model_version: str = Field(description="that answered: models:/NAME/VERSION")
-    answers: list[Answer]
+    answers: list[IdentifiedAnswer]
 
 
 class Predictions(BaseModel):

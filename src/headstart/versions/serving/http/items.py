@@ -69,7 +69,7 @@ def _files_of(body: bytes, content_type: str, most: int) -> list[Item]:
 
     def add(file: File) -> None:
         if len(found) == most:
-            raise ArgumentError(f"the form has more than {most} files; send them in several requests")
+            raise ArgumentError(f"the form has more files than {most}; send them in several requests")
         file.file_object.seek(0)
         found.append(Item((file.file_name or b"").decode(errors="replace"), file.file_object.read()))
         file.close()
