@@ -36,7 +36,8 @@ class ImageFiles:
     def write(self, sha256: str, extension: str, data: bytes) -> None:
         """Write a file, which is complete on the disk when it has its name."""
         path = self.path(sha256, extension)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder, path.parent):
+            folder.mkdir(exist_ok=True, mode=0o700)
         new = path.with_suffix(NEW)
         try:
             with open(new, "wb", opener=_private) as file:
