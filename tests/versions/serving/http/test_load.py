@@ -33,7 +33,7 @@ Expected = dict[str, list[dict[str, float]]]
 
 
 class Held(dict[str, int]):
-    """What a process holds: resident MB, open files and threads."""
+    """Resident MB, open files and threads of a process."""
 
     @classmethod
     def by(cls, pid: int) -> "Held":
@@ -126,7 +126,7 @@ def test_every_answer_is_right_under_load(common: Path, monkeypatch: pytest.Monk
 
 
 def at_rest(address: str, server: "subprocess.Popen[str]") -> Held:
-    """What the server holds once no request is left."""
+    """Memory, files and threads of the server once no request is left."""
 
     def is_idle() -> bool:
         text = urlopen(f"{address}/metrics", timeout=60).read().decode()
