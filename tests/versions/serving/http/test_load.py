@@ -27,7 +27,7 @@ REQUESTS, CLIENTS, BAD = 10_000, 32, 0.05
 WARM = REQUESTS // 5
 TOLERANCE = 1e-4  # of a probability: neighbours in a pass change it by rounding
 GROWTH_MB = 60  # of a second version, and of what the allocators keep
-OPTIONS = ("--max-body", "1", "--max-images", "8", "--follow-seconds", "0.5")
+OPTIONS = ("--max-body", "4", "--max-images", "8", "--follow-seconds", "0.5")
 VERSIONS = ("models:/headstart/1", "models:/headstart/2")
 Expected = dict[str, list[dict[str, float]]]
 
