@@ -118,7 +118,7 @@ def _malformed(files: Any, paths: Any, chosen: list[int]) -> Request:
 
 
 def _oversized(files: Any, paths: Any, chosen: list[int]) -> Request:
-    return Request("/predict", "image/jpeg", bytes((1 << 20) + 1), 413, ())
+    return Request("/predict", "image/jpeg", bytes((4 << 20) + 1), 413, ())
 
 
 def _wrong_kind(files: Any, paths: Any, chosen: list[int]) -> Request:

@@ -27,13 +27,13 @@ REQUESTS, CLIENTS, BAD = 10_000, 32, 0.05
 WARM = REQUESTS // 5
 TOLERANCE = 1e-4  # of a probability: neighbours in a pass change it by rounding
 GROWTH_MB = 60  # of a second version, and of what the allocators keep
-OPTIONS = ("--max-body", "1", "--max-images", "8", "--follow-seconds", "0.5")
+OPTIONS = ("--max-body", "4", "--max-images", "8", "--follow-seconds", "0.5")
 VERSIONS = ("models:/headstart/1", "models:/headstart/2")
 Expected = dict[str, list[dict[str, float]]]
 
 
 class Held(dict[str, int]):
-    """What a process holds: resident MB, open files and threads."""
+    """Resident MB, open files and threads of a process."""
 
     @classmethod
     def by(cls, pid: int) -> "Held":
@@ -126,7 +126,7 @@ def test_every_answer_is_right_under_load(common: Path, monkeypatch: pytest.Monk
 
 
 def at_rest(address: str, server: "subprocess.Popen[str]") -> Held:
-    """What the server holds once no request is left."""
+    """Memory, files and threads of the server once no request is left."""
 
     def is_idle() -> bool:
         text = urlopen(f"{address}/metrics", timeout=60).read().decode()
