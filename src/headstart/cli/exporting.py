@@ -52,7 +52,7 @@ def add_to(commands: Commands) -> None:
         "--calibration-images",
         type=int,
         metavar="N",
-        help="training images that int8 is calibrated on; default: 128",
+        help="training images that int8 is calibrated on; default: 64",
     )
     export.add_argument(
         "--margin", type=float, metavar="SHARE", help="for int8, in place of gate.margin, such as 0.02"

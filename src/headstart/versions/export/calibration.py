@@ -8,7 +8,7 @@ from headstart.errors import LineageError
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.versions.registry.record import MANIFEST, Record
 
-IMAGES = 128
+IMAGES = 64
 SEED = 0
 
 

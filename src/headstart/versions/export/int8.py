@@ -44,7 +44,7 @@ def quantize(source: Path, batches: Iterator[np.ndarray], description: Mapping[s
     from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
 
     graph = onnx.load(source)
-    graph.metadata_props.add(key=PREPARED, value="headstart")
+    graph.metadata_props.add(key=PREPARED, value="onnxruntime.quant")
     with tempfile.TemporaryDirectory(prefix="headstart-int8-") as folder:
         made = Path(folder) / "model.onnx"
         quantize_static(

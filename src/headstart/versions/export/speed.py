@@ -8,7 +8,7 @@ import numpy as np
 from headstart.versions.export.images import Run
 
 BATCH = 8  # images per pass
-ROUNDS = 5
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
