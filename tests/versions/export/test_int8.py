@@ -12,7 +12,6 @@ import pytest
 from predictors import NETWORKS, predictor_of
 
 from headstart.errors import LineageError, ModelError
-from headstart.pipeline.data.limits import Limits
 from headstart.versions.export import calibration, int8, onnx_file
 from headstart.versions.export.description import describe
 from headstart.versions.export.int8_check import Expected, judge
@@ -26,9 +25,10 @@ GATE = Gate(min_images=50)
 
 
 def quantized(name: str, folder: Path, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, Path]:
-    """Logits-deep answers of a network in float32 and in int8 calibrated on `pixels`, and the int8 file."""
+    """Answers of a network in float32 and in int8 calibrated on `pixels`, and the int8 file."""
     predictor = predictor_of(**NETWORKS[name])
-    predictor.head.temperature = 20.0  # drawn weights make sure answers, which would hide a difference
+    logits = predictor.head(predictor.features(PIXELS))
+    predictor.head.temperature = float(logits.abs().max())  # sure answers would hide a difference
     whole, path = folder / "fp32.onnx", folder / "int8.onnx"
     description = describe(predictor, "models:/m/1", "r") | {"precision": '"int8"'}
     onnx_file.write(program_of(predictor), description, whole)
@@ -72,7 +72,6 @@ def test_the_ranges_are_those_of_the_calibration(tmp_path: Path) -> None:
 def record_of(folder: Path, splits: list[str], pixels: list[str]) -> Record:
     names = [f"{index}.png" for index in range(len(splits))]
     table = pd.DataFrame({"path": names, "pixels": pixels, "split": splits, "excluded": ""})
-    Limits(("PNG",), ("RGB",), 1)
     table.to_parquet(folder / "manifest.parquet")
     return cast(Record, SimpleNamespace(name="models:/m/1", file=lambda name: folder / name))
 
@@ -127,8 +126,10 @@ def test_worse_than_the_margin_or_perhaps_so_is_refused() -> None:
         judge(answers(87)[1], expected_of(90), ("a", "b"), GATE, "models:/m/1")
     judge(answers(87)[1], expected_of(90), ("a", "b"), GATE.changed(margin=0.1), "models:/m/1")
     alike = [str(index // 10) for index in range(100)]  # ten images of each of ten things: a wider interval
-    with pytest.raises(ModelError, match="1.0 points worse"):
-        judge(answers(89)[1], expected_of(90, groups=alike), ("a", "b"), GATE, "models:/m/1")
+    gate = GATE.changed(margin=0.07)
+    judge(answers(88)[1], expected_of(90), ("a", "b"), gate, "models:/m/1")
+    with pytest.raises(ModelError, match="2.0 points worse"):
+        judge(answers(88)[1], expected_of(90, groups=alike), ("a", "b"), gate, "models:/m/1")
 
 
 def test_a_class_that_is_lost_is_refused_within_the_margin() -> None:
@@ -147,7 +148,5 @@ def test_two_files_are_timed_in_turns() -> None:
         return np.array([sum(range(work))])
 
     slow, fast = side_by_side(lambda _: run("slow", 400_000), lambda _: run("fast", 4_000), PIXELS, rounds=3)
-    assert asked == ["slow", "fast", "slow", "fast", "fast", "slow", "slow", "fast"] or asked == [
-        "slow", "fast", "fast", "slow", "slow", "fast", "fast", "slow"
-    ]  # fmt: skip
+    assert asked == ["slow", "fast", *["fast", "slow"], *["slow", "fast"], *["fast", "slow"]]
     assert fast.images_per_cpu_s > 3 * slow.images_per_cpu_s

@@ -147,10 +147,10 @@ def export_int8(
         whole = folder / "fp32.onnx"
         onnx_file.write(program_of(version.predictor), version.description, whole)
         about = version.description | {"precision": '"int8"', "calibration": drawn.as_json()}
-        int8.quantize(whole, images.batches(version.predictor, files, int8.BATCH), about, new)
+        int8.quantize(whole, images.batches(version.predictor, files, int8.BATCH, "calibrate"), about, new)
         run = onnx_file.open_session(new)
         change = int8_check.check(run, version.predictor, version.record, expected, gate, options.images)
-        pixels = next(images.batches(version.predictor, files[: speed.BATCH], speed.BATCH))
+        pixels = next(images.batches(version.predictor, files[: speed.BATCH], speed.BATCH, "speed"))
         fp32, own = speed.side_by_side(onnx_file.open_session(whole), run, pixels)
         digest, artifact = _stored(version.record, INT8, new, INT8_NAME, out, options)
         report = Int8(drawn, change, whole.stat().st_size, fp32, own)

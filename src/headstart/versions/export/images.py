@@ -65,14 +65,17 @@ def answers(run: Run, predictor: Predictor, files: Sequence[Path]) -> np.ndarray
     return np.stack(list(_rows(run, predictor, files, "check")))
 
 
-def batches(predictor: Predictor, files: Sequence[Path], size: int) -> Iterator[np.ndarray]:
+def batches(predictor: Predictor, files: Sequence[Path], size: int, step: str) -> Iterator[np.ndarray]:
     """The pixels of image files, uint8 [n, H, W, 3] with n up to `size`; the next ones are read meanwhile.
+
+    Args:
+        step: the name of the progress bar.
 
     Raises:
         ModelError: one cannot be read any more.
     """
     batch: list[np.ndarray] = []
-    for pixels in _rows(lambda same: same, predictor, files, "calibrate"):
+    for pixels in _rows(lambda same: same, predictor, files, step):
         batch.append(pixels)
         if len(batch) == size:
             yield np.stack(batch)
