@@ -4,9 +4,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from torch.export import ExportedProgram
 
 from headstart.ground.files import replacing
@@ -64,7 +66,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Version:
+class Version:
     """A version to be exported: its network on the CPU, and its record."""
 
     predictor: Predictor
@@ -112,7 +114,7 @@ def export_file(model: str, out: Path, kind: str, options: Options) -> Exported:
     if kind == "onnx":
         onnx_file.check_installed()
     form = FILES[kind]
-    with _opened(model) as version, replacing(out) as new:
+    with opened(model) as version, replacing(out) as new:
         form.write(program_of(version.predictor), version.description, new)
         checked = check(form.open(new), version.predictor, version.record, options.images)
         digest, artifact = _stored(version.record, kind, new, form.name, out, options)
@@ -139,18 +141,13 @@ def export_int8(
     """
     check_absent(out)
     onnx_file.check_installed()
-    with _opened(model) as version, replacing(out) as new, tempfile.TemporaryDirectory() as temporary:
+    with opened(model) as version, replacing(out) as new, tempfile.TemporaryDirectory() as temporary:
         expected = int8_check.expected_answers(version.record, gate)
-        folder = Path(temporary)
-        names, drawn = calibration.draw(version.record, count, int8.METHOD)
-        files = images.find(version.record, names, options.images, folder / "training", "training")
-        whole = folder / "fp32.onnx"
+        whole = Path(temporary) / "fp32.onnx"
         onnx_file.write(program_of(version.predictor), version.description, whole)
-        about = version.description | {"precision": '"int8"', "calibration": drawn.as_json()}
-        int8.quantize(whole, images.batches(version.predictor, files, int8.BATCH, "calibrate"), about, new)
+        drawn, pixels = _quantize(version, whole, new, options.images, count)
         run = onnx_file.open_session(new)
         change = int8_check.check(run, version.predictor, version.record, expected, gate, options.images)
-        pixels = next(images.batches(version.predictor, files[: speed.BATCH], speed.BATCH, "speed"))
         fp32, own = speed.side_by_side(onnx_file.open_session(whole), run, pixels)
         digest, artifact = _stored(version.record, INT8, new, INT8_NAME, out, options)
         report = Int8(drawn, change, whole.stat().st_size, fp32, own)
@@ -159,12 +156,27 @@ def export_int8(
     return Exported(name, "onnx", "int8", str(out), digest, size, change.images, gap, artifact, report)
 
 
+def _quantize(
+    version: Version, whole: Path, path: Path, folder: Path | None, count: int
+) -> tuple[calibration.Calibration, np.ndarray]:
+    """Write the int8 file of one in float32; return its calibration, and pixels of some images to time it."""
+    names, drawn = calibration.draw(version.record, count, int8.METHOD)
+    description = version.description | {"precision": '"int8"', "calibration": drawn.as_json()}
+    with tempfile.TemporaryDirectory(prefix="headstart-images-") as fetched:
+        files = images.find(version.record, names, folder, Path(fetched), "training")
+        batches = images.batches(version.predictor, files, int8.BATCH, "calibrate")
+        first = next(batches)
+        int8.quantize(whole, chain([first], batches), description, path)
+    return drawn, first
+
+
 @contextmanager
-def _opened(model: str) -> Iterator[_Version]:
+def opened(model: str) -> Iterator[Version]:
+    """A version on this machine, for as long as the block runs; see `export_file` for errors."""
     stored = stored_model.fetch(str(ModelUri.parse(model)))
     predictor = Predictor.load(stored.head, stored.backbone())
     with tempfile.TemporaryDirectory(prefix="headstart-record-") as folder:
-        yield _Version(predictor, open_record(stored.name, Path(folder)))
+        yield Version(predictor, open_record(stored.name, Path(folder)))
 
 
 def _stored(

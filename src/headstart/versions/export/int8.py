@@ -52,7 +52,7 @@ def quantize(source: Path, batches: Iterator[np.ndarray], description: Mapping[s
             made,
             _Reader(batches),
             op_types_to_quantize=[*LAYERS, *BETWEEN],
-            nodes_to_exclude=[_last_layer(graph)],
+            nodes_to_exclude=[last_layer(graph)],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -62,6 +62,6 @@ def quantize(source: Path, batches: Iterator[np.ndarray], description: Mapping[s
         onnx_file.save(onnx.load(made), description, path)
 
 
-def _last_layer(graph: Any) -> str:
+def last_layer(graph: Any) -> str:
     """Name of the layer that makes the logits."""
     return str([node.name for node in graph.graph.node if node.op_type in LAYERS][-1])

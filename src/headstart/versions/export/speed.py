@@ -7,7 +7,6 @@ import numpy as np
 
 from headstart.versions.export.images import Run
 
-BATCH = 8  # images per pass
 ROUNDS = 3
 
 
