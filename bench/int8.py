@@ -36,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weights of 8 bits": {"reduce_range": False},
     "one scale per layer": {"per_channel": False},
     "last layer in int8 too": {"nodes_to_exclude": []},
+    "every kind of layer": {"nodes_to_exclude": [], "op_types_to_quantize": None},
     "percentile 99.999": {"calibrate_method": CalibrationMethod.Percentile},
     "percentile 99.99": {"calibrate_method": CalibrationMethod.Percentile, "percentile": 99.99},
     "entropy": {"calibrate_method": CalibrationMethod.Entropy},
