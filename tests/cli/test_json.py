@@ -22,7 +22,7 @@ from headstart.cli.summary import Results, Standing
 from headstart.errors import DataError
 from headstart.orchestration.service_status import Overview
 from headstart.review.fixing import Fixed
-from headstart.versions.export.export import Exported
+from headstart.versions.export.report import Exported
 from headstart.versions.monitoring import page
 from headstart.versions.monitoring.drift import Drift
 from headstart.versions.monitoring.trend import Trend
@@ -52,7 +52,7 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "show": lambda: Results({}, 0.9, "random", Standing()).as_dict(),
     "register": lambda: Published(Registered("m", "1", (), "r", True, True), None).as_dict(),
     "gate": lambda: Decision.of((), None, "").as_dict(),
-    "export": lambda: Exported("models:/m/1", "onnx", "out", "d", 1).as_dict(),
+    "export": lambda: Exported("models:/m/1", "onnx", "fp32", "out", "d", 1).as_dict(),
     "history": lambda: Journal((), ()).as_dict(),
     "trend": lambda: Trend("m", "models:/m/1", 1, 0, 0, 1, ()).to_dict(),
     "reproduce": lambda: Reproduction(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
 from headstart.cli.entering import enter_any
+from headstart.errors import HeadstartError
 
 if TYPE_CHECKING:
     from headstart.versions.serving.batch_scoring import Scored
@@ -36,10 +37,17 @@ def add_to(commands: Commands) -> None:
 
 
 def _score(chosen: argparse.Namespace) -> None:
+    is_folder = Path(chosen.model).is_dir()
     root, (source, out) = enter_any(chosen.source, chosen.out)
     from headstart.cli.json_output import print_result
     from headstart.versions.registry import tracking
+    from headstart.versions.registry.uri import ModelUri
 
+    if is_folder and not ModelUri.is_meant(chosen.model):
+        raise HeadstartError(
+            f"--model {chosen.model} is a folder, and `headstart score` runs registered versions alone: name "
+            f"one, or let `headstart predict --model {chosen.model} --json IMAGE...` answer from the folder"
+        )
     with tracking.in_project(root):
         scored = _scored(source, Path(out), chosen.model, chosen.batch)
     print_result(chosen.json, scored.as_dict, scored.sentence)

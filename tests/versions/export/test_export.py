@@ -1,15 +1,20 @@
 """An exported version answers as it was evaluated: a folder with no server, a file with no Headstart."""
 
+import io
 import json
+import pickle
+import pickletools
 import re
 import shutil
 import sys
 import zipfile
 from pathlib import Path
 
+import mlflow
 import onnxruntime
 import pandas as pd
 import pytest
+import torch
 from projects import (
     ROOT,
     headstart,
@@ -22,10 +27,12 @@ from torch.export import ExportedProgram
 
 import headstart as product
 from headstart.cli.main import main
-from headstart.errors import ModelError
-from headstart.versions.export import folder
+from headstart.errors import HeadstartError, ModelError, TrackingError
+from headstart.versions.export import folder, logged
 from headstart.versions.export.program import program_of
+from headstart.versions.registry import tracking
 from headstart.versions.registry.exported import NAME
+from headstart.versions.registry.record import open_record
 from headstart.versions.registry.stored_model import file_digest
 from headstart.versions.serving.predictor import Predictor
 
@@ -173,11 +180,144 @@ def test_a_torch_program_needs_torch_alone(project: Path, tmp_path: Path) -> Non
     said = run(tmp_path, sys.executable, "-P", "-c", code).stdout.splitlines()[-1]
     assert said.startswith("[5, 2] {")
     with zipfile.ZipFile(tmp_path / "a.pt2") as archive:
-        names = archive.namelist()
-        assert archive.read(next(name for name in names if "sample_inputs" in name)) == b""
-        assert not [
-            name for name in names if name.endswith(".pkl") or str(ROOT).encode() in archive.read(name)
-        ]
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert next(content for name, content in members.items() if "sample_inputs" in name) == b""
+    assert [name for name, content in members.items() if is_pickle(content)] == []
+    assert [name for name, content in members.items() if str(ROOT).encode() in content] == []
+
+
+def is_pickle(content: bytes) -> bool:
+    """Whether bytes are a pickle, or an archive with one: such as `torch.save` writes, under any name."""
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(is_pickle(archive.read(name)) for name in archive.namelist())
+    try:
+        return any(code.name == "STOP" for code, _, _ in pickletools.genops(content))
+    except (ValueError, IndexError, UnicodeDecodeError):
+        return False
+
+
+def test_pickles_are_known_by_their_contents() -> None:
+    saved = io.BytesIO()
+    torch.save(torch.zeros(2), saved)
+    assert is_pickle(saved.getvalue())
+    assert is_pickle(pickle.dumps({"a": 1}, protocol=0))
+    assert not is_pickle(b"")
+    assert not is_pickle(b'{"graph_module": {}}')
+
+
+def test_an_int8_file_is_judged_and_logged_beside_the_other(project: Path, tmp_path: Path) -> None:
+    command = ("export", VERSION, "--format", "onnx", "--precision", "int8")
+    found = result_of(project, *command, str(tmp_path / "a.onnx"), "--calibration-images", "16")
+    expected = pd.read_parquet(project / "artifacts/predictions.parquet")
+    drawn, change = found["int8"]["calibration"], found["int8"]["change"]
+    assert (found["precision"], found["images"], drawn["images"]) == ("int8", len(expected), 16)
+    assert change["low"] <= change["change"] <= change["high"]
+    assert found["bytes"] < 0.6 * found["int8"]["fp32_bytes"]  # of a narrow network; 0.25 of a whole one
+    assert min(found["int8"]["speed"].values()) > 0
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    described = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+    assert (described["version"], described["precision"]) == (VERSION, "int8")
+    assert described["calibration"] == drawn
+    client = client_of(project)
+    version = client.get_model_version("headstart", "1")
+    assert version.tags["export.onnx-int8"] == found["digest"] == file_digest(tmp_path / "a.onnx")
+    logged = client.download_artifacts(version.run_id, found["artifact"], str(tmp_path))
+    assert file_digest(Path(logged)) == found["digest"]
+    again = result_of(project, *command, str(tmp_path / "b.onnx"), "--calibration-images", "16")
+    assert (again["digest"], again["artifact"]) == (found["digest"], found["artifact"])
+
+
+def test_int8_that_may_be_worse_than_the_margin_is_refused(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    command = ["export", VERSION, str(tmp_path / "a.onnx"), "--format", "onnx", "--precision", "int8"]
+    before = client_of(project).get_model_version("headstart", "1").tags
+    with pytest.raises(
+        SystemExit, match="int8 is not as good as .*required: the whole interval above 0.1 po"
+    ):
+        main([*command, "--margin", "0.001"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri_of(project))
+    with pytest.raises(SystemExit, match=r"images that count, 50 are needed \(gate.min_images\)"):
+        main([*command, "--images", str(project / "data")])
+    assert list(tmp_path.glob("*.onnx*")) == []
+    assert client_of(project).get_model_version("headstart", "1").tags == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--format", "torch", "--precision", "int8"], "--precision int8 is for --format onnx, not torch"),
+        (["--format", "onnx", "--margin", "0.1"], "--margin is for --precision int8"),
+        (["--format", "onnx", "--precision", "int8", "--calibration-images", "0"], "expected at least 1"),
+        (["--format", "onnx", "--precision", "int8", "--margin", "2"], "--margin: input should be less"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    options: list[str], said: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    with pytest.raises(SystemExit, match=said):
+        main(["export", VERSION, "../never", *options])
+
+
+def test_another_file_takes_the_tag_only_if_asked(project: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("1")
+    other.write_text("2")
+    with tracking.in_project(project):
+        record = open_record(VERSION, tmp_path / "record")
+
+        def store(path: Path, replace: bool = False) -> str:
+            return logged.store(record, "kind", path, "model.bin", file_digest(path), replace)
+
+        first = store(one)
+        assert store(one) == first
+        with pytest.raises(HeadstartError, match=f"tag export.kind has SHA-256 {file_digest(one)[:12]}, "):
+            store(other)
+        second = store(other, replace=True)
+        kept = {path: mlflow.artifacts.load_text(f"runs:/{record.run_id}/{path}") for path in (first, second)}
+    assert kept == {first: "1", second: "2"}
+    assert client_of(project).get_model_version("headstart", "1").tags["export.kind"] == file_digest(other)
+
+
+def test_a_file_that_cannot_be_logged_is_not_there(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TrackingError("the server is gone")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("headstart.versions.export.logged.versions.tag", fail)
+    with pytest.raises(SystemExit, match="the server is gone"):
+        main(
+            ["export", "runs:/" + run_id_of(project) + "/model", str(tmp_path / "a.pt2"), "--format", "torch"]
+        )
+    assert list(tmp_path.glob("*a.pt2*")) == []
+
+
+def run_id_of(project: Path) -> str:
+    return str(client_of(project).get_model_version("headstart", "1").run_id)
+
+
+def test_what_a_killed_export_left_is_gone_after_the_next_one(tmp_path: Path) -> None:
+    left = tmp_path / ".out.new" / "artifacts"
+    left.mkdir(parents=True)
+    (left / "half").touch()
+    with folder._making(tmp_path / "out") as new:
+        assert list(new.iterdir()) == []
+        (new / "whole").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "out",
+        "out/whole",
+    ]
+
+
+def test_score_names_what_answers_from_a_folder(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="copy is a folder, .* `headstart predict --model copy"):
+        main(["score", ".", "out.parquet", "--model", "copy"])
 
 
 def test_a_file_that_answers_otherwise_is_refused(

@@ -1,15 +1,17 @@
 """`headstart export --format folder`: a version with all that it runs, for machines without the server."""
 
+import fcntl
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from headstart.errors import HeadstartError
 from headstart.ground import paths
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import frozen_tensors
@@ -58,13 +60,47 @@ def write_folder(stored: StoredModel, out: Path) -> None:
 
 @contextmanager
 def _making(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, which becomes `out` if the block succeeds and is removed if it fails."""
+    """A new folder beside `out`, which becomes `out` if the block succeeds and is removed if it fails.
+
+    It has one name per `out` and is locked, so that the next export removes what a killed one left, and waits
+    for one that is still running.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
-        new = Path(made) / out.name
-        new.mkdir()
+    new = out.with_name(f".{out.name}.new")
+    handle = _locked(new)
+    try:
+        for left in new.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield new
+        check_absent(out)
         new.rename(out)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    """Open a folder and lock it; the system unlocks it when the handle is closed or the process ends."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        os.close(handle)  # meanwhile the export that held it has renamed or removed it
+
+
+def check_absent(out: Path) -> None:
+    """Check that nothing would be overwritten.
+
+    Raises:
+        HeadstartError: `out` exists.
+    """
+    if out.exists() or out.is_symlink():
+        raise HeadstartError(f"{out} exists and is left as it is; name a new one, or remove it first")
 
 
 def _hold_frozen(stored: StoredModel, new: Path, head: dict[str, Any]) -> None:

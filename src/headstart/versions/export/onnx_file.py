@@ -41,7 +41,11 @@ def write(program: ExportedProgram, description: Mapping[str, str], path: Path) 
             program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
         )
     assert made is not None
-    graph = made.model_proto
+    save(made.model_proto, description, path)
+
+
+def save(graph: Any, description: Mapping[str, str], path: Path) -> None:
+    """Write a graph with its description, without the notes of the program that made it."""
     _forget_notes(graph)
     graph.producer_name, graph.producer_version = "headstart", ""
     for key in sorted(description):
@@ -53,7 +57,9 @@ def open_session(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The file as a function of pixels uint8 [N, H, W, 3], run by ONNX Runtime: probabilities [N, C]."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others may need the processor
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def answer(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(session.run([OUTPUT], {INPUT: pixels})[0])

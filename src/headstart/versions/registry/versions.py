@@ -170,3 +170,14 @@ def tag(uri: str, key: str, value: str) -> None:
             client.set_tag(found.run_id, f"headstart.{key}", value)
         else:
             client.set_model_version_tag(str(found.name), str(found.number), key, value)
+
+
+def tag_of(uri: str, key: str) -> str | None:
+    """The tag that `tag` set; None if there is none."""
+    client = tracking.connect()
+    found = ModelUri.parse(uri)
+    with tracking.translated(f"look up the tags of {uri}"):
+        if found.run_id is not None:
+            tags = client.get_run(found.run_id).data.tags
+            return tags.get(f"headstart.{key}")
+        return found.version(client).tags.get(key)
