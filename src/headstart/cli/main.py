@@ -8,6 +8,7 @@ from headstart import __version__
 from headstart.cli import (
     beginning,
     completion,
+    containers,
     exporting,
     monitoring,
     network,
@@ -84,6 +85,7 @@ def make_parser() -> Parser:
         network,
         release,
         exporting,
+        containers,
         provenance,
         scoring,
         serving,
