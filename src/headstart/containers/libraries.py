@@ -8,7 +8,7 @@ from headstart.projects import pins, template
 from headstart.repository.code_lock import DISTRIBUTIONS
 
 SERVER = "headstart.cli.serving"
-# MLflow's server, its pages and the libraries of models that are not ours stay away: the answers need none of them
+# mlflow-skinny has all of MLflow that answers need, without its server, its pages and 40 packages behind them
 NAMES = {**DISTRIBUTIONS, "mlflow": "mlflow-skinny", "ruamel": "ruamel-yaml", "yaml": "pyyaml"}
 # The first is imported by headstart.progress, the second by Starlette for forms with files.
 BEHIND = ("tqdm", "python-multipart")
