@@ -59,8 +59,8 @@ class Images:
     def build(self, source: Path, base: str) -> str:
         """Build a packaged version by its own Dockerfile.
 
-        Builds of torch without CUDA may be out of reach: a package of that name and version leads to the torch
-        of this machine, which `call` mounts. Everything else is installed from the index of this machine.
+        Builds of torch without CUDA may be out of reach: a package of that name and version leads to the
+        torch of this machine, which `call` mounts. All else is installed from the index of this machine.
         """
         wheels, settings = self.folder / "wheels", self.folder / "pip.conf"
         for name in ("torch", "torchvision"):
