@@ -34,6 +34,7 @@ LAYERS = (  # each may import the ones before it
     "versions.monitoring",
     "params",
     "projects",
+    "containers",
     "api",
     "orchestration",
     "cli",

@@ -14,7 +14,9 @@ from headstart.repository.code_lock import MODULES
 BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 PLACED = BUILD["force-include"]
 IN_PACKAGE = "headstart/projects/template/"
-USED = ("flows", "mlflow", "bin", ".dvc/plots", "params.yaml", "dvc.yaml", "prefect.yaml", "automations.yaml")
+FOLDERS = ("flows", "mlflow", "bin", ".dvc/plots")
+IMAGE = ("Dockerfile", ".dockerignore", "compose.yaml")
+USED = (*FOLDERS, *IMAGE, "params.yaml", "dvc.yaml", "prefect.yaml", "automations.yaml")
 
 
 def stages(text: str) -> dict[str, Any]:

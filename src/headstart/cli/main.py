@@ -8,6 +8,7 @@ from headstart import __version__
 from headstart.cli import (
     beginning,
     completion,
+    containers,
     exporting,
     kept,
     monitoring,
@@ -85,6 +86,7 @@ def make_parser() -> Parser:
         network,
         release,
         exporting,
+        containers,
         provenance,
         scoring,
         serving,

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 
@@ -39,7 +39,7 @@ def extras() -> frozenset[str]:
 
 def _is_installed(extra: str) -> bool:
     try:
-        _closure(frozenset({extra}))
+        _closure({canonicalize_name(PACKAGE): frozenset({extra})})
     except LineageError:
         return False
     return True
@@ -51,18 +51,34 @@ def installed() -> dict[NormalizedName, str]:
     Raises:
         LineageError: one is not installed.
     """
-    return _closure(extras())
+    return _closure({canonicalize_name(PACKAGE): extras()})
 
 
-def _closure(chosen: frozenset[str]) -> dict[NormalizedName, str]:
-    start = canonicalize_name(PACKAGE)
+def with_needed(names: Iterable[str], left_out: re.Pattern[str]) -> dict[NormalizedName, str]:
+    """Some packages, with those that they need in turn, and their versions here.
+
+    Args:
+        left_out: matches the names of packages that are not taken, nor what they need.
+
+    Raises:
+        LineageError: one is not installed.
+    """
+    start = {canonicalize_name(name): frozenset[str]() for name in names}
+    return {name: _version(name, PACKAGE) for name in start} | _closure(start, left_out)
+
+
+def _closure(
+    start: Mapping[NormalizedName, frozenset[str]], left_out: re.Pattern[str] | None = None
+) -> dict[NormalizedName, str]:
     found: dict[NormalizedName, str] = {}
-    extras: dict[NormalizedName, frozenset[str]] = {start: chosen}
-    waiting = [start]
+    extras = dict(start)
+    waiting = list(start)
     while waiting:
         name = waiting.pop()
         for wanted in _requirements(name, extras[name]):
             other = canonicalize_name(wanted.name)
+            if left_out is not None and left_out.match(other):
+                continue
             asked = extras.get(other, frozenset()) | wanted.extras
             if other not in extras or asked != extras[other]:
                 extras[other] = asked
@@ -80,10 +96,14 @@ def lock(packages: Mapping[NormalizedName, str], released: str) -> str:
     Args:
         released: requirements.lock of the release, with the packages of its developers too.
     """
-    entries = {canonicalize_name(entry[1]): entry for entry in PIN.finditer(released) if _applies(entry[3])}
     others = [entry[0] for entry in PIN.finditer(released) if not _applies(entry[3])]
-    kept = [_entry(name, version, entries.get(name)) for name, version in packages.items()]
-    return HEADER + "".join(sorted([*kept, *others], key=str.lower))
+    return HEADER + "".join(sorted([*entries(packages, released).values(), *others], key=str.lower))
+
+
+def entries(packages: Mapping[NormalizedName, str], released: str) -> dict[NormalizedName, str]:
+    """The entry of each package for a lock file, with the digests that `lock` keeps."""
+    known = {canonicalize_name(entry[1]): entry for entry in PIN.finditer(released) if _applies(entry[3])}
+    return {name: _entry(name, version, known.get(name)) for name, version in packages.items()}
 
 
 def _entry(name: str, version: str, released: re.Match[str] | None) -> str:

@@ -15,9 +15,12 @@ from headstart.projects import pins
 OWN = Path(__file__).parent / "template"
 REPOSITORY = PACKAGE.parent.parent  # of the code that runs from a clone
 SHARED = (
+    ".dockerignore",
     ".dvc/plots/roc.json",
+    "Dockerfile",
     "automations.yaml",
     "bin/headstart",
+    "compose.yaml",
     "dvc.yaml",
     "flows/monitoring.py",
     "flows/promotion.py",
@@ -41,6 +44,7 @@ CI = {
 }
 WORKFLOWS = {kind: next(iter(files)) for kind, files in CI.items()}  # the file that one of them has alone
 IMAGE = "image: python:3.12"
+BASE = "BASE=python:3.12"  # of the Dockerfile
 # people write in these: they are never written again; params.yaml gets keys that it lacks
 KEPT = frozenset(
     {
@@ -68,7 +72,7 @@ def files(name: str, ci: Sequence[str] = ()) -> dict[str, str]:
         name: of the project.
         ci: whose workflows are among them: `github`, `gitlab`.
     """
-    shared = {path: text_of(path) for path in SHARED}
+    shared = {path: text_of(path).replace(BASE, f"BASE=python:{pins.python()}") for path in SHARED}
     values = {"name": name, "mark": secrets.token_hex(3)}
     own = {
         ".dvc/config": _filled("dvcconfig.j2", values),

@@ -1,5 +1,6 @@
 """An exported version answers as it was evaluated: a folder with no server, a file with no Headstart."""
 
+import filecmp
 import io
 import json
 import pickle
@@ -129,6 +130,34 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     with pytest.raises(SystemExit, match="it stops here"):
         main(command)
     assert set(project.parent.iterdir()) == before
+
+
+def test_a_package_holds_version_server_and_libraries(project: Path, exported: Path, tmp_path: Path) -> None:
+    found = result_of(project, "package", "headstart@champion", str(tmp_path / "image"))
+    image = tmp_path / "image"
+    assert (found["model"], found["digest"]) == (VERSION, file_digest(image / "model" / NAME))
+    assert found["bytes"] == sum(path.stat().st_size for path in image.rglob("*") if path.is_file())
+    assert filecmp.dircmp(image / "server/headstart", ROOT / "src/headstart").left_only == []
+    text = (image / "Dockerfile").read_text()
+    assert f'headstart.export="sha256:{found["digest"]}"' in text
+    assert f"ARG BASE=python:{found['python']}-slim" in text
+    assert re.search(r"^USER 65532:65532$", text, re.MULTILINE)
+    assert "--open" not in text
+    assert {path.stat().st_mode & 0o777 for path in image.rglob("*")} == {0o755, 0o644}
+    assert headstart(project, "package", VERSION, str(image), status=1).count("is left as it is") == 1
+
+
+def test_a_package_is_there_whole_or_not_at_all(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ModelError("it stops here")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("headstart.containers.image_folder._write_server", fail)
+    with pytest.raises(SystemExit, match="it stops here"):
+        main(["package", VERSION, str(tmp_path / "image")])
+    assert not [path for path in tmp_path.iterdir() if "image" in path.name]
 
 
 def test_an_onnx_file_needs_its_runtime_alone(

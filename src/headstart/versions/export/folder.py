@@ -47,7 +47,7 @@ def write_folder(stored: StoredModel, out: Path) -> None:
         out: must not exist.
     """
     head = checkpoint.metadata(stored.head, checkpoint.HEAD)
-    with _making(out) as new:
+    with making(out) as new:
         shutil.copytree(stored.folder, new, dirs_exist_ok=True)
         new.chmod(0o755)  # a folder that was just downloaded is its owner's alone
         if stored.frozen.suffix == ".json":
@@ -59,7 +59,7 @@ def write_folder(stored: StoredModel, out: Path) -> None:
 
 
 @contextmanager
-def _making(out: Path) -> Iterator[Path]:
+def making(out: Path) -> Iterator[Path]:
     """A new folder beside `out`, which becomes `out` if the block succeeds and is removed if it fails.
 
     It has one name per `out` and is locked, so that the next export removes what a killed one left, and waits
