@@ -13,6 +13,7 @@ from prefect.states import Completed
 
 from headstart.ground import paths
 from headstart.host.project import enter_tree
+from headstart.orchestration.accuracy import look_at_accuracy, report_accuracy
 from headstart.orchestration.champion_age import look_at_age, report_age
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.drift import emit_drift, publish_drift
@@ -35,7 +36,7 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
 
     Returns:
         Completed, named Drift or Inconclusive if that is the verdict, or Skipped if no source is named. The
-        message also gives the champion's age if `monitor.max_age_days` is set.
+        message also gives the champion's age if `monitor.max_age_days` is set, and the accuracy of kept answers.
     """
     enter_tree()
     quieten()
@@ -51,7 +52,10 @@ def compare(source: str | None, model: str | None) -> State[Any]:
     if age is not None and age.is_old:
         report_age(age)
         get_run_logger().warning(age.sentence())
-    about_age = f"; {age.sentence()}" if age is not None else ""
+    accuracy = look_at_accuracy() if model is None else None
+    if accuracy is not None:
+        report_accuracy(accuracy)
+    about_age = "".join(f"; {each.sentence()}" for each in (age, accuracy) if each is not None)
     if source is None and params.monitor.source is None:
         return Completed(
             name="Skipped", message=f"monitor.source is null: there is nothing to compare{about_age}"

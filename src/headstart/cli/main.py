@@ -9,6 +9,7 @@ from headstart.cli import (
     beginning,
     completion,
     exporting,
+    feedback,
     monitoring,
     network,
     project,
@@ -88,6 +89,7 @@ def make_parser() -> Parser:
         scoring,
         serving,
         monitoring,
+        feedback,
         trend,
     ):
         group.add_to(commands)

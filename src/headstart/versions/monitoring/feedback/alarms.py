@@ -50,6 +50,11 @@ class Alarm:
     test: float
     margin: float
 
+    @property
+    def cause(self) -> str:
+        """Names what people are notified of once: this version is too low by labels, or by an estimate."""
+        return f"{self.kind} {self.version}"
+
     def sentence(self) -> str:
         """One line for a person."""
         how = (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.errors import DataError
-from headstart.versions.monitoring.feedback.label_table import Matched
+from headstart.versions.monitoring.feedback.label_table import Key, Matched
 from headstart.versions.serving.kept.rows import Kept
 from headstart.versions.serving.kept.store import KeptStore
 
@@ -45,19 +45,13 @@ class Answers:
         own = zip(self.table["id"], self.table["version"], strict=True)
         return {id_: self.classes.get(version, every) for id_, version in own}
 
-    def ids_by(self, column: str) -> dict[str, list[str]]:
-        """The ids of the rows that have some value in a column."""
+    def ids_for(self, by: Key) -> dict[str, list[str]]:
+        """The ids that a key may mean: a path, the id of an image, or that of a request."""
         found: dict[str, list[str]] = {}
-        for id_, key in zip(self.table["id"], self.table[column], strict=True):
+        for id_, name in zip(self.table["id"], self.table["name"], strict=True):
+            key = name if by == "path" else id_.rpartition("-")[0]
             found.setdefault(key, []).append(id_)
-        return found
-
-    def ids_by_id(self) -> dict[str, list[str]]:
-        """What an id may mean: an image, or the images of a request."""
-        found: dict[str, list[str]] = {}
-        for id_ in self.table["id"]:
-            found.setdefault(id_.rpartition("-")[0], []).append(id_)
-        return found | {id_: [id_] for id_ in self.table["id"]}
+        return found | ({} if by == "path" else {id_: [id_] for id_ in self.table["id"]})
 
     def labelled(self, matched: Matched) -> "Answers":
         """A copy with labels; a label's own time replaces that of the answer."""
