@@ -36,7 +36,8 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
 
     Returns:
         Completed, named Drift or Inconclusive if that is the verdict, or Skipped if no source is named. The
-        message also gives the champion's age if `monitor.max_age_days` is set, and the accuracy of kept answers.
+        message also gives the champion's age if `monitor.max_age_days` is set, and the accuracy of kept
+        answers.
     """
     enter_tree()
     quieten()

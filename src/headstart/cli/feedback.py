@@ -39,7 +39,9 @@ def add_to(commands: Commands) -> None:
         "--into", nargs="?", const=SOURCE, metavar="SOURCE",
         help=f"add the labelled images to this folder or URL; default: {SOURCE}",
     )  # fmt: skip
-    feedback.add_argument("--pick", metavar="DIR", help="copy images that should be labelled into a new folder")
+    feedback.add_argument(
+        "--pick", metavar="DIR", help="copy images that should be labelled into a new folder"
+    )
     feedback.add_argument(
         "--count", type=int, default=50, metavar="N",
         help="the least certain and the most unlike training; default: 50",

@@ -92,10 +92,7 @@ def _add_files(
 ) -> list[str]:
     folders = _class_folders(read_folders(there, [], layout))
     before = {PurePosixPath(name).name: name for name in there}
-    wanted = {
-        name: f"{_folder(label, folders, root)}{name}"
-        for name, (_, label) in images.items()
-    }
+    wanted = {name: f"{_folder(label, folders, root)}{name}" for name, (_, label) in images.items()}
     if moved := [f"{before[n]} ({images[n][1]})" for n in wanted if before.get(n, wanted[n]) != wanted[n]]:
         raise DataError(
             f"{root} has images under another class than the new one in brackets: {named(moved, 5)}; move "
@@ -147,9 +144,14 @@ def _add_rows(
         copy = Path(folder) / PurePosixPath(table).name
         system.get_file(f"{root}/{table}", str(copy))
         rows = read_table(copy)
-        listed = {path_in(copy, str(path)): str(label) for path, label in zip(rows["path"], rows["label"])}
+        listed = {
+            path_in(copy, str(path)): str(label)
+            for path, label in zip(rows["path"], rows["label"], strict=True)
+        }
         labels = {f"{FOLDER}/{name}": label for name, (_, label) in images.items()}
-        if moved := [f"{path} ({label})" for path, label in labels.items() if listed.get(path, label) != label]:
+        if moved := [
+            f"{path} ({label})" for path, label in labels.items() if listed.get(path, label) != label
+        ]:
             raise DataError(
                 f"{table} lists images under another class than the new one in brackets: {named(moved, 5)}; "
                 "correct these rows by hand if the new one is right. Nothing was added"

@@ -116,7 +116,9 @@ def _reference(record: Record, observer: Observer, store: Store, settings: Monit
     images = manifest.drop_duplicates("pixels")
     known = images.loc[images["split"] != "test", "pixels"]
     train, held_out = (
-        observed_split(record, images[images["split"] == split].head(settings.max_rows), observer, store, split)
+        observed_split(
+            record, images[images["split"] == split].head(settings.max_rows), observer, store, split
+        )
         for split in ("train", "test")
     )
     return Reference(train, held_out, frozenset(known.tolist()))

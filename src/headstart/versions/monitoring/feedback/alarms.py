@@ -60,7 +60,8 @@ class Alarm:
         how = (
             f"{share(self.accuracy)} of {self.images} labelled images are right"
             if self.kind == "labels"
-            else f"an accuracy of {share(self.accuracy)} is estimated from the confidences of {self.images} images"
+            else f"an accuracy of {share(self.accuracy)} is estimated from the confidences of "
+            f"{self.images} images"
         )
         time = f"in the {'month' if self.kind == 'labels' else 'week'} from {self.since}"
         sure = "" if self.kind == "labels" else " This is an estimate: label some images to know."

@@ -1,4 +1,4 @@
-"""The share of right answers among labelled images, each of which may stand for several that have no label."""
+"""The share of right answers among labelled images, each of which may stand for several without a label."""
 
 import math
 from collections.abc import Sequence

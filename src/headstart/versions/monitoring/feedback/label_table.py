@@ -92,7 +92,7 @@ def _checked(path: Path, by: Key, rows: Sequence[tuple[int, dict[str, str]]]) ->
         if None in row:
             faults.append(f"line {line} has more cells than the first line has columns")
             continue
-        key, label = (row.get(name) or "").strip(), (row.get("label") or "").strip()
+        key, label = (row.get(by) or "").strip(), (row.get("label") or "").strip()
         if not label:
             unlabelled += bool(key)
         elif not key:
@@ -123,7 +123,7 @@ def _listed(faults: Collection[str]) -> str:
     return "; ".join(list(faults)[:FAULTS_SHOWN]) + more
 
 
-def _time(text: str) -> datetime | None | str:
+def _time(text: str) -> datetime | str | None:
     """A time, or what is wrong with it."""
     if not text:
         return None
@@ -183,6 +183,6 @@ def _unknown_class(row: Given, classes: Collection[str]) -> str:
     close = difflib.get_close_matches(row.label, classes, 1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return (
-        f"line {row.line}: {shown(row.label)} is not among the classes {named(sorted(classes), CLASSES_SHOWN)}"
-        f"{hint} (--new-class takes it as one that the model lacks)"
+        f"line {row.line}: {shown(row.label)} is not among the classes "
+        f"{named(sorted(classes), CLASSES_SHOWN)}{hint} (--new-class takes it as one that the model lacks)"
     )

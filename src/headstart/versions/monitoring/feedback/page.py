@@ -146,9 +146,7 @@ def periods_png(found: Feedback, periods: Sequence[PeriodRow]) -> bytes:
     return png_of(draw, 8.0, 3.8)
 
 
-def _series(
-    axes: "Axes", days: Sequence[str], rows: Sequence[PeriodRow], version: str, colour: str
-) -> None:
+def _series(axes: "Axes", days: Sequence[str], rows: Sequence[PeriodRow], version: str, colour: str) -> None:
     for name, marker, shift, alpha in (("accuracy", "o", -0.1, 1.0), ("estimate", "x", 0.1, 0.55)):
         known = [(days.index(row.since) + shift, each) for row in rows if (each := getattr(row, name))]
         if not known:

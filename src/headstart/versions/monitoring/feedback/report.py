@@ -200,7 +200,9 @@ def _note(rows: pd.DataFrame, test: Tested | str, accuracy: Figure | None) -> st
     elif accuracy is None:
         notes.append("no image that counts has a label")
     elif picked.any() and not (picked & labelled).any():
-        notes.append(f"the {int(picked.sum())} images picked for being doubtful have no labels, and are left out")
+        notes.append(
+            f"the {int(picked.sum())} images picked for being doubtful have no labels, and are left out"
+        )
     if isinstance(test, str):
         notes.append(f"no test figure: {test}")
     return "; ".join(notes)
@@ -312,7 +314,5 @@ def alarms_of(table: pd.DataFrame, test: Tested | str, settings: Monitor, now: d
     distinct = own[own["label"].notna() & ~own["picked"]].drop_duplicates("picture")
     found = alarms.from_labels(distinct.assign(right=distinct["label"] == distinct["predicted"]), limits)
     if found is None:
-        found = alarms.from_estimates(
-            own.assign(copies=own["picture"]), test.calibration, limits, now
-        )
+        found = alarms.from_estimates(own.assign(copies=own["picture"]), test.calibration, limits, now)
     return [] if found is None else [found]

@@ -137,9 +137,7 @@ def pick(
     return picked
 
 
-def into_source(
-    answers: Answers, labels: Path, source: str, layout: str | None, table: str | None
-) -> Added:
+def into_source(answers: Answers, labels: Path, source: str, layout: str | None, table: str | None) -> Added:
     """Add the images that a table labels, and that are on this machine, to a source of data."""
     _, matched = _matched(Labels(labels, new_classes=True), answers)
     images = dict(zip(answers.table["id"], answers.table["image"], strict=True))
@@ -149,9 +147,7 @@ def into_source(
 
 def _matched(labels: Labels, answers: Answers) -> tuple[LabelTable, Matched]:
     table = read_labels(labels.path)
-    return table, match(
-        table, answers.ids_for(table.by), answers.classes_by_id(), labels.new_classes
-    )
+    return table, match(table, answers.ids_for(table.by), answers.classes_by_id(), labels.new_classes)
 
 
 def _took(table: LabelTable, matched: Matched, answers: Answers) -> Took:
