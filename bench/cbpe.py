@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from drifted import darkness
-from machine import keep
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from projects import dvc, edit_params, make_repository, make_tree

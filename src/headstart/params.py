@@ -22,6 +22,7 @@ from headstart.pipeline.training.settings import Train
 from headstart.repository.settings import Repository
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.release.settings import Gate, Register, Requirements
+from headstart.versions.serving.settings import Serve
 
 LONGEST_DEFAULT = 40  # characters of one in a message
 MOST_DEFAULTS = 6  # named in a message
@@ -42,6 +43,7 @@ class Params(Section):
     evaluate: Evaluate = Evaluate()
     register_: Register = Field(default=Register(), alias="register")
     gate: Gate = Gate()
+    serve: Serve = Serve()
     monitor: Monitor = Monitor()
     repository: Repository = Repository()
 

@@ -5,7 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,9 +15,10 @@ from servers import in_thread
 from headstart.versions.serving.http.app import Serving, make_app
 from headstart.versions.serving.http.live import Live, LiveVersion
 from headstart.versions.serving.http.metrics import Metrics
-from headstart.versions.serving.http.run import config
+from headstart.versions.serving.http.run import NOTHING_KEPT, config, keeping_of
 from headstart.versions.serving.http.settings import Settings
 from headstart.versions.serving.opening import Opened
+from headstart.versions.serving.settings import Serve
 from headstart.versions.serving.turns import Turns
 
 MODEL = "models:/m@champion"
@@ -27,9 +28,10 @@ Answer = tuple[int, Any, Mapping[str, str]]
 class Server:
     """The port of a running server, and everything behind it."""
 
-    def __init__(self, settings: Settings, tokens: tuple[str, ...] = ()) -> None:
+    def __init__(self, settings: Settings, tokens: tuple[str, ...] = (), kept: Serve = NOTHING_KEPT) -> None:
         self.settings, self.tokens = settings, tokens
         self.metrics = Metrics()
+        self.keeping = keeping_of(kept, self.metrics)
         self.turns = Turns(2 * settings.max_batch, settings.max_queue, settings.seconds)
         self.problem: str | None = None
         self.live = Live(self.version(1, Network()), self.metrics)
@@ -43,10 +45,14 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator["Server"]:
+        images = self.settings.max_images
         serving = Serving(
-            MODEL, self.live, self.turns, self.metrics, lambda: self.problem, self.settings.max_images
+            MODEL, self.live, self.turns, self.metrics, lambda: self.problem, images, self.keeping
         )
-        with in_thread(config(make_app(serving), self.settings, self.tokens, self.metrics)) as self.port:
+        with (
+            nullcontext() if self.keeping is None else self.keeping.running(),
+            in_thread(config(make_app(serving), self.settings, self.tokens, self.metrics)) as self.port,
+        ):
             yield self
 
     def get(self, path: str, **headers: str) -> Answer:

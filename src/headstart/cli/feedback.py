@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
     feedback = commands.add(
         IMAGES,
         "feedback",
-        "store true labels of answered images, and report the accuracy in production",
+        "store true labels of answers, and report the accuracy in production",
         _feedback,
         about="Without labels it reports what is known, with an estimate from the confidences. Exit status 0: "
         "no alarm, 3: accuracy is too low, 1: it could not be done.",
@@ -39,9 +39,7 @@ def add_to(commands: Commands) -> None:
         "--into", nargs="?", const=SOURCE, metavar="SOURCE",
         help=f"add the labelled images to this folder or URL; default: {SOURCE}",
     )  # fmt: skip
-    feedback.add_argument(
-        "--pick", metavar="DIR", help="copy images that should be labelled into a new folder"
-    )
+    feedback.add_argument("--pick", metavar="DIR", help="copy images to label into a new folder")
     feedback.add_argument(
         "--count", type=int, default=50, metavar="N",
         help="the least certain and the most unlike training; default: 50",

@@ -5,6 +5,8 @@ import sys
 
 from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
 from headstart.cli.entering import enter_any
+from headstart.cli.kept import serve_settings
+from headstart.errors import ArgumentError
 
 
 def add_to(commands: Commands) -> None:
@@ -34,6 +36,15 @@ def add_to(commands: Commands) -> None:
         serve.add_argument(
             option, type=kind, default=default, metavar="N", help=f"{about}; default: {default}"
         )
+    serve.add_argument(
+        "--keep",
+        type=float,
+        metavar="SHARE",
+        help="share of requests that are kept; default: serve.keep, and none outside of a project",
+    )
+    serve.add_argument(
+        "--keep-dir", metavar="PATH", default="", help="keep them there; default: serve.folder"
+    )
     add_json(serve, "print the address as JSON, once clients can connect")
 
 
@@ -50,7 +61,14 @@ OPTIONS = (  # the defaults are those of `Settings`, which would import numpy he
 
 
 def _serve(chosen: argparse.Namespace) -> None:
-    root, [model] = enter_any(chosen.model)
+    root, [model, folder] = enter_any(chosen.model, chosen.keep_dir)
+    kept = serve_settings(root, keep=chosen.keep, folder=folder or None)
+    if folder and not kept.keep:
+        raise ArgumentError("--keep-dir names a folder, but nothing is kept: add --keep, such as --keep 0.05")
+    if root is None and kept.keep and not folder:
+        raise ArgumentError(
+            "--keep: this folder is in no project; name a folder for what is kept: --keep-dir"
+        )
     from headstart.cli.json_output import print_result
     from headstart.versions.registry import tracking
     from headstart.versions.serving.http.run import serve
@@ -68,4 +86,4 @@ def _serve(chosen: argparse.Namespace) -> None:
         sys.stdout.flush()  # whatever started the server may wait for the line
 
     with tracking.in_project(root):
-        serve(model, root, settings, announce)
+        serve(model, root, settings, announce, kept)

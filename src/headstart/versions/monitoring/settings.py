@@ -13,6 +13,8 @@ MONITOR_CHECKS = 8  # per comparison; the smallest p-value must survive Holm's c
 class Monitor(Section):
     source: str | None = None
     """folder, file or glob pattern that is checked if the command names none"""
+    kept_days: Count = 7
+    """age in days up to which kept requests are compared if no source is named"""
     alpha: Level = 0.01
     """upper bound of the false-alarm rate of a whole comparison"""
     min_images: Annotated[int, Field(ge=2)] = 30

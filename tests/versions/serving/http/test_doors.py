@@ -31,13 +31,15 @@ def labels(document: Any) -> list[str | None]:
 
 
 def test_each_answer_names_its_image_and_version(server: Server) -> None:
-    status, found, _ = server.post("/predict", *form(("a.png", IMAGE), ("b.png", b"no image")))
+    status, found, headers = server.post("/predict", *form(("a.png", IMAGE), ("b.png", b"no image")))
     assert status == 200
     assert {key: found[key] for key in ("model", "model_version")} == {
         "model": MODEL,
         "model_version": "models:/m/1",
     }
     good, bad = found["answers"]
+    request = headers["X-Request-Id"]
+    assert [good.pop("id"), bad.pop("id")] == [f"{request}-0", f"{request}-1"]
     assert good == {
         "name": "a.png",
         "label": "light",

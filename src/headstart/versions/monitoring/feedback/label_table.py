@@ -57,7 +57,7 @@ def read_labels(path: Path) -> LabelTable:
     separator = max(SEPARATORS, key=text.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    by: Key | None = next((name for name in ("id", "path") if name in columns), None)  # type: ignore[assignment]
+    by: Key | None = next((name for name in ("id", "path") if name in columns), None)
     if by is None or "label" not in columns:
         raise DataError(
             f"{path} has the columns {', '.join(columns) or '(none)'}; expected id or path, label, and if "

@@ -84,8 +84,8 @@ def counts(row: VersionRow) -> str:
         parts[0] += f" ({share(row.labelled / row.images)})"
     if row.picked:
         parts.append(
-            f"{row.picked} were picked for being doubtful ({row.picked_labelled} of them labelled), and stand "
-            "for themselves alone"
+            f"{row.picked} were picked for being doubtful ({row.picked_labelled} of them labelled), and "
+            "stand for themselves alone"
         )
     if row.refused:
         parts.append(f"{row.refused} were refused, and count by their most probable class")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
@@ -17,6 +18,8 @@ from headstart.versions.serving.answers import COLUMNS
 from headstart.versions.serving.http import documents, items
 from headstart.versions.serving.http.live import Live, LiveVersion
 from headstart.versions.serving.http.metrics import Metrics
+from headstart.versions.serving.http.request_ids import request_id
+from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.protocol import invoke
 from headstart.versions.serving.turns import Turns
 
@@ -30,6 +33,7 @@ class Serving(NamedTuple):
         model: as it was given to the command.
         problem: returns why a newer version does not answer; None if there is no reason.
         most: files per form.
+        keeping: of a share of requests; None if none are kept.
     """
 
     model: str
@@ -38,6 +42,11 @@ class Serving(NamedTuple):
     metrics: Metrics
     problem: Callable[[], str | None]
     most: int
+    keeping: Keeping | None = None
+
+    def kept(self, request: str) -> AbstractContextManager[None]:
+        """The block in which a thread answers a request, which is kept if it is drawn."""
+        return nullcontext() if self.keeping is None else self.keeping.request(request)
 
 
 def make_app(serving: Serving) -> FastAPI:
@@ -55,7 +64,7 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
     @app.post(
         "/predict",
         openapi_extra=documents.PREDICT,
-        responses={200: {"model": documents.Answers}, **refusals},
+        responses={200: {"model": documents.Answers, **documents.ANSWERED}, **refusals},
     )
     async def predict(request: Request) -> Response:
         """Classify images: files of a form, one image as the body, or a JSON list."""
@@ -65,19 +74,21 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
             return turns.error(415, str(error))
         except ArgumentError as error:
             return turns.error(400, str(error))
-        return await serving.turns.answer(request, lambda: _predict(serving, given))
+        return await serving.turns.answer(
+            request, lambda: _predict(serving, given, request_id(request.scope))
+        )
 
     @app.post(
         "/invocations",
         openapi_extra=documents.INVOCATIONS,
-        responses={200: {"model": documents.Predictions}, **refusals},
+        responses={200: {"model": documents.Predictions, **documents.ANSWERED}, **refusals},
     )
     async def invocations(request: Request) -> Response:
         """Classify images in the forms of MLflow's scoring server."""
         body, kind = await request.body(), request.headers.get("content-type", "")
 
         def work() -> Response:
-            with serving.live.version() as version:
+            with serving.kept(request_id(request.scope)), serving.live.version() as version:
                 return invoke(body, kind, version.as_pyfunc)
 
         return await serving.turns.answer(request, work)
@@ -103,11 +114,11 @@ def _add_state(app: FastAPI, serving: Serving) -> None:
         return Response(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _predict(serving: Serving, given: Callable[[], list[items.Item]]) -> Response:
+def _predict(serving: Serving, given: Callable[[], list[items.Item]], request: str) -> Response:
     """Answer in a thread of `Turns`."""
     try:
-        with serving.live.version() as version:
-            return _answered(serving.model, version, given())
+        with serving.kept(request), serving.live.version() as version:
+            return _answered(serving.model, version, given(), request)
     except ArgumentError as error:
         return turns.error(400, str(error))
     except MlflowException as error:
@@ -117,11 +128,11 @@ def _predict(serving: Serving, given: Callable[[], list[items.Item]]) -> Respons
         return turns.error(500, "the version failed; the server's log has the reason", "INTERNAL_ERROR")
 
 
-def _answered(model: str, version: LiveVersion, given: list[items.Item]) -> Response:
+def _answered(model: str, version: LiveVersion, given: list[items.Item], request: str) -> Response:
     rows = version.answers(given, items.reader(version.served))
     answers = [
-        {"name": _utf8(item.name), **dict(zip(COLUMNS, row, strict=True))}
-        for item, row in zip(given, rows, strict=True)
+        {"id": f"{request}-{index}", "name": _utf8(item.name), **dict(zip(COLUMNS, row, strict=True))}
+        for index, (item, row) in enumerate(zip(given, rows, strict=True))
     ]
     return JSONResponse({"model": model, "model_version": version.version, "answers": answers})
 

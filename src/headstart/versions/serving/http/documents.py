@@ -4,10 +4,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headstart.versions.serving.http import request_ids as ids
 from headstart.versions.serving.http.items import BYTES, FORM, JSON, SOURCES
 
 PROBABILITIES: dict[str, Any] = {"ok": 0.98, "scratched": 0.02}
 VERSION = "models:/headstart/3"
+REQUEST = "0b5ae2c1d8f54c3a9e1f6d7b2a4c8e90"
 ENCODED = "iVBORw0KGgo="
 
 
@@ -16,6 +18,9 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
+    id: str = Field(
+        description="of the image: the request's id, which X-Request-Id has, and its place from 0"
+    )
     name: str | None = Field(description="of the file or path; null for an image without one")
     label: str | None = Field(description="null for an image that cannot be read or that the head refuses")
     probabilities: dict[str, float] | None = Field(description="by class; null if it cannot be read")
@@ -34,6 +39,7 @@ class Answers(BaseModel):
                 "model_version": VERSION,
                 "answers": [
                     {
+                        "id": f"{REQUEST}-0",
                         "name": "a.jpg",
                         "label": "ok",
                         "probabilities": PROBABILITIES,
@@ -95,7 +101,20 @@ ITEM = {
         for source in SOURCES
     ]
 }
+ID_SCHEMA = {"type": "string", "pattern": f"^{ids.FORM}$"}
+ID_HEADER = {"description": "the request's id; its images are ID-0, ID-1, ...", "schema": ID_SCHEMA}
+ANSWERED: dict[str, Any] = {"headers": {ids.HEADER: ID_HEADER}}
+PARAMETERS = [
+    {
+        "name": ids.HEADER,
+        "in": "header",
+        "description": "an id for the request, unique among all; a new one is drawn without it",
+        "schema": ID_SCHEMA,
+        "example": REQUEST,
+    }
+]
 PREDICT = {
+    "parameters": PARAMETERS,
     "requestBody": {
         "required": True,
         "content": {
@@ -109,7 +128,7 @@ PREDICT = {
                 path={"images": [{"path": "/srv/images/a.jpg"}, {"path": "/srv/images/b.jpg"}]},
             ),
         },
-    }
+    },
 }
 
 ROW = {"type": "object", "properties": {"image": {"type": "string"}, "path": {"type": "string"}}}
@@ -117,6 +136,7 @@ ROWS = {"type": "array", "items": ROW}
 COLUMNS = {"type": "object", "additionalProperties": {"type": "array"}}
 SPLIT = _object(columns={"type": "array", "items": {"type": "string"}}, data={"type": "array"})
 INVOCATIONS = {
+    "parameters": PARAMETERS,
     "requestBody": {
         "required": True,
         "content": {
@@ -136,7 +156,7 @@ INVOCATIONS = {
             ),
             "text/csv": {"schema": {"type": "string"}, "example": f"image\n{ENCODED}\n"},
         },
-    }
+    },
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "the request is malformed, or has too many images"},

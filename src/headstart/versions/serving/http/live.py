@@ -18,9 +18,9 @@ from headstart.versions.serving.answers import Answer
 from headstart.versions.serving.http.batches import Batches
 from headstart.versions.serving.http.metrics import Metrics
 from headstart.versions.serving.http.settings import Settings
+from headstart.versions.serving.kept.capture import CapturedModel
 from headstart.versions.serving.opening import Opened
 from headstart.versions.serving.path_access import PathAccess
-from headstart.versions.serving.served_model import ServedModel
 from headstart.versions.serving.signature import signature
 
 GREY = 128
@@ -46,7 +46,7 @@ class LiveVersion:
             settings.max_delay_ms / 1000,
             metrics.batches.observe,
         )
-        self.served = ServedModel()
+        self.served = CapturedModel()
         self.served.predictor = _Shared(opened.predictor, self._batches, given_up, metrics)
         self.served.version = opened.version
         self.served.access = PathAccess.from_environment()

@@ -50,6 +50,12 @@ class Metrics:
         self.swaps = prometheus.Counter(
             "headstart_swaps", "Changes of the alias by outcome: swapped, failed.", ["outcome"], registry=own
         )
+        self.kept = prometheus.Counter(
+            "headstart_kept",
+            "Images to be kept, by outcome: kept, without_image, repeated, dropped, failed.",
+            ["outcome"],
+            registry=own,
+        )
 
     def answered(self, row: Answer) -> None:
         """Count an image by its answer."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import uvicorn
@@ -15,29 +16,41 @@ from headstart.versions.serving.http.app import Serving, make_app
 from headstart.versions.serving.http.follower import Follower
 from headstart.versions.serving.http.live import Live, LiveVersion, probe
 from headstart.versions.serving.http.metrics import Counted, Metrics
+from headstart.versions.serving.http.request_ids import RequestIds
 from headstart.versions.serving.http.settings import Settings, tokens_for
+from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.opening import open_model
+from headstart.versions.serving.settings import Serve
 from headstart.versions.serving.turns import Turns
 
 BODIES = 4  # of the largest size, held at once
+NOTHING_KEPT = Serve()
 AHEAD = 2  # requests that are worked on per image of a pass: half are decoded while the network runs
 
 
-def serve(model: str, root: Path | None, settings: Settings, announce: Callable[[str, str], object]) -> None:
+def serve(
+    model: str,
+    root: Path | None,
+    settings: Settings,
+    announce: Callable[[str, str], object],
+    kept: Serve = NOTHING_KEPT,
+) -> None:
     """Answer with a model, and with the version that its alias names from then on.
 
     Args:
         model: as in `open_model`.
+        kept: which share of requests is kept, and where.
         announce: called with the address and the version once clients can connect.
 
     Raises:
-        HeadstartError: the port cannot be used, there is no such model, or other machines would reach the
-            server without a token.
+        HeadstartError: the port or the folder of kept answers cannot be used, there is no such model, or
+            other machines would reach the server without a token.
     """
     tokens = tokens_for(settings)
     ports.check_free(settings.host, settings.port, "--port")
     turns = Turns(AHEAD * settings.max_batch, settings.max_queue, settings.seconds)
     metrics = Metrics()
+    keeping = keeping_of(kept, metrics)
 
     def prepare(name: str) -> LiveVersion:
         opened = open_model(name, root)
@@ -46,7 +59,8 @@ def serve(model: str, root: Path | None, settings: Settings, announce: Callable[
 
     live = Live(prepare(_exact(model)), metrics)
     follower = Follower(live, lambda: resolve(model), prepare, _counter(metrics), settings.follow_seconds)
-    app = make_app(Serving(model, live, turns, metrics, lambda: follower.problem, settings.max_images))
+    serving = Serving(model, live, turns, metrics, lambda: follower.problem, settings.max_images, keeping)
+    app = make_app(serving)
     server = config(app, settings, tokens, metrics)
     bound = server.bind_socket()
     bound.listen(server.backlog)  # from here on clients wait instead of being refused
@@ -55,7 +69,8 @@ def serve(model: str, root: Path | None, settings: Settings, announce: Callable[
     if _follows(model):
         follower.start()
     try:
-        uvicorn.Server(server).run(sockets=[bound])
+        with nullcontext() if keeping is None else keeping.running():
+            uvicorn.Server(server).run(sockets=[bound])
     finally:
         follower.end()
 
@@ -69,8 +84,19 @@ def config(app: ASGIApp, settings: Settings, tokens: tuple[str, ...], metrics: M
         guarded = BearerTokens(guarded, tokens)
     elif settings.is_loopback and not settings.is_open:
         guarded = OwnNames(guarded, settings.host)
-    found.app = Counted(guarded, metrics, time.monotonic)
+    found.app = RequestIds(Counted(guarded, metrics, time.monotonic))
     return found
+
+
+def keeping_of(kept: Serve, metrics: Metrics) -> Keeping | None:
+    """Keeping of a share of requests, counted in the metrics; None if none are kept.
+
+    Raises:
+        HeadstartError: the folder cannot be used.
+    """
+    if not kept.keep:
+        return None
+    return Keeping(kept, Path(kept.folder), lambda outcome, count: metrics.kept.labels(outcome).inc(count))
 
 
 def _exact(model: str) -> str:

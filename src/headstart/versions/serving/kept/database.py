@@ -107,6 +107,11 @@ def writing(database: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
+def rewrite(database: sqlite3.Connection) -> None:
+    """Write the whole file anew: SQLite moves rows within it, and copies may stay between those in use."""
+    database.execute("VACUUM")
+
+
 def shorten_log(database: sqlite3.Connection) -> bool:
     """Write the log into the file and empty it; False if other processes read for too long."""
     [is_busy, *_] = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -151,6 +151,7 @@ class KeptStore:
         with database.explained(self._folder):
             removed = pruning.remove_ids(self._database, ids)
             pruning.clean(self._database, self._files)
+            database.rewrite(self._database)
             if not database.shorten_log(self._database):
                 raise HeadstartError(
                     f"{removed} rows were removed, but another process is still reading {self._folder}, so "
