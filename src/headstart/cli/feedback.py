@@ -23,8 +23,8 @@ def add_to(commands: Commands) -> None:
         "feedback",
         "store true labels of answers, and report the accuracy in production",
         _feedback,
-        about="Without labels it reports what is known, with an estimate from the confidences. Exit status 0: "
-        "no alarm, 3: accuracy is too low, 1: it could not be done.",
+        about="Without labels it reports what is known, with an estimate from the confidences. Exit "
+        "status 0: no alarm, 3: accuracy is too low, 1: it could not be done.",
         example="headstart feedback --pick to-label && headstart feedback to-label/labels.csv --into",
     )
     feedback.add_argument(

@@ -114,7 +114,7 @@ def _sentence(row: VersionRow, level: float) -> str:
         return f"{row.version}: {row.labelled} of {row.images} images have a label; {row.note}"
     figure = row.accuracy or row.estimate
     assert figure is not None
-    bounds = f"{share(level)} interval {share(figure.low)} to {share(figure.high)}"
+    bounds = f"{100 * level:g}% interval {share(figure.low)} to {share(figure.high)}"
     how = (
         f"{share(figure.value)} right ({bounds}) by the labels of {figure.images} of {row.images} images"
         if row.accuracy

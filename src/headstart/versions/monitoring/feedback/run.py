@@ -51,7 +51,7 @@ class Took:
         parts += [f"{self.unlabelled} rows have no label yet"] if self.unlabelled else []
         if self.unknown:
             parts.append(
-                f"{len(self.unknown)} rows are of no known answer ({named(map(repr, self.unknown), SHOWN)})"
+                f"no answer is known for {len(self.unknown)} ({named(map(repr, self.unknown), SHOWN)})"
             )
         return "; ".join(parts)
 
