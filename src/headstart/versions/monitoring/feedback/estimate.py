@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from headstart.pipeline.evaluation.intervals import effective_images
@@ -112,17 +113,23 @@ def calibrate(confidence: Floats, right: Flags, groups: Sequence[str] | None = N
 
 
 def _fit(columns: Floats, right: Flags) -> Floats:
-    from sklearn.linear_model import LogisticRegression
-
+    """The weights with the least log loss, which is convex in them."""
     targets = _targets(right)
-    model = LogisticRegression(C=np.inf, solver="newton-cholesky", fit_intercept=False, tol=1e-8)
-    # each image counts as right with its target's weight, and as wrong with the rest
-    model.fit(
-        np.concatenate([columns, columns]),
-        np.repeat([True, False], len(targets)),
-        sample_weight=np.concatenate([targets, 1 - targets]),
-    )
-    return np.asarray(model.coef_[0], np.float64)
+
+    def loss(weights: Floats) -> float:
+        logits = columns @ weights
+        return float((np.logaddexp(0, logits) - targets * logits).mean())
+
+    def slope(weights: Floats) -> Floats:
+        return np.asarray(columns.T @ (expit(columns @ weights) - targets) / len(targets))
+
+    def curvature(weights: Floats) -> Floats:
+        chances = expit(columns @ weights)
+        return np.asarray(columns.T @ (columns * (chances * (1 - chances))[:, None]) / len(targets))
+
+    start = np.zeros(2)
+    found = minimize(loss, start, jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
+    return np.asarray(found.x, np.float64)
 
 
 def _targets(right: Flags) -> Floats:
