@@ -13,22 +13,23 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from drifted import darkness
 from numpy.typing import NDArray
+from machine import keep
 from PIL import Image, ImageFilter
 from projects import dvc, edit_params, make_repository, make_tree
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from headstart.pipeline.evaluation.intervals import wilson
+from headstart.versions.monitoring.feedback.estimate import calibrate
 
 CHANNELS = 512
-
-
-def noisy(picture: Image.Image, number: int) -> Image.Image:
-    """A dark room: Gaussian noise of 50 levels."""
-    noise = np.random.default_rng(number).normal(0, 50, (*picture.size[::-1], 3))
-    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
 
 
 def blurred(picture: Image.Image, number: int) -> Image.Image:
@@ -36,15 +37,15 @@ def blurred(picture: Image.Image, number: int) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(0.025 * min(picture.size)))
 
 
-CHANGES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
-    "blur": blurred,
-    "noise": noisy,
-    "three quarters of the light": darkness,
-}
+CHANGES = {"blur": blurred}
+TEST, TRAIN = 0.25, 0.5  # shares of the photographs; the rest is production
+LEVEL = 0.95
+DRAWN = 300  # images of production per draw, with repetition
+Features = dict[str, NDArray[Any]]
 
 
-def observe(data: Path, weights: Path, precision: str, folder: Path) -> dict[str, NDArray[np.float32]]:
-    """The averaged features of all photographs [N, 512] as they are and with each change, and `labels` [N]."""
+def observe(data: Path, weights: Path, precision: str, folder: Path) -> Features:
+    """The averaged features [N, 512] of all photographs as they are and with each change; `labels` [N]."""
     root = folder / "project"
     make_tree(root)
     shutil.copytree(data, root / "data")
@@ -63,9 +64,7 @@ def observe(data: Path, weights: Path, precision: str, folder: Path) -> dict[str
     manifest = read_manifest(root / "artifacts/manifest.parquet").drop_duplicates("pixels")
     names = sorted(manifest["path"])
     observer = Observer(root / "artifacts/head.safetensors", root / "artifacts/backbone.safetensors")
-    found: dict[str, NDArray[np.float32]] = {
-        "labels": np.array([name.partition("/")[0] for name in names])  # type: ignore[dict-item]
-    }
+    found: Features = {"labels": np.array([name.partition("/")[0] for name in names])}
     with Store(folder / "store") as store:
         for change in ("none", *CHANGES):
             files = [(name, changed(root / "data" / name, change, folder, n)) for n, name in enumerate(names)]
@@ -103,6 +102,98 @@ def main() -> None:
             features = observe(chosen.data, chosen.weights, chosen.precision, Path(folder))
         if chosen.features:
             np.savez(chosen.features, **features)
+    rows = [row for draw in range(chosen.draws) for row in one_draw(features, draw)]
+    keep(
+        "cbpe",
+        {
+            "photographs": len(features["labels"]),
+            "draws": chosen.draws,
+            "level": LEVEL,
+            "shifts": [summary(name, rows) for name in dict.fromkeys(row["shift"] for row in rows)],
+        },
+        chosen.out,
+    )
+
+
+def one_draw(features: Features, draw: int) -> list[dict[str, Any]]:
+    """The estimates of one head, with the accuracy that was there, for each shift."""
+    random = np.random.default_rng(draw)
+    labels = features["labels"]
+    order = random.permutation(len(labels))
+    ends = (np.cumsum([TRAIN, TEST]) * len(order)).astype(int)
+    train, test, rest = np.split(order, ends)
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    head.fit(features["none"][train], labels[train])
+    plain = answers(head, features["none"], labels)
+    calibration = calibrate(plain["confidence"][test], plain["right"][test])
+    test_accuracy = float(plain["right"][test].mean())
+    found = []
+    for name, (seen, places) in shifts(head, features, rest, plain, random).items():
+        confidence, right = seen["confidence"][places], seen["right"][places]
+        copies = [str(place) for place in places]
+        estimate = calibration.estimate(confidence, copies, LEVEL)
+        found.append(
+            {
+                "shift": name,
+                "test": test_accuracy,
+                "truth": float(right.mean()),
+                "estimate": estimate.value,
+                "covered": estimate.low <= right.mean() <= estimate.high,
+                "width": estimate.high - estimate.low,
+            }
+        )
+    return found
+
+
+def answers(head: Any, features: NDArray[Any], labels: NDArray[Any]) -> Features:
+    """The confidence of each answer [N], whether it is right [N], and its class [N]."""
+    chances = head.predict_proba(features)
+    named = head.classes_[chances.argmax(1)]
+    return {"confidence": chances.max(1), "right": named == labels, "label": labels}
+
+
+def shifts(
+    head: Any, features: Features, rest: NDArray[Any], plain: Features, random: np.random.Generator
+) -> dict[str, tuple[Features, NDArray[Any]]]:
+    """The answers in production and the images drawn, by the name of the shift."""
+    sure = plain["confidence"][rest]
+    first = plain["label"][rest] == plain["label"].min()
+    swapped = {
+        **plain,
+        "right": np.where(random.random(len(plain["right"])) < 0.25, ~plain["right"], plain["right"]),
+    }
+
+    def drawn(weights: NDArray[Any]) -> NDArray[Any]:
+        return random.choice(rest, DRAWN, p=weights / weights.sum())
+
+    even = np.ones(len(rest))
+    hard = np.where(sure < np.median(sure), 4.0, 1.0)
+    return {
+        "none": (plain, drawn(even)),
+        "unsure images 4 times as often": (plain, drawn(hard)),
+        "sure images 4 times as often": (plain, drawn(1 / hard)),
+        "one class 4 times as often": (plain, drawn(np.where(first, 4.0, 1.0))),
+        "blur": (answers(head, features["blur"], features["labels"]), drawn(even)),
+        "a quarter of the labels swapped": (swapped, drawn(even)),
+    }
+
+
+def summary(name: str, rows: list[dict[str, Any]]) -> Mapping[str, Any]:
+    own = [row for row in rows if row["shift"] == name]
+    covered = sum(bool(row["covered"]) for row in own)
+    interval = wilson(covered, len(own), 0.95)
+    means = {key: float(np.mean([row[key] for row in own])) for key in ("test", "truth", "estimate", "width")}
+    error = [row["estimate"] - row["truth"] for row in own]
+    unchanged = [row["test"] - row["truth"] for row in own]
+    return {
+        "shift": name,
+        **means,
+        "coverage": covered / len(own),
+        "coverage_interval": [interval.low, interval.high],
+        "mean_error": float(np.mean(error)),
+        "mean_absolute_error": float(np.mean(np.abs(error))),
+        "mean_absolute_error_of_test_figure": float(np.mean(np.abs(unchanged))),
+    }
 
 
 if __name__ == "__main__":

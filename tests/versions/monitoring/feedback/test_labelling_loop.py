@@ -1,8 +1,7 @@
-"""The loop: a server answers and keeps, images are picked and labelled, and the source brings them to data/."""
+"""The loop: a server keeps its answers, images are picked and labelled, the source brings them to data/."""
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -43,7 +42,8 @@ def test_answers_come_back_as_training_images(tmp_path: Path) -> None:
     found = result_of(root, "feedback", "to-label/labels.csv", "--into", status=0)
     assert found["labels"] == {"labels": 10, "changed": 0, "unlabelled": 0, "repeated": 0, "unknown": []}
     [version] = found["versions"]
-    assert (version["images"], version["labelled"], version["picked"], version["picked_labelled"]) == (24, 10, 6, 6)
+    counts = ("images", "labelled", "picked", "picked_labelled")
+    assert [version[name] for name in counts] == [24, 10, 6, 6]
     assert version["accuracy"]["images"] == 10
     assert version["test"]["images"] > 0
     assert version["estimate"]["images"] == 24
@@ -95,4 +95,4 @@ def _wait_until_kept(root: Path, count: int) -> None:
             if len(list(store.read())) == count:
                 return
         time.sleep(0.2)
-    raise AssertionError(f"{os.listdir(root)}: {count} answers were never kept")
+    raise AssertionError(f"{count} answers were never kept in {root}")
