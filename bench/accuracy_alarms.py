@@ -17,7 +17,7 @@ import numpy as np
 from machine import keep
 
 from headstart.pipeline.evaluation.intervals import wilson
-from headstart.versions.monitoring.feedback.alarms import log_evidence
+from headstart.versions.monitoring.feedback.alarms import is_below
 from headstart.versions.monitoring.feedback.figures import Figure, difference
 
 MARGIN, ALPHA, LEAST = 0.05, 0.01, 30
@@ -36,7 +36,7 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = [
         measured(test, daily, drop, chosen.accuracy, chosen.days, chosen.draws)
-        for test, daily, drop in itertools.product((100, 400), (5, 20), (0.0, 0.05, 0.1, 0.2, 0.3))
+        for test, daily, drop in itertools.product((100, 400), (5, 20), (0.0, 0.05, 0.1, 0.2))
     ]
     keep("accuracy_alarms", {"margin": MARGIN, "alpha": ALPHA, "days": chosen.days, "rows": rows}, chosen.out)
 
@@ -67,7 +67,6 @@ def one_version(
     hits = int(random.binomial(test, accuracy))
     right = random.binomial(daily, accuracy - drop, days)
     bounds = wilson(hits, test, 1 - ALPHA)
-    least = bounds.low - MARGIN
     tested = Figure(hits / test, bounds.low, bounds.high, test)
     own = plain = None
     month, first, since = None, 0, 0
@@ -76,8 +75,8 @@ def one_version(
         if month != now.month:
             month, since, first = now.month, day, first + 1
         count, images = int(right[since : day + 1].sum()), daily * (day + 1 - since)
-        limit = -np.log(ALPHA / 2 / (first * (first + 1)))
-        if own is None and images >= LEAST and log_evidence(count, images, least) >= limit:
+        alpha = ALPHA / (first * (first + 1))
+        if own is None and images >= LEAST and is_below(count, images, tested, MARGIN, alpha):
             own = day + 1
         if plain is None and day * daily >= LEAST and is_worse(right[: day + 1][-RECENT:], daily, tested):
             plain = day + 1

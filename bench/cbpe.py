@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from machine import keep
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from projects import dvc, edit_params, make_repository, make_tree
 from sklearn.linear_model import LogisticRegression

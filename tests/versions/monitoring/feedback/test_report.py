@@ -136,7 +136,7 @@ def test_a_time_of_its_own_places_a_label(tmp_path: Path, store: KeptStore) -> N
     store.add([kept("a-0", "ants"), kept("b-0", "ants")], {})
     given = labels(tmp_path, ("a", "ants"), when="2026-01-05")
     _, _, found = run.from_store(tmp_path / "kept", given, Monitor(), print)
-    assert [row.since for row in found.periods][0] <= "2026-01-05"
+    assert found.periods[0].since <= "2026-01-05"
     again = kept_answers(store, tmp_path).table.set_index("id")["time"]
     assert again["a-0"] == pd.Timestamp("2026-01-05", tz="UTC")
     assert again["b-0"] == pd.Timestamp(NOON)

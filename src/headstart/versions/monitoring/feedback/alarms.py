@@ -1,9 +1,10 @@
 """Whether accuracy in production is below the test figure by more than a margin, however often one looks.
 
-With labels: an e-value per calendar month, a bet against an accuracy of at least the test figure less the
-margin. If that accuracy holds, the bet multiplies its stake by 1 / alpha with a probability of at most alpha,
-over all looks during the month (Ville's inequality). Half of `monitor.alpha` is spent on the months, 1 / (m
-(m + 1)) of it on the m-th since registration, and half on the test figure, whose lower end counts.
+With labels: the upper end of accuracy in a calendar month is that of a confidence sequence, which all looks
+during the month stay below with a probability of at most alpha (Ville's inequality): an accuracy is refused
+if a bet against it has multiplied its stake by 1 / alpha. `monitor.alpha` is spent over the months, 1 / (m (m
++ 1)) of it on the m-th since registration. The uncertainty of the test figure is added as Newcombe adds it
+for a difference of two shares.
 
 Without labels: the estimate of each complete week, looked at once, with the same spending over weeks.
 
@@ -99,12 +100,10 @@ def from_labels(rows: pd.DataFrame, limits: Limits) -> Alarm | None:
         rows: one per distinct picture that was labelled, none of them picked for being doubtful: `time` (UTC)
             and `right`.
     """
-    least = limits.test.low - limits.margin
     for number, month, own in _periods(rows, "M", limits):
         right, images = int(own["right"].sum()), len(own)
-        if images >= limits.min_images and log_evidence(right, images, least) >= -math.log(
-            limits.alpha / 2 / (number * (number + 1))
-        ):
+        alpha = limits.alpha / (number * (number + 1))
+        if images >= limits.min_images and is_below(right, images, limits.test, limits.margin, alpha):
             return _alarm(limits, "labels", month, right / images, images)
     return None
 
@@ -127,6 +126,20 @@ def from_estimates(
             accuracy = float(calibration.right(confidence).mean())
             return _alarm(limits, "estimate", week, accuracy, len(own))
     return None
+
+
+def is_below(right: int, images: int, test: Figure, margin: float, alpha: float) -> bool:
+    """Whether the interval of the difference to the test figure lies below the margin, at this look.
+
+    Source of its form: R. G. Newcombe, Interval estimation for the difference between independent
+    proportions, Statistics in Medicine 17, 1998 (method 10), with the end of the confidence sequence in place
+    of Wilson's.
+    """
+    below, uncertain = test.value - margin - right / images, test.value - test.low
+    if below <= uncertain:
+        return False
+    limit = right / images + math.sqrt(below**2 - uncertain**2)
+    return log_evidence(right, images, limit) >= -math.log(alpha)
 
 
 def log_evidence(right: int, images: int, least: float) -> float:
