@@ -66,7 +66,7 @@ def _feedback(chosen: argparse.Namespace) -> None:
         if pick is not None:
             _pick(chosen, pick, kept, params)
         else:
-            _report(chosen, labels, scores, kept, html or paths.FEEDBACK, params)
+            _report(chosen, labels, scores, kept, html or (paths.FEEDBACK if root else None), params)
 
 
 def _check(chosen: argparse.Namespace) -> None:
@@ -95,7 +95,7 @@ def _report(
     labels: Path | None,
     scores: Path | None,
     kept: Path,
-    html: Path,
+    html: Path | None,
     params: "Params",
 ) -> None:
     from headstart.cli.json_output import print_result
@@ -111,9 +111,10 @@ def _report(
     added = None
     if source is not None and labels is not None:
         added = run.into_source(answers, labels, source, params.data.layout, params.data.labels)
-    write_text(html, page.as_html(found))
+    if html is not None:  # without a project only what is named is written
+        write_text(html, page.as_html(found))
     lines = [each.sentence() for each in (took, added) if each is not None]
-    text = "\n".join([*lines, page.as_text(found), "", f"Page: {html}"])
+    text = "\n".join([*lines, page.as_text(found), *(["", f"Page: {html}"] if html else [])])
     print_result(chosen.json, lambda: run.as_dict(took, added, found), lambda: text)
     sys.exit(3 if found.alarms else 0)
 

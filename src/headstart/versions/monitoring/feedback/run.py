@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from headstart.errors import HeadstartError, UnreachableError
+from headstart.errors import DataError, HeadstartError, UnreachableError
 from headstart.ground.wording import named
 from headstart.sources.adding import Added, add_labelled
 from headstart.versions.monitoring.feedback import label_folder
@@ -132,6 +132,10 @@ def pick(
         if count:
             rest = rows[~rows["id"].isin(why)]
             why |= label_folder.doubtful_ids(rest, model, count, settings, say)
+        if not why:
+            raise DataError(
+                "every kept image is in the data of the model, or cannot be read: there is none to label"
+            )
         picked = label_folder.write_folder(folder, rows, why)
         store.add_picks(why)
     return picked
