@@ -112,13 +112,15 @@ def scored_answers(path: Path) -> Answers:
     chances = found[probabilities].to_numpy(np.float64)
     read = ~np.isnan(chances).any(1)
     names = np.array([name.removeprefix(PREFIX) for name in probabilities], object)
-    best = np.where(read, np.nan_to_num(chances).argmax(1), 0)
+    best = np.nan_to_num(chances).argmax(1)
+    predicted = names[best]
+    predicted[~read] = None
     table = pd.DataFrame(
         {
             "id": found["path"],
             "name": found["path"],
             "version": found["model_version"],
-            "predicted": np.where(read, names[best], None),
+            "predicted": predicted,
             "confidence": np.where(read, chances[np.arange(len(best)), best], np.nan),
             "refused": read & found["label"].isna().to_numpy(bool),
             "picture": found["path"],
