@@ -157,7 +157,7 @@ def shifts(
 ) -> dict[str, tuple[Features, NDArray[Any]]]:
     """The answers in production and the images drawn, by the name of the shift."""
     sure = plain["confidence"][rest]
-    first = plain["label"][rest] == plain["label"].min()
+    first = plain["label"][rest] == sorted(plain["label"])[0]
     swapped = {
         **plain,
         "right": np.where(random.random(len(plain["right"])) < 0.25, ~plain["right"], plain["right"]),

@@ -59,8 +59,11 @@ class Answers:
         rows = table["id"].map(matched.labels)
         given = rows.notna()
         table.loc[given, "label"] = [row.label for row in rows[given]]
-        times = pd.Series(pd.to_datetime([row.when for row in rows[given]], utc=True), table.index[given])
-        table["time"] = times.reindex(table.index).fillna(table["time"])
+        times = [
+            row.when if has_label and row.when else time
+            for row, has_label, time in zip(rows, given, table["time"], strict=True)
+        ]
+        table["time"] = pd.to_datetime(pd.Series(times, table.index, dtype=object), utc=True)
         return Answers(self.source, table, self.classes)
 
 
