@@ -258,8 +258,8 @@ def _classes(
             labelled=int((rows["label"] == name).sum()),
             recall=_share_of(rows, weights, "label", name, level),
             precision=_share_of(rows, weights, "predicted", name, level),
-            test_recall=own and own.recall(name),
-            test_precision=own and own.precision(name),
+            test_recall=None if own is None else own.recall(name),
+            test_precision=None if own is None else own.precision(name),
         )
 
 
