@@ -45,6 +45,10 @@ class DataError(HeadstartError):
     """The images or their folders cannot be used by a stage."""
 
 
+class NothingKept(DataError):
+    """No server has kept answers in this folder, or none that can be used."""
+
+
 class BackboneError(HeadstartError):
     """Backbone weights are unreachable, damaged or for another architecture."""
 

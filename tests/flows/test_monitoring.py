@@ -1,9 +1,11 @@
 """The monitoring flow against a Prefect server: its states, its artifact and its event."""
 
+import hashlib
 import json
 import sys
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 from processes import wait_for
 from projects import draw_images, edit_params, headstart, make_repository, repro, run
 from servers import prefect_server
+
+from headstart.versions.serving.kept.rows import Kept
+from headstart.versions.serving.kept.store import KeptStore
 
 pytestmark = pytest.mark.server
 
@@ -52,5 +57,20 @@ def test_drift_is_a_state_an_artifact_and_an_event(
     assert "brightness" in event["payload"]["checks"]
     [artifact] = ask(server, "artifacts/filter")
     assert "| Brightness | median" in artifact["data"]
+
+    edit_params(tree, **{"monitor.source": None})
+    keep(tree / "kept", sorted((tmp_path / "new").rglob("*.png")))
+    assert "Finished in state Drift" in watch(tree, monkeypatch)
+    texts = [each["data"] for each in ask(server, "artifacts/filter")]
+    assert any("30 different images of 30 answers kept in the last 7 days in kept" in text for text in texts)
     names = [each["state_name"] for each in ask(server, "flow_runs/filter")]
-    assert sorted(names) == ["Drift", "Skipped"]
+    assert sorted(names) == ["Drift", "Drift", "Skipped"]
+
+
+def keep(folder: Path, images: list[Path]) -> None:
+    """Keep images as a server does that answers one request for all of them."""
+    answer = ("models:/headstart/1", "dark", {"dark": 1.0}, None)
+    files = {hashlib.sha256(data).hexdigest(): data for data in (path.read_bytes() for path in images)}
+    rows = [Kept(f"r-{i}", datetime.now(UTC), None, *answer, digest) for i, digest in enumerate(files)]
+    with KeptStore(folder, is_new=True) as store:
+        store.add(rows, files)

@@ -97,7 +97,8 @@ def _remove(chosen: argparse.Namespace, settings: "Serve") -> None:
         lambda: {"folder": settings.folder, "removed": removed, "unknown": unknown},
         lambda: "\n".join(said),
     )
-    sys.exit(3 if unknown else 0)
+    if unknown:
+        sys.exit(3)
 
 
 def _prune(chosen: argparse.Namespace, settings: "Serve") -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headstart.cli.commands import IMAGES, MODEL, Commands, add_json
 from headstart.cli.entering import checked_params, enter_with, report
+from headstart.errors import ArgumentError
 from headstart.ground import paths
 
 
@@ -20,7 +21,13 @@ def add_to(commands: Commands) -> None:
         "drift, 4: too few images, 1: it could not be done.",
         example="headstart monitor incoming/ --model headstart@champion",
     )
-    monitor.add_argument("paths", nargs="*", metavar="PATH", help="paths, patterns; default: monitor.source")
+    monitor.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="paths, patterns; default: monitor.source, else kept requests",
+    )
+    monitor.add_argument("--kept", action="store_true", help="requests of the last monitor.kept_days days")
     monitor.add_argument("--model", help=f"{MODEL}; default: the champion")
     add_json(monitor)
     monitor.add_argument("--html", type=Path, metavar="FILE", help="default: reports/monitoring.html")
@@ -30,11 +37,17 @@ def _monitor(chosen: argparse.Namespace) -> None:
     page_path, *given = enter_with(str(chosen.html or paths.MONITORING), *chosen.paths)
     from headstart.cli.json_output import print_result
     from headstart.versions.monitoring import run
+    from headstart.versions.monitoring.images import images_of
 
     params = checked_params()
+    if chosen.kept and given:
+        raise ArgumentError("--kept compares requests that were kept; leave it or the paths out")
+    images = images_of(
+        given, None if chosen.kept else params.monitor.source, params.serve.place, params.monitor.kept_days
+    )
     model = chosen.model or f"models:/{params.register_.model}@champion"
     found = run.monitor(
-        run.sources_of(given, params.monitor.source),
+        images,
         model,
         params.monitor,
         report,

@@ -10,10 +10,24 @@ from prefect.runtime import flow_run
 from headstart.orchestration.tasks import AGAIN, STEP_SECONDS
 
 if TYPE_CHECKING:
+    from headstart.params import Params
+    from headstart.versions.monitoring.images import Images
     from headstart.versions.monitoring.run import Monitored
 
 EVENT = "headstart.drift"
 NAMED = 10
+
+
+def new_images(source: str | None, params: "Params") -> "Images":
+    """The images of a source, of `monitor.source`, or those that servers kept.
+
+    Raises:
+        DataError: there are none.
+    """
+    from headstart.versions.monitoring.images import images_of
+
+    monitor = params.monitor
+    return images_of([source] if source else [], monitor.source, params.serve.place, monitor.kept_days)
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

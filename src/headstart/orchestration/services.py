@@ -260,6 +260,7 @@ def _start_worker(name: str, pool: str, settings: Mapping[str, str]) -> None:
         **settings,
         "HEADSTART_CLONE": str(clone),
         "HEADSTART_BRANCH": branch,
+        "HEADSTART_PROJECT": str(Path.cwd()),  # whose servers keep requests
         "PYTHONPATH": os.pathsep.join((str(clone / "src"), str(clone))),
     }
     command = [

@@ -1,23 +1,22 @@
 """`headstart monitor`: new images against those that a registered version was made from."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headstart.errors import ParamsError
 from headstart.ground.files import write_text
 from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.pipeline.data.reading import shown
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
-from headstart.sources.finding import find_images
 from headstart.versions.monitoring import page
 from headstart.versions.monitoring.age import Age, age_of
 from headstart.versions.monitoring.drift import Drift, Reference, compare
+from headstart.versions.monitoring.images import Images
 from headstart.versions.monitoring.observing import Observed, Observer
 from headstart.versions.monitoring.reference import observed_split
 from headstart.versions.monitoring.settings import Monitor
@@ -60,47 +59,32 @@ class Monitored:
         return page.as_dict(self.model, self.source, self.found, self.age)
 
 
-def sources_of(given: Sequence[str], configured: str | None) -> list[str]:
-    """The sources that were given, else `monitor.source`.
-
-    Raises:
-        ParamsError: there are neither.
-    """
-    if not given and configured is None:
-        raise ParamsError(
-            "nothing to compare: name a folder, or set monitor.source in params.yaml to a folder or a pattern"
-        )
-    return list(given) or [str(configured)]
-
-
 def monitor(
-    sources: Sequence[str], model: str, settings: Monitor, tell: Callable[[str], object] = lambda text: None
+    images: Images, model: str, settings: Monitor, tell: Callable[[str], object] = lambda text: None
 ) -> Monitored:
-    """Compare the images in folders, files or glob patterns with those of a version.
+    """Compare images with those of a version.
 
     Args:
         model: `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
-        DataError: a source without any file.
         LineageError: the images of the version cannot be fetched.
         TrackingError: MLflow is out of reach or has no such version.
     """
-    files = find_images(sources)
-    looked_at = _drawn(files, settings)
+    looked_at = _drawn(images.files, settings)
     stored = stored_model.fetch(model)
     observer = Observer(stored.head, stored.backbone())
     with TemporaryDirectory() as folder, Store(cache_folder()) as store:
         record = open_record(stored.name, Path(folder))
-        tell(f"{record.name}: {len(files)} files, {len(looked_at)} of them are looked at")
+        tell(f"{record.name}: {len(images.files)} files, {len(looked_at)} of them are looked at")
         reference = _reference(record, observer, store, settings)
         with bar(len(looked_at), "new images") as progress:
             named = [(shown(str(path)), path) for path in looked_at]
             new = observer.observe(named, store, progress.update)
-    found = compare(reference, new, len(files), len(looked_at), settings)
+    found = compare(reference, new, len(images.files), len(looked_at), settings)
     is_version = ModelUri.parse(record.name).number is not None
     age = age_of(record.name, settings.max_age_days) if settings.max_age_days and is_version else None
-    return Monitored(record.name, shown(" ".join(sources)), found, reference, new, age)
+    return Monitored(record.name, images.source, found, reference, new, age)
 
 
 def _drawn(files: list[Path], settings: Monitor) -> list[Path]:

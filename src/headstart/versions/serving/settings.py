@@ -1,5 +1,7 @@
 """Section `serve` of params.yaml."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -18,3 +20,8 @@ class Serve(Section):
     """size of all that is kept, in 10^9 bytes, beyond which the oldest answers are removed"""
     folder: Annotated[str, Field(min_length=1)] = "kept"
     """folder of kept answers, from the project's root"""
+
+    @property
+    def place(self) -> Path:
+        """The folder; for a worker in a clone of its own, HEADSTART_PROJECT names the project's root."""
+        return Path(os.environ.get("HEADSTART_PROJECT", "")) / self.folder

@@ -10,6 +10,7 @@ support vector machines, 1999 (the calibration and its targets).
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -60,7 +61,7 @@ class Calibration:
         chances = self.right(confidence)
         mean = float(chances.mean())
         slope = _slope(confidence, chances)
-        drawn = float((chances * (1 - chances)).mean()) / len(set(copies))
+        drawn = float((chances * (1 - chances)).mean()) / _independent(copies)
         spread = math.sqrt(float(slope @ self.covariance @ slope) + drawn)
         reach = NormalDist().inv_cdf((1 + level) / 2) * spread / (mean * (1 - mean))
         low, high = (float(expit(logit(mean) + end)) for end in (-reach, reach))
@@ -74,7 +75,7 @@ class Calibration:
         chances = self.right(confidence)
         gap = float(chances.mean()) - self.accuracy
         slope = _slope(confidence, chances) - self.slope
-        sampled = float(chances.var()) / len(set(copies)) + self.variance
+        sampled = float(chances.var()) / _independent(copies) + self.variance
         spread = math.sqrt(float(slope @ self.covariance @ slope) + sampled)
         reach = NormalDist().inv_cdf((1 + level) / 2) * spread
         return Figure(gap, max(-1.0, gap - reach), min(1.0, gap + reach), len(confidence))
@@ -110,6 +111,12 @@ def calibrate(confidence: Floats, right: Flags, groups: Sequence[str] | None = N
         float(chances.var()) / independent,
         len(right),
     )
+
+
+def _independent(copies: Sequence[str]) -> float:
+    """How many independent images are as informative: fewer the more unevenly pictures are repeated."""
+    repeats = Counter(copies).values()
+    return len(copies) ** 2 / sum(count**2 for count in repeats)
 
 
 def _fit(columns: Floats, right: Flags) -> Floats:

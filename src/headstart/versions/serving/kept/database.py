@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, NothingKept
 
 FILE = "kept.sqlite"
 FORMAT = 1  # of the tables
@@ -67,11 +67,14 @@ def open_file(folder: Path, is_new: bool) -> sqlite3.Connection:
         is_new: whether it is made if it is missing.
 
     Raises:
-        HeadstartError: there is none, or it cannot be used.
+        NothingKept: there is none.
+        HeadstartError: it cannot be used.
     """
     path = folder / FILE
-    if not (is_new or path.is_file()):
-        raise HeadstartError(
+    with explained(folder):
+        is_there = path.is_file()
+    if not (is_new or is_there):
+        raise NothingKept(
             f"nothing is kept in {folder}: set serve.keep in params.yaml to a share of requests, such as "
             "0.05, and restart the server; or name another folder"
         )

@@ -15,7 +15,7 @@ EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # by Pillow's format;
 
 
 def extension_of(data: bytes) -> str | None:
-    """The extension for an image file, by its header; None for bytes that are no image."""
+    """The extension for an image file, by its header; None for other bytes."""
     try:
         with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
             form = image.format or ""
@@ -36,7 +36,8 @@ class ImageFiles:
     def write(self, sha256: str, extension: str, data: bytes) -> None:
         """Write a file, which is complete on the disk when it has its name."""
         path = self.path(sha256, extension)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder, path.parent):
+            folder.mkdir(exist_ok=True, mode=0o700)
         new = path.with_suffix(NEW)
         try:
             with open(new, "wb", opener=_private) as file:

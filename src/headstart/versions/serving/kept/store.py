@@ -59,7 +59,7 @@ class KeptStore:
         """Keep answers; they are on the disk when this returns. An id that is known stays as it was.
 
         Args:
-            images: image files by SHA-256; bytes that are no image are left out.
+            images: image files by SHA-256; bytes without the header of one are left out.
 
         Returns:
             How many rows are new.
