@@ -64,6 +64,7 @@ bench: install  ## every benchmark, about an hour on 2 cores; then docs/performa
 	$(BIN)/python bench/serving_memory.py
 	$(BIN)/python bench/paired.py
 	$(BIN)/python bench/drift.py
+	$(BIN)/python bench/accuracy_alarms.py
 	$(BIN)/python bench/page.py
 
 lint: install

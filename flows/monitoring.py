@@ -14,6 +14,7 @@ from prefect.states import Completed
 from headstart.errors import NothingKept
 from headstart.ground import paths
 from headstart.host.project import enter_tree
+from headstart.orchestration.accuracy import look_at_accuracy, report_accuracy
 from headstart.orchestration.champion_age import look_at_age, report_age
 from headstart.orchestration.command import quieten, run_as_command
 from headstart.orchestration.drift import emit_drift, new_images, publish_drift
@@ -37,7 +38,8 @@ def watch(source: str | None = None, model: str | None = None) -> State[Any]:
 
     Returns:
         Completed, named Drift or Inconclusive if that is the verdict, or Skipped without any images. The
-        message also gives the champion's age if `monitor.max_age_days` is set.
+        message also gives the champion's age if `monitor.max_age_days` is set, and the accuracy of kept
+        answers.
     """
     enter_tree()
     quieten()
@@ -53,18 +55,21 @@ def compare(source: str | None, model: str | None) -> State[Any]:
     if age is not None and age.is_old:
         report_age(age)
         get_run_logger().warning(age.sentence())
-    about_age = f"; {age.sentence()}" if age is not None else ""
+    accuracy = look_at_accuracy() if model is None else None
+    if accuracy is not None:
+        report_accuracy(accuracy)
+    more = "".join(f"; {each.sentence()}" for each in (age, accuracy) if each is not None)
     try:
         images = new_images(source, params)
     except NothingKept as error:
-        return Completed(name="Skipped", message=f"{error}{about_age}")
+        return Completed(name="Skipped", message=f"{error}{more}")
     compared = look(images, model or f"models:/{params.register_.model}@champion")
     publish_drift(compared)
     found = compared.found
     get_run_logger().info(found.sentence())
     if found.verdict == "drift":
         emit_drift(compared)
-    return Completed(name=STATES[found.verdict], message=f"{found.sentence()}{about_age}")
+    return Completed(name=STATES[found.verdict], message=f"{found.sentence()}{more}")
 
 
 @task(timeout_seconds=STEP_SECONDS, **AGAIN)

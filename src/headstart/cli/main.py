@@ -10,6 +10,7 @@ from headstart.cli import (
     completion,
     containers,
     exporting,
+    feedback,
     kept,
     monitoring,
     network,
@@ -92,6 +93,7 @@ def make_parser() -> Parser:
         serving,
         kept,
         monitoring,
+        feedback,
         trend,
     ):
         group.add_to(commands)

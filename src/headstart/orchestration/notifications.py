@@ -20,7 +20,10 @@ from headstart.orchestration.outcome import EVENTS
 BLOCK = "headstart-notify"
 FLOWS = ["training", "scoring", "monitoring", "promotion"]  # training also reports a stage run elsewhere
 FAILED = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
-NEWS = {*EVENTS.values(), "headstart.promotion-refused", "headstart.drift", "headstart.champion-old"}
+NEWS = {
+    *EVENTS.values(),
+    *("headstart.promotion-refused", "headstart.drift", "headstart.champion-old", "headstart.accuracy"),
+}
 ABOUT_FAILURE = "{{ flow.name }} run {{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 ABOUT_NEWS = "{{ event.payload.message }}\n{{ event.payload.link }}"
 

@@ -7,13 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
-
 from headstart.ground.files import write_text
 from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.pipeline.data.reading import shown
-from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 from headstart.versions.monitoring import page
@@ -21,11 +18,10 @@ from headstart.versions.monitoring.age import Age, age_of
 from headstart.versions.monitoring.drift import Drift, Reference, compare
 from headstart.versions.monitoring.images import Images
 from headstart.versions.monitoring.observing import Observed, Observer
-from headstart.versions.monitoring.reference import kept
+from headstart.versions.monitoring.reference import observed_split
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.registry import stored_model
 from headstart.versions.registry.record import MANIFEST, Record, open_record
-from headstart.versions.registry.recorded_images import files_of
 from headstart.versions.registry.uri import ModelUri
 
 
@@ -104,22 +100,9 @@ def _reference(record: Record, observer: Observer, store: Store, settings: Monit
     images = manifest.drop_duplicates("pixels")
     known = images.loc[images["split"] != "test", "pixels"]
     train, held_out = (
-        _kept(record, images[images["split"] == split].head(settings.max_rows), observer, store, split)
+        observed_split(
+            record, images[images["split"] == split].head(settings.max_rows), observer, store, split
+        )
         for split in ("train", "test")
     )
     return Reference(train, held_out, frozenset(known.tolist()))
-
-
-def _kept(record: Record, images: pd.DataFrame, observer: Observer, store: Store, split: str) -> Observed:
-    """Rows are in the order of their pictures' digests, so that the first ones are drawn at random."""
-    values = {"recipe": observer.recipe, "sha256": images["sha256"].tolist(), "images": split}
-    key = recipe_digest(values, Observer.__module__)
-
-    def make() -> Observed:
-        with TemporaryDirectory() as folder:
-            files = files_of(record, images, Path(folder))
-            found = list(zip(images["path"], files, strict=True))
-            with bar(len(found), f"{split} images of {record.name}") as progress:
-                return observer.observe(found, store, progress.update)
-
-    return kept(key, make)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from headstart.ground.settings import Count, Level, Section, Seed
+from headstart.ground.settings import Count, Level, Section, Seed, Share
 
 MONITOR_CHECKS = 8  # per comparison; the smallest p-value must survive Holm's correction over them
 
@@ -27,6 +27,8 @@ class Monitor(Section):
     """of the draw and of the permutations"""
     max_age_days: Count | None = None
     """days since its registration after which the champion is reported as old; null: never"""
+    accuracy_margin: Share | None = 0.05
+    """accuracy in production may be this far below the test figure before an alarm; null: no alarm"""
 
     @model_validator(mode="after")
     def _can_find_something(self) -> "Monitor":

@@ -109,6 +109,28 @@ class KeptStore:
                 self._database.execute("REPLACE INTO labels VALUES (?, ?, ?)", values)
         return unknown
 
+    def add_picks(self, picks: Mapping[str, str]) -> None:
+        """Note which images were picked for labelling, and why: `random`, or a reason to doubt the answer."""
+        with database.explained(self._folder), database.writing(self._database):
+            self._database.executemany("INSERT OR IGNORE INTO picks VALUES (?, ?)", picks.items())
+
+    def picks(self) -> dict[str, str]:
+        """Why each image was picked, by its id."""
+        with database.explained(self._folder):
+            return dict(self._database.execute("SELECT id, why FROM picks").fetchall())
+
+    def was_reported(self, cause: str) -> bool:
+        """Whether `add_report` was called with this cause of an alarm."""
+        with database.explained(self._folder):
+            found = self._database.execute("SELECT 1 FROM alarms WHERE cause = ?", (cause,))
+            return found.fetchone() is not None
+
+    def add_report(self, cause: str) -> None:
+        """Note that people were notified of an alarm's cause."""
+        with database.explained(self._folder), database.writing(self._database):
+            values = (cause, micros(datetime.now(UTC)))
+            self._database.execute("INSERT OR IGNORE INTO alarms VALUES (?, ?)", values)
+
     def matching(self, id_: str) -> list[str]:
         """Ids of the images that an id stands for: of one image, or of a request."""
         with database.explained(self._folder):
