@@ -15,8 +15,9 @@ from headstart.errors import HeadstartError
 from headstart.host.project import QUIET
 from headstart.projects import pins
 from headstart.repository import package_archive
-from headstart.versions.export.export import Exported, export_folder
+from headstart.versions.export.export import export_folder
 from headstart.versions.export.folder import making
+from headstart.versions.export.report import Exported
 
 TEMPLATE = Path(__file__).parent / "template"
 MODEL, SERVER, PORT, USER = "model", "server", 5001, 65532  # nobody else's number, as in distroless images
