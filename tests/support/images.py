@@ -98,7 +98,7 @@ class Images:
     def health_command(self, image: str) -> list[str]:
         """The command by which the image says whether it is healthy."""
         [found] = json.loads(self.call("image", "inspect", image).stdout)
-        kind, *command = found["HealthCheck"]["Test"]
+        kind, *command = found["Healthcheck"]["Test"]
         assert kind == "CMD"
         return list(command)
 
