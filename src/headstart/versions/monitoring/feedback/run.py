@@ -27,7 +27,7 @@ SHOWN = 5  # unknown ids that a sentence names
 
 @dataclass(frozen=True)
 class Took:
-    """What a table of labels gave.
+    """Result of reading a table of labels.
 
     Attributes:
         labels: how many answers have a label by it.
