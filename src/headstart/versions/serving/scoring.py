@@ -59,8 +59,8 @@ def score_items(
             return DataError(error.strerror or str(error))
 
     if len(items) == 1:  # as in most requests: threads would cost more than they save
-        alone = pixels_of(items[0])
-        yield items[0], model.predict_pixels(alone[None])[0] if isinstance(alone, np.ndarray) else alone
+        found = pixels_of(items[0])
+        yield items[0], found if isinstance(found, DataError) else model.predict_pixels(np.stack([found]))[0]
         return
     pool = ThreadPoolExecutor(WORKERS)
 
