@@ -215,6 +215,11 @@ def first_line(root: Path, command: list[str]) -> str:
     return line
 
 
+def test_compiled_modules_are_of_no_stage(done: Path) -> None:
+    """Python writes them beside the code while a stage runs, unless its environment forbids that."""
+    assert dvc(done, "check-ignore", "src/headstart/ground/__pycache__/paths.cpython-311.pyc")
+
+
 def test_the_launcher_uses_the_interpreter_of_dvc(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

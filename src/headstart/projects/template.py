@@ -77,7 +77,7 @@ def files(name: str, ci: Sequence[str] = ()) -> dict[str, str]:
     own = {
         ".dvc/config": _filled("dvcconfig.j2", values),
         ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
-        ".dvcignore": "# Patterns of files that DVC ignores: https://dvc.org/doc/user-guide/dvcignore\n/kept/\n",
+        ".dvcignore": "# Patterns of files that DVC ignores: https://dvc.org/doc/user-guide/dvcignore\n__pycache__/\n/kept/\n",
         ".gitattributes": "* text=auto eol=lf\n",
         ".gitignore": text_of("gitignore"),
         "Makefile": text_of("Makefile"),
