@@ -18,7 +18,7 @@ from headstart.errors import ArgumentError
 from headstart.versions.serving.http import items, rooms
 from headstart.versions.serving.http.batches import Batches
 from headstart.versions.serving.http.items import Item
-from headstart.versions.serving.http.settings import Settings, tokens_for
+from headstart.versions.serving.http.settings import SPARE, WAITING, Settings, tokens_for
 
 TOKEN = "0123456789abcdef"
 
@@ -221,6 +221,12 @@ def test_tokens_that_protect_nothing_are_refused(tmp_path: Path, monkeypatch: py
     (tmp_path / "none").write_text("\n")
     with pytest.raises(ArgumentError, match="holds no token"):
         tokens_for(Settings())
+
+
+@pytest.mark.parametrize("queue", [1, 184, 190, 10_000])
+def test_requests_that_wait_at_every_door_leave_connections_for_others(queue: int) -> None:
+    settings = Settings(max_queue=queue)
+    assert settings.connections_needed == queue + WAITING + SPARE <= settings.connections
 
 
 def test_a_setting_out_of_range_names_its_option() -> None:
