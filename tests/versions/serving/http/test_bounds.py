@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -156,6 +157,14 @@ def test_a_token_is_asked_for_before_the_body_is_read() -> None:
         assert server.post("/predict", IMAGE, "image/png", Authorization=f"Bearer {TOKEN}")[0] == 200
         assert [server.get(path)[0] for path in ("/healthz", "/readyz")] == [200, 200]
         assert [server.get(path)[0] for path in ("/metrics", "/openapi.json")] == [401, 401]
+
+
+def test_probes_may_ask_for_the_head_alone() -> None:
+    with Server(Settings()).running() as server:
+        for path in ("/healthz", "/readyz"):
+            request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert (answer.status, answer.read()) == (200, b"")
 
 
 @contextmanager
