@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from headstart.errors import ArgumentError
 from headstart.versions.serving.http import items, rooms
 from headstart.versions.serving.http.batches import Batches
 from headstart.versions.serving.http.items import Item
-from headstart.versions.serving.http.settings import Settings, tokens_for
+from headstart.versions.serving.http.settings import SPARE, WAITING, Settings, tokens_for
 
 TOKEN = "0123456789abcdef"
 
@@ -158,6 +159,14 @@ def test_a_token_is_asked_for_before_the_body_is_read() -> None:
         assert [server.get(path)[0] for path in ("/metrics", "/openapi.json")] == [401, 401]
 
 
+def test_probes_may_ask_for_the_head_alone() -> None:
+    with Server(Settings()).running() as server:
+        for path in ("/healthz", "/readyz"):
+            request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert (answer.status, answer.read()) == (200, b"")
+
+
 @contextmanager
 def connection(server: Server, head: str, size: int) -> Iterator[socket.socket]:
     """A connection that has sent the head of a request with a body of some size."""
@@ -221,6 +230,12 @@ def test_tokens_that_protect_nothing_are_refused(tmp_path: Path, monkeypatch: py
     (tmp_path / "none").write_text("\n")
     with pytest.raises(ArgumentError, match="holds no token"):
         tokens_for(Settings())
+
+
+@pytest.mark.parametrize("queue", [1, 184, 190, 10_000])
+def test_requests_that_wait_at_every_door_leave_connections_for_others(queue: int) -> None:
+    settings = Settings(max_queue=queue)
+    assert settings.connections_needed == queue + WAITING + SPARE <= settings.connections
 
 
 def test_a_setting_out_of_range_names_its_option() -> None:

@@ -27,6 +27,7 @@ REQUESTS, CLIENTS, BAD = 10_000, 32, 0.05
 WARM, LAST = REQUESTS // 5, REQUESTS // 10
 TOLERANCE = 1e-4  # of a probability: neighbours in a pass change it by rounding
 GROWTH_MB = 200  # a second version opened, and what allocators keep: 128 were seen after 480 requests
+LATEST = 300  # seconds beyond the load for a promotion
 OPTIONS = ("--max-body", "4", "--max-images", "8", "--follow-seconds", "0.5")
 VERSIONS = ("models:/headstart/1", "models:/headstart/2")
 Expected = dict[str, list[dict[str, float]]]
@@ -111,9 +112,13 @@ def test_every_answer_is_right_under_load(common: Path, monkeypatch: pytest.Monk
         with rude_clients(port) as rude, ThreadPoolExecutor(1) as person:
             promotion = person.submit(headstart, root, "promote", VERSIONS[1])
             answers = list(clients.map(ask, requests[WARM:-LAST]))
+            ends = time.monotonic() + LATEST
             while (
                 version_at(address) != VERSIONS[1]
             ):  # a busy machine promotes late: the load lasts until then
+                assert time.monotonic() < ends
+                if promotion.done():
+                    promotion.result()  # or its error
                 answers += clients.map(ask, again)
                 requests += again
             answers += clients.map(ask, requests[REQUESTS - LAST : REQUESTS])

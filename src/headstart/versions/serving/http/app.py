@@ -91,11 +91,13 @@ def _add_answers(app: FastAPI, serving: Serving) -> None:
 
 
 def _add_state(app: FastAPI, serving: Serving) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", responses={200: {"model": documents.Readiness}, 503: {"model": documents.Readiness}})
     async def readyz() -> Response:
         """Whether a version answers, and which."""

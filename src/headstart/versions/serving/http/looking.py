@@ -121,5 +121,6 @@ class Look:
 
     def predict_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Map a packed image uint8 [1, H, W, 3] to probabilities float64 [1, C]."""
-        probabilities, self.evidence = self._looking.look(pixels[0])
+        own = pixels[0].copy()  # torch warns about Pillow's pixels, which cannot be written
+        probabilities, self.evidence = self._looking.look(own)
         return probabilities[None]

@@ -20,7 +20,7 @@ from headstart.versions.serving.http.live import Live, LiveVersion, PageParts, p
 from headstart.versions.serving.http.looking import Looking
 from headstart.versions.serving.http.metrics import Counted, Metrics
 from headstart.versions.serving.http.request_ids import RequestIds
-from headstart.versions.serving.http.settings import SPARE, Settings, tokens_for
+from headstart.versions.serving.http.settings import Settings, tokens_for
 from headstart.versions.serving.http.trying import explaining_turns
 from headstart.versions.serving.kept.keeping import Keeping
 from headstart.versions.serving.opening import open_model
@@ -51,7 +51,7 @@ def serve(
             other machines would reach the server without a token.
     """
     tokens = tokens_for(settings)
-    bounded_server.allow(settings.max_queue + SPARE, "--max-queue")
+    bounded_server.allow(settings.connections_needed, "--max-queue")
     ports.check_free(settings.host, settings.port, "--port")
     turns = Turns(AHEAD * settings.max_batch, settings.max_queue, settings.seconds)
     metrics = Metrics()

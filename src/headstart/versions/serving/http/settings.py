@@ -10,7 +10,8 @@ from headstart.errors import ArgumentError
 from headstart.host.bounded_server import CONNECTIONS
 
 TOKENS, TOKENS_FILE = "HEADSTART_SERVE_TOKENS", "HEADSTART_SERVE_TOKENS_FILE"
-SPARE = 64  # connections beside those of the queue
+WAITING = 8  # requests to /explain without an answer
+SPARE = 64  # connections for probes, refusals, and requests that arrive
 SHORTEST_TOKEN = 16  # characters
 BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750
 
@@ -50,8 +51,13 @@ class Settings:
 
     @property
     def connections(self) -> int:
-        """Connections held at once: all that wait for an answer, and some for probes and refusals."""
-        return max(CONNECTIONS, self.max_queue + SPARE)
+        """Connections held at once: at least as many as are needed."""
+        return max(CONNECTIONS, self.connections_needed)
+
+    @property
+    def connections_needed(self) -> int:
+        """Connections of all requests that may wait for an answer, at any door, and some to spare."""
+        return self.max_queue + WAITING + SPARE
 
     @property
     def is_loopback(self) -> bool:

@@ -18,9 +18,10 @@ from headstart.versions.serving.http.documents import PREDICT
 from headstart.versions.serving.http.live import Live, LiveVersion
 from headstart.versions.serving.http.looking import NOTHING, Evidence
 from headstart.versions.serving.http.refusing import refusing
+from headstart.versions.serving.http.settings import WAITING
 from headstart.versions.serving.turns import Turns
 
-EXPLAINED, WAITING = 1, 8  # requests to /explain: at once, and without an answer
+EXPLAINED = 1  # requests to /explain at once
 POLICY = (
     "default-src 'none'; script-src '{}'; style-src '{}'; img-src data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
