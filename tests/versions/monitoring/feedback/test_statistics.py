@@ -88,6 +88,12 @@ def test_a_test_without_mistakes_or_hits_has_an_estimate_short_of_certainty(shar
     assert abs(found.value - share) < 0.1
 
 
+def test_answers_surer_than_any_of_a_test_whose_mistakes_were_all_unsure_are_not_certain() -> None:
+    confidence = np.linspace(0.51, 0.9, 20)
+    found = calibrate(confidence, confidence > 0.6).estimate(np.ones(5), names(5), 0.95)
+    assert 0 <= found.low < found.value < 1
+
+
 def test_confidence_that_misleads_counts_for_nothing() -> None:
     confidence = np.linspace(0.6, 0.99, 40)
     calibration = calibrate(confidence, confidence < 0.8)
