@@ -47,7 +47,8 @@ class Calibration:
 
     def right(self, confidence: Floats) -> Floats:
         """The probability that answers of these confidences [N] are right: float64 [N], never 0 or 1."""
-        return np.clip(expit(_columns(confidence) @ self.weights), LEAST, 1 - LEAST)
+        chances = expit(_columns(confidence) @ self.weights)
+        return np.asarray(np.clip(chances, LEAST, 1 - LEAST))
 
     def estimate(self, confidence: Floats, copies: Sequence[str], level: float) -> Figure:
         """The accuracy of the answers to these images [N], N at least 1.
