@@ -73,6 +73,18 @@ def test_kept_images_become_training_images(folder: Path, tmp_path: Path) -> Non
         run.pick(tmp_path / "none", folder, "", 0, 50, Monitor(), print)
 
 
+def test_labels_whose_image_is_gone_are_counted(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("id,label\nr2,dark\nr3,dark\n")
+    answers, _, _ = run.from_store(folder, run.Labels(table, False), Monitor(), print)
+    gone = answers.table.set_index("id")["image"]["r3-0"]
+    gone.unlink()
+    draw_images(tmp_path / "source", {"dark": 3, "light": 3})
+    added = run.into_source(answers, table, str(tmp_path / "source"), None, None)
+    assert (len(added.new), added.lost) == (1, 1)
+    assert added.sentence().endswith("1 images added, 0 were there already, 1 are not kept here any more")
+
+
 def test_a_folder_with_files_is_left_alone(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not an empty folder"):
         label_folder.check_new(tmp_path / "new")
