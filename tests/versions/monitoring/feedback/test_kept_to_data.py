@@ -73,6 +73,22 @@ def test_kept_images_become_training_images(folder: Path, tmp_path: Path) -> Non
         run.pick(tmp_path / "none", folder, "", 0, 50, Monitor(), print)
 
 
+def test_images_removed_while_others_are_picked_are_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*of: object) -> dict[str, str]:
+        with KeptStore(folder) as store:  # a server that prunes meanwhile
+            store.remove(["r3"])
+        return {"r2-0": "unlike", "r3-0": "unlike"}
+
+    monkeypatch.setattr(label_folder, "doubtful_ids", slow)
+    picked = run.pick(tmp_path / "to-label", folder, "", 2, 0, Monitor(), print)
+    with KeptStore(folder) as store:
+        assert picked.why == store.picks() == {"r2-0": "unlike"}
+        store.add_picks({"r3-0": "unlike"})  # removed in the last moment
+        assert set(store.picks()) == {"r2-0"}
+
+
 def test_labels_whose_image_is_gone_are_counted(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("id,label\nr2,dark\nr3,dark\n")

@@ -137,7 +137,7 @@ def pick(
                 "every kept image is in the data of the model, or cannot be read: there is none to label"
             )
         picked = label_folder.write_folder(folder, rows, why)
-        store.add_picks(why)
+        store.add_picks(picked.why)
     return picked
 
 
