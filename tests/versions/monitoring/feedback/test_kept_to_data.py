@@ -39,6 +39,8 @@ def test_kept_images_become_training_images(folder: Path, tmp_path: Path) -> Non
     assert list(picked.why.values()) == ["random"] * 5
     assert picked.sentence().startswith("5 images (5 random) are in")
     table = tmp_path / "to-label/labels.csv"
+    assert (tmp_path / "to-label/.gitignore").read_text() == "*\n"
+    assert (tmp_path / "to-label/images").stat().st_mode & 0o77 == 0
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == {""}

@@ -133,6 +133,7 @@ def write_folder(folder: Path, rows: pd.DataFrame, why: Mapping[str, str]) -> Pi
     wanted = rows["id"].isin(why) & rows["image"].map(Path.is_file)
     own = rows[wanted].sort_values("id")
     (folder / IMAGES).mkdir(parents=True, mode=0o700, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")  # images of clients
     lines = []
     for id_, image in zip(own["id"], own["image"], strict=True):
         name = f"{IMAGES}/{id_}{image.suffix}"
