@@ -129,7 +129,7 @@ def _families(files: list[Path]) -> list[int]:
 
 
 def write_folder(folder: Path, rows: pd.DataFrame, why: Mapping[str, str]) -> Picked:
-    """Copy the images of these ids, and write the table that a person fills in; not those removed meanwhile."""
+    """Copy the images of these ids, and write the table to fill in; those removed meanwhile are left out."""
     wanted = rows["id"].isin(why) & rows["image"].map(Path.is_file)
     own = rows[wanted].sort_values("id")
     (folder / IMAGES).mkdir(parents=True, mode=0o700, exist_ok=True)
