@@ -140,7 +140,8 @@ def test_only_complete_weeks_of_an_estimate_raise_an_alarm() -> None:
     calibration = calibrate(confidence, right)
     day = datetime(2026, 1, 13, tzinfo=UTC)  # a Tuesday
     times = pd.to_datetime([day] * 80, utc=True)
-    unsure = pd.DataFrame({"time": times, "confidence": 0.6, "copies": names(80)})
+    known = {"labelled": False, "right": False}
+    unsure = pd.DataFrame({"time": times, "confidence": 0.6, "copies": names(80), **known})
     assert from_estimates(unsure, calibration, LIMITS, day + timedelta(days=2)) is None
     found = from_estimates(unsure, calibration, LIMITS, day + timedelta(days=6))
     assert found is not None
@@ -150,3 +151,8 @@ def test_only_complete_weeks_of_an_estimate_raise_an_alarm() -> None:
     assert from_estimates(usual, calibration, LIMITS, day + timedelta(days=6)) is None
     same = unsure.assign(copies="one")
     assert from_estimates(same, calibration, LIMITS, day + timedelta(days=6)) is None
+    first = [number < 30 for number in range(80)]
+    refuted = unsure.assign(labelled=first, right=first)
+    assert from_estimates(refuted, calibration, LIMITS, day + timedelta(days=6)) is None
+    for few in (refuted.assign(labelled=[number < 29 for number in range(80)]), refuted.assign(right=False)):
+        assert from_estimates(few, calibration, LIMITS, day + timedelta(days=6)) is not None
