@@ -27,8 +27,8 @@ RECENT = 30  # days of the plain comparison
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=500)
-    parser.add_argument("--days", type=int, default=180)
+    parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--days", type=int, default=120)
     parser.add_argument(
         "--accuracy", type=float, default=0.9, help="of the version on images like its test's"
     )
@@ -38,7 +38,9 @@ def main() -> None:
         measured(test, daily, drop, chosen.accuracy, chosen.days, chosen.draws)
         for test, daily, drop in itertools.product((100, 400), (5, 20), (0.0, 0.05, 0.1, 0.2))
     ]
-    keep("accuracy_alarms", {"margin": MARGIN, "alpha": ALPHA, "days": chosen.days, "rows": rows}, chosen.out)
+    settings = {"margin": MARGIN, "alpha": ALPHA, "accuracy": chosen.accuracy}
+    size = {"draws": chosen.draws, "days": chosen.days}
+    keep("accuracy_alarms", {**settings, **size, "rows": rows}, chosen.out)
 
 
 def measured(test: int, daily: int, drop: float, accuracy: float, days: int, draws: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from images import Images, lacking
-from projects import make_registered, result_of
+from projects import result_of
+from templates import make_registered
 
 pytestmark = [
     pytest.mark.slow,

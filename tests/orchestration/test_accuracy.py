@@ -42,3 +42,16 @@ def test_without_kept_answers_there_is_no_accuracy(tmp_path: Path, monkeypatch: 
     (tmp_path / "params.yaml").write_text("backbone: {weights: random}\n")
     monkeypatch.setattr("prefect.get_run_logger", lambda: SimpleNamespace(info=print))
     assert accuracy.look_at_accuracy.fn() is None
+
+
+def test_a_worker_looks_in_the_project_that_services_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.setenv("HEADSTART_PROJECT", str(tmp_path))
+    (tmp_path / "clone/params.yaml").write_text("backbone: {weights: random}\n")
+    monkeypatch.setattr("prefect.get_run_logger", lambda: SimpleNamespace(info=print))
+    with KeptStore(tmp_path / "kept", is_new=True):
+        pass
+    assert accuracy.look_at_accuracy.fn() is not None

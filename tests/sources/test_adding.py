@@ -63,3 +63,29 @@ def test_it_works_behind_a_url(tmp_path: Path, new: list[Path]) -> None:
     draw_images(tmp_path / "source", {"dark": 1, "light": 1})
     found = add_labelled(f"file://{tmp_path}/source", [(new[0], "dark")], None, None)
     assert (tmp_path / "source" / found.new[0]).is_file()
+
+
+@pytest.mark.parametrize("label", ["..", ".hidden", "a/b", "a\\b", "Dark"])
+def test_a_class_that_the_source_would_lose_or_mistake_is_refused(
+    tmp_path: Path, new: list[Path], label: str
+) -> None:
+    source = tmp_path / "source"
+    draw_images(source, {"dark": 1, "light": 1})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="name of a folder|differ only by case"):
+        add_labelled(str(source), [(new[0], label)], None, None)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_new_class_among_splits_is_refused(tmp_path: Path, new: list[Path]) -> None:
+    for split in ("train", "test"):
+        draw_images(tmp_path / "source" / split, {"dark": 2, "light": 2})
+    with pytest.raises(DataError, match="has splits, and no training images of the class dusk"):
+        add_labelled(str(tmp_path / "source"), [(new[0], "dusk")], None, None)
+
+
+def test_copies_with_different_labels_are_refused(tmp_path: Path, new: list[Path]) -> None:
+    draw_images(tmp_path / "source", {"dark": 1, "light": 1})
+    given = [(new[0], "dark"), (new[0], "light")]
+    with pytest.raises(DataError, match="have the labels dark and light"):
+        add_labelled(str(tmp_path / "source"), given, None, None)

@@ -54,7 +54,9 @@ def add_to(commands: Commands) -> None:
 
 def _feedback(chosen: argparse.Namespace) -> None:
     given = (chosen.labels, chosen.scores, chosen.keep_dir, chosen.pick, chosen.html)
-    root, seen = enter_any(*(path or "" for path in given))
+    into = "" if chosen.into == SOURCE else chosen.into
+    root, [*seen, into] = enter_any(*(path or "" for path in (*given, into)))
+    chosen.into = into or chosen.into
     labels, scores, keep_dir, pick, html = (Path(path) if path else None for path in seen)
     from headstart.params import Params
     from headstart.versions.registry import tracking

@@ -1,6 +1,5 @@
 """Report accuracy in production: an artifact on the run's page, and an event once per cause of an alarm."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -28,7 +27,7 @@ def look_at_accuracy() -> "Feedback | None":
     from headstart.versions.serving.kept.database import FILE
 
     params = load_params(paths.PARAMS)
-    folder = Path(params.serve.folder)
+    folder = params.serve.place
     if not (folder / FILE).exists():
         return None
     _, _, found = run.from_store(folder, None, params.monitor, get_run_logger().info)
@@ -46,7 +45,7 @@ def report_accuracy(found: "Feedback") -> None:
     create_markdown_artifact(
         key="accuracy", markdown=page.as_markdown(found), description="Accuracy in production"
     )
-    with KeptStore(Path(load_params(paths.PARAMS).serve.folder)) as store:
+    with KeptStore(load_params(paths.PARAMS).serve.place) as store:
         for alarm in found.alarms:
             if not store.was_reported(alarm.cause):
                 _emit(alarm)

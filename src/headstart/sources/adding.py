@@ -13,7 +13,7 @@ import pandas as pd
 from headstart.errors import DataError, SourceUnreachable
 from headstart.ground.wording import named
 from headstart.pipeline.data.labels import path_in, read_table, write_table
-from headstart.pipeline.data.layout import Found, read_folders
+from headstart.pipeline.data.layout import Found, check_names, read_folders
 from headstart.pipeline.data.listing import is_ignored, is_named_like_an_image
 
 PREFIX, FOLDER = "feedback-", "feedback"  # of the files' names; of the folder in a source with a table
@@ -23,15 +23,23 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Added:
-    """The images that a source has gained, by their paths there, and how many it had already."""
+    """The images that a source has gained.
+
+    Attributes:
+        new: their paths in the source.
+        there: how many it had already.
+        lost: labels whose image is not on this machine any more.
+    """
 
     source: str
     new: tuple[str, ...]
     there: int
+    lost: int = 0
 
     def sentence(self) -> str:
         """One line for a person."""
-        return f"{self.source}: {len(self.new)} images added, {self.there} were there already"
+        lost = f", {self.lost} are not kept here any more" if self.lost else ""
+        return f"{self.source}: {len(self.new)} images added, {self.there} were there already{lost}"
 
 
 def add_labelled(
@@ -48,18 +56,33 @@ def add_labelled(
         layout, table: `data.layout` and `data.labels`.
 
     Raises:
-        DataError: the source has no image of a class to go by, or has an image under another class.
+        DataError: the source has no image of a class to go by, or has an image under another class; or one
+            image is given with two.
         SourceUnreachable: it cannot be read or written now.
     """
     system, root = _open(source)
     there = _images(source, system, root)
-    named_images = {f"{PREFIX}{_digest(path)}{path.suffix.lower()}": (path, label) for path, label in images}
+    named_images = _by_name(images)
     add = _add_rows if table else _add_files
     try:
         new = add(system, root, there, named_images, table or layout)
     except OSError as error:
         raise SourceUnreachable(f"{source} cannot be written: {error}; repeat the command later") from error
     return Added(source, tuple(sorted(new)), len(named_images) - len(new))
+
+
+def _by_name(images: Sequence[tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
+    """File and class by the name that the source gives it: that of its content."""
+    found: dict[str, tuple[Path, str]] = {}
+    for path, label in images:
+        name = f"{PREFIX}{_digest(path)}{path.suffix.lower()}"
+        _, before = found.setdefault(name, (path, label))
+        if before != label:
+            raise DataError(
+                f"copies of {path} have the labels {before} and {label}: give them the same one. Nothing was "
+                "added"
+            )
+    return found
 
 
 def _open(source: str) -> tuple[Any, str]:
@@ -90,7 +113,9 @@ def _digest(path: Path) -> str:
 def _add_files(
     system: Any, root: str, there: Sequence[str], images: Mapping[str, tuple[Path, str]], layout: str | None
 ) -> list[str]:
-    folders = _class_folders(read_folders(there, [], layout))
+    found = read_folders(there, [], layout)
+    folders = _class_folders(found)
+    _check_new_classes({label for _, label in images.values()} - {*folders}, found)
     before = {PurePosixPath(name).name: name for name in there}
     wanted = {name: f"{_folder(label, folders, root)}{name}" for name, (_, label) in images.items()}
     if moved := [f"{before[n]} ({images[n][1]})" for n in wanted if before.get(n, wanted[n]) != wanted[n]]:
@@ -115,12 +140,25 @@ def _class_folders(found: Sequence[Found]) -> dict[str, str]:
     return folders
 
 
+def _check_new_classes(labels: set[str], found: Sequence[Found]) -> None:
+    """Refuse classes with which the source could not be read any more, or not all of it."""
+    check_names({*labels, *(each.label for each in found)})
+    for label in sorted(labels):
+        if "/" in label or "\\" in label or is_ignored(label):
+            raise DataError(f"the class {label!r} cannot be the name of a folder; give it another one")
+        if any(each.split for each in found):
+            raise DataError(
+                f"the source has splits, and no training images of the class {label}: all of its splits must "
+                "hold the same classes, so add a first image of it to each by hand"
+            )
+
+
 def _folder(label: str, folders: Mapping[str, str], root: str) -> str:
     """The folder of a class; of a new one, beside the others."""
     if label in folders:
         return folders[label]
     above = {str(PurePosixPath(folder).parent) for folder in folders.values()}
-    if len(above) != 1 or "/" in label:
+    if len(above) != 1:
         raise DataError(
             f"{root} has no image of the class {label}, and it is not clear where they belong: make a folder "
             "for it with a first image, or set data.layout"
@@ -149,6 +187,7 @@ def _add_rows(
             for path, label in zip(rows["path"], rows["label"], strict=True)
         }
         labels = {f"{FOLDER}/{name}": label for name, (_, label) in images.items()}
+        check_names([*(label.strip() for label in listed.values()), *labels.values()])
         if moved := [
             f"{path} ({label})" for path, label in labels.items() if listed.get(path, label) != label
         ]:

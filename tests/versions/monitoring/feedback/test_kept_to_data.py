@@ -39,6 +39,8 @@ def test_kept_images_become_training_images(folder: Path, tmp_path: Path) -> Non
     assert list(picked.why.values()) == ["random"] * 5
     assert picked.sentence().startswith("5 images (5 random) are in")
     table = tmp_path / "to-label/labels.csv"
+    assert (tmp_path / "to-label/.gitignore").read_text() == "*\n"
+    assert (tmp_path / "to-label/images").stat().st_mode & 0o77 == 0
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == {""}
@@ -71,6 +73,34 @@ def test_kept_images_become_training_images(folder: Path, tmp_path: Path) -> Non
     assert len(set(pictures)) == len(pictures) == 3
     with pytest.raises(DataError, match="no kept image is left to label"):
         run.pick(tmp_path / "none", folder, "", 0, 50, Monitor(), print)
+
+
+def test_images_removed_while_others_are_picked_are_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*of: object) -> dict[str, str]:
+        with KeptStore(folder) as store:  # a server that prunes meanwhile
+            store.remove(["r3"])
+        return {"r2-0": "unlike", "r3-0": "unlike"}
+
+    monkeypatch.setattr(label_folder, "doubtful_ids", slow)
+    picked = run.pick(tmp_path / "to-label", folder, "", 2, 0, Monitor(), print)
+    with KeptStore(folder) as store:
+        assert picked.why == store.picks() == {"r2-0": "unlike"}
+        store.add_picks({"r3-0": "unlike"})  # removed in the last moment
+        assert set(store.picks()) == {"r2-0"}
+
+
+def test_labels_whose_image_is_gone_are_counted(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("id,label\nr2,dark\nr3,dark\n")
+    answers, _, _ = run.from_store(folder, run.Labels(table, False), Monitor(), print)
+    gone = answers.table.set_index("id")["image"]["r3-0"]
+    gone.unlink()
+    draw_images(tmp_path / "source", {"dark": 3, "light": 3})
+    added = run.into_source(answers, table, str(tmp_path / "source"), None, None)
+    assert (len(added.new), added.lost) == (1, 1)
+    assert added.sentence().endswith("1 images added, 0 were there already, 1 are not kept here any more")
 
 
 def test_a_folder_with_files_is_left_alone(folder: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from processes import end
-from projects import draw_images, edit_params, headstart, make_registered, result_of
+from projects import draw_images, edit_params, headstart, result_of
 from served_http import form
+from templates import make_registered
 
 from headstart.sources.ingestion import bring
 

@@ -177,6 +177,16 @@ def test_labels_outlive_the_age_but_not_the_image(tmp_path: Path, store: KeptSto
     assert list(store.labelled()) == []
 
 
+def test_doubtful_images_do_not_outlive_those_they_were_picked_from(tmp_path: Path, store: KeptStore) -> None:
+    store.add([kept(f"a{number}-0", "ants", days=40) for number in range(100)], {})
+    store.add_picks({f"a{number}-0": "unlike" for number in range(10)} | {"a10-0": "random"})
+    store.add_labels([(f"a{number}-0", "bees" if number < 10 else "ants", NOON) for number in range(20)])
+    assert store.prune(30, 1) == 90
+    _, _, found = run.from_store(tmp_path / "kept", None, Monitor(), print)
+    assert found.versions[0].accuracy is not None
+    assert found.versions[0].accuracy.value == 1  # with them it would be 0.5, and was 0.9
+
+
 def test_a_cause_is_reported_once(store: KeptStore) -> None:
     assert not store.was_reported("labels models:/m/1")
     store.add_report("labels models:/m/1")

@@ -88,6 +88,12 @@ def test_a_test_without_mistakes_or_hits_has_an_estimate_short_of_certainty(shar
     assert abs(found.value - share) < 0.1
 
 
+def test_answers_surer_than_any_of_a_test_whose_mistakes_were_all_unsure_are_not_certain() -> None:
+    confidence = np.linspace(0.51, 0.9, 20)
+    found = calibrate(confidence, confidence > 0.6).estimate(np.ones(5), names(5), 0.95)
+    assert 0 <= found.low < found.value < 1
+
+
 def test_confidence_that_misleads_counts_for_nothing() -> None:
     confidence = np.linspace(0.6, 0.99, 40)
     calibration = calibrate(confidence, confidence < 0.8)
@@ -134,7 +140,8 @@ def test_only_complete_weeks_of_an_estimate_raise_an_alarm() -> None:
     calibration = calibrate(confidence, right)
     day = datetime(2026, 1, 13, tzinfo=UTC)  # a Tuesday
     times = pd.to_datetime([day] * 80, utc=True)
-    unsure = pd.DataFrame({"time": times, "confidence": 0.6, "copies": names(80)})
+    known = {"labelled": False, "right": False}
+    unsure = pd.DataFrame({"time": times, "confidence": 0.6, "copies": names(80), **known})
     assert from_estimates(unsure, calibration, LIMITS, day + timedelta(days=2)) is None
     found = from_estimates(unsure, calibration, LIMITS, day + timedelta(days=6))
     assert found is not None
@@ -144,3 +151,8 @@ def test_only_complete_weeks_of_an_estimate_raise_an_alarm() -> None:
     assert from_estimates(usual, calibration, LIMITS, day + timedelta(days=6)) is None
     same = unsure.assign(copies="one")
     assert from_estimates(same, calibration, LIMITS, day + timedelta(days=6)) is None
+    first = [number < 30 for number in range(80)]
+    refuted = unsure.assign(labelled=first, right=first)
+    assert from_estimates(refuted, calibration, LIMITS, day + timedelta(days=6)) is None
+    for few in (refuted.assign(labelled=[number < 29 for number in range(80)]), refuted.assign(right=False)):
+        assert from_estimates(few, calibration, LIMITS, day + timedelta(days=6)) is not None

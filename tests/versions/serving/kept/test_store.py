@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 from headstart.errors import HeadstartError
+from headstart.pipeline.data.listing import is_named_like_an_image
 from headstart.versions.serving.kept import database
+from headstart.versions.serving.kept.image_files import extension_of
 from headstart.versions.serving.kept.rows import Kept
 from headstart.versions.serving.kept.store import KeptStore
 
@@ -114,6 +116,11 @@ def test_bytes_that_are_no_image_are_kept_by_their_digest_alone(store: KeptStore
     keep(store, picture(1)[:60], request="b", label=None, probabilities=None, error="cut off")
     assert [each.image is None for each in store.read()] == [True, False]
     assert b"secret" not in b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000"])
+def test_an_extension_is_one_by_which_a_source_knows_images(form: str) -> None:
+    assert is_named_like_an_image(f"x.{extension_of(picture(1, form))}")
 
 
 @pytest.mark.parametrize(

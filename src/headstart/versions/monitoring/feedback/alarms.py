@@ -6,7 +6,8 @@ if a bet against it has multiplied its stake by 1 / alpha. `monitor.alpha` is sp
 + 1)) of it on the m-th since registration. The uncertainty of the test figure is added as Newcombe adds it
 for a difference of two shares.
 
-Without labels: the estimate of each complete week, looked at once, with the same spending over weeks.
+Without labels: the estimate of each complete week, looked at once, with the same spending over weeks; enough
+labels of that week that show no such drop overrule it.
 
 Sources: A. Ramdas et al., Game-theoretic statistics and safe anytime-valid inference, Statistical Science 38,
 2023; H. Robbins, Statistical methods related to the law of the iterated logarithm, 1970 (the mixture).
@@ -114,11 +115,12 @@ def from_estimates(
     """The alarm of the first complete week whose estimate is too low.
 
     Args:
-        rows: one per image: `time` (UTC), `confidence`, and `copies`, a name that copies of a picture share.
+        rows: one per image: `time` (UTC), `confidence`, `copies`, a name that copies of a picture share,
+            `labelled`, if it is so without being picked for being doubtful, and then `right`.
     """
     for number, week, own in _periods(rows, "W", limits):
         complete = week.to_pydatetime() + WEEK <= now
-        if not complete or own["copies"].nunique() < limits.min_images:
+        if not complete or own["copies"].nunique() < limits.min_images or _is_refuted(own, limits):
             continue
         confidence, copies = own["confidence"].to_numpy(np.float64), own["copies"].tolist()
         level = 1 - 2 * limits.alpha / (number * (number + 1))
@@ -126,6 +128,12 @@ def from_estimates(
             accuracy = float(calibration.right(confidence).mean())
             return _alarm(limits, "estimate", week, accuracy, len(own))
     return None
+
+
+def _is_refuted(rows: pd.DataFrame, limits: Limits) -> bool:
+    """Whether enough labels show an accuracy within the margin, whatever is estimated."""
+    own = rows[rows["labelled"]].drop_duplicates("copies")
+    return len(own) >= limits.min_images and own["right"].mean() >= limits.test.value - limits.margin
 
 
 def is_below(right: int, images: int, test: Figure, margin: float, alpha: float) -> bool:

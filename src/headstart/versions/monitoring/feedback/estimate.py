@@ -22,7 +22,7 @@ from scipy.special import expit, logit
 from headstart.pipeline.evaluation.intervals import effective_images
 from headstart.versions.monitoring.feedback.figures import Figure, Flags, Floats
 
-LEAST = 1e-6  # the distance that a confidence keeps from 0 and 1
+LEAST = 1e-6  # the distance that a confidence, and a probability, keeps from 0 and 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Calibration:
     images: int
 
     def right(self, confidence: Floats) -> Floats:
-        """The probability that answers of these confidences [N] are right: float64 [N]."""
-        return np.asarray(expit(_columns(confidence) @ self.weights))
+        """The probability that answers of these confidences [N] are right: float64 [N], never 0 or 1."""
+        chances = expit(_columns(confidence) @ self.weights)
+        return np.asarray(np.clip(chances, LEAST, 1 - LEAST))
 
     def estimate(self, confidence: Floats, copies: Sequence[str], level: float) -> Figure:
         """The accuracy of the answers to these images [N], N at least 1.

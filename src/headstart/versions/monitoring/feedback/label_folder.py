@@ -91,13 +91,13 @@ def doubtful_ids(
         LineageError: the training images of the version cannot be fetched.
         TrackingError: MLflow is out of reach or has no such version.
     """
-    looked_at = rows.sort_values("time").tail(settings.max_rows)
     stored = stored_model.fetch(model)
     observer = Observer(stored.head, stored.backbone())
     with TemporaryDirectory() as folder, Store(cache_folder()) as store:
         record = open_record(stored.name, Path(folder))
         manifest = read_manifest(record.file(MANIFEST))
-        rest = looked_at[~looked_at["picture"].isin(set(manifest["sha256"]))]
+        new_rows = rows[~rows["picture"].isin(set(manifest["sha256"]))]
+        rest = new_rows.sort_values("time").tail(settings.max_rows)
         say(f"{record.name} looks at {len(rest)} kept images that are not in its data")
         with bar(len(rest), "kept images") as progress:
             files = list(zip(rest["id"], rest["image"], strict=True))
@@ -129,9 +129,11 @@ def _families(files: list[Path]) -> list[int]:
 
 
 def write_folder(folder: Path, rows: pd.DataFrame, why: Mapping[str, str]) -> Picked:
-    """Copy the images of these ids, and write the table that a person fills in."""
-    own = rows[rows["id"].isin(why)].sort_values("id")
+    """Copy the images of these ids, and write the table to fill in; those removed meanwhile are left out."""
+    wanted = rows["id"].isin(why) & rows["image"].map(Path.is_file)
+    own = rows[wanted].sort_values("id")
     (folder / IMAGES).mkdir(parents=True, mode=0o700, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")  # images of clients
     lines = []
     for id_, image in zip(own["id"], own["image"], strict=True):
         name = f"{IMAGES}/{id_}{image.suffix}"
@@ -139,4 +141,4 @@ def write_folder(folder: Path, rows: pd.DataFrame, why: Mapping[str, str]) -> Pi
         lines.append((id_, name, ""))
     with replacing(folder / TABLE) as new, new.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("id", "path", "label"), *lines])
-    return Picked(folder, dict(why))
+    return Picked(folder, {id_: why[id_] for id_ in own["id"]})

@@ -311,8 +311,12 @@ def alarms_of(table: pd.DataFrame, test: Tested | str, settings: Monitor, now: d
         settings.min_images,
     )
     own = table[(table["version"] == test.version) & table["counts"] & table["time"].notna()]
-    distinct = own[own["label"].notna() & ~own["picked"]].drop_duplicates("picture")
-    found = alarms.from_labels(distinct.assign(right=distinct["label"] == distinct["predicted"]), limits)
+    own = own.assign(
+        copies=own["picture"],
+        labelled=own["label"].notna() & ~own["picked"],
+        right=own["label"] == own["predicted"],
+    )
+    found = alarms.from_labels(own[own["labelled"]].drop_duplicates("copies"), limits)
     if found is None:
-        found = alarms.from_estimates(own.assign(copies=own["picture"]), test.calibration, limits, now)
+        found = alarms.from_estimates(own, test.calibration, limits, now)
     return [] if found is None else [found]

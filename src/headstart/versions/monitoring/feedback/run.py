@@ -1,7 +1,7 @@
 """`headstart feedback`: store labels, and report the accuracy of what was answered."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def pick(
                 "every kept image is in the data of the model, or cannot be read: there is none to label"
             )
         picked = label_folder.write_folder(folder, rows, why)
-        store.add_picks(why)
+        store.add_picks(picked.why)
     return picked
 
 
@@ -145,8 +145,10 @@ def into_source(answers: Answers, labels: Path, source: str, layout: str | None,
     """Add the images that a table labels, and that are on this machine, to a source of data."""
     _, matched = _matched(Labels(labels, new_classes=True), answers)
     images = dict(zip(answers.table["id"], answers.table["image"], strict=True))
-    files = [(images[id_], row.label) for id_, row in matched.labels.items() if images[id_] is not None]
-    return add_labelled(source, files, layout, table)
+    given = [(images[id_], row.label) for id_, row in matched.labels.items()]
+    files = [(path, label) for path, label in given if path is not None and path.is_file()]
+    added = add_labelled(source, files, layout, table)
+    return replace(added, lost=len(given) - len(files))
 
 
 def _matched(labels: Labels, answers: Answers) -> tuple[LabelTable, Matched]:

@@ -11,7 +11,13 @@ from headstart.pipeline.data.formats import readable_formats
 
 FOLDER = "images"
 NEW = ".new"  # ending of a file that is being written
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # by Pillow's format; others are called as it
+EXTENSIONS = {
+    "JPEG": "jpg",
+    "MPO": "jpg",
+    "TIFF": "tif",
+    "JPEG2000": "jp2",
+    "SUN": "ras",
+}  # else Pillow's name
 
 
 def extension_of(data: bytes) -> str | None:

@@ -19,6 +19,13 @@ SELECT kept.time, kept.number, coalesce((
     )
 ), 0) FROM kept ORDER BY kept.time, kept.number
 """
+FORGET = (
+    "UPDATE kept SET name = NULL, image = NULL WHERE time < ? AND (name IS NOT NULL OR image IS NOT NULL)"
+)
+OLDER = """
+DELETE FROM kept WHERE time < ?
+    AND (id NOT IN (SELECT id FROM labels) OR id IN (SELECT id FROM picks WHERE why != 'random'))
+"""
 UNUSED = (
     "SELECT sha256, extension FROM images WHERE NOT EXISTS (SELECT 1 FROM kept WHERE image = images.sha256)"
 )
@@ -54,12 +61,13 @@ def remove_ids(database: sqlite3.Connection, ids: Iterable[str]) -> int:
 def remove_older(database: sqlite3.Connection, oldest: int) -> int:
     """Remove rows from before a time in microseconds since 1970; return how many.
 
-    Of those with a true label the figures stay, without name and image: accuracy over time needs them.
+    Of those with a true label the figures stay, without name and image: accuracy over time needs them. Those
+    that were picked for being doubtful go: without the many that they were picked from, they would count too
+    much.
     """
     with writing(database):
-        database.execute("UPDATE kept SET name = NULL, image = NULL WHERE time < ?", (oldest,))
-        old = "DELETE FROM kept WHERE time < ? AND id NOT IN (SELECT id FROM labels)"
-        return database.execute(old, (oldest,)).rowcount
+        database.execute(FORGET, (oldest,))
+        return database.execute(OLDER, (oldest,)).rowcount
 
 
 def remove_beyond(database: sqlite3.Connection, most: int) -> int:

@@ -110,9 +110,13 @@ class KeptStore:
         return unknown
 
     def add_picks(self, picks: Mapping[str, str]) -> None:
-        """Note which images were picked for labelling, and why: `random`, or a reason to doubt the answer."""
+        """Note which images were picked for labelling, and why: `random`, or a reason to doubt the answer.
+
+        Images that are not kept any more are left out.
+        """
+        add = "INSERT OR IGNORE INTO picks SELECT id, ? FROM kept WHERE id = ?"
         with database.explained(self._folder), database.writing(self._database):
-            self._database.executemany("INSERT OR IGNORE INTO picks VALUES (?, ?)", picks.items())
+            self._database.executemany(add, [(why, id_) for id_, why in picks.items()])
 
     def picks(self) -> dict[str, str]:
         """Why each image was picked, by its id."""
