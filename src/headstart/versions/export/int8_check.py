@@ -135,9 +135,9 @@ def judge(found: np.ndarray, expected: Expected, classes: tuple[str, ...], gate:
             for check in lost or short
         )
         raise ModelError(
-            f"int8 is not as good as {name}, or may not be, on {len(table)} test images: {said}. Nothing was "
-            "written. Calibrate on more images (--calibration-images), compare on more (a larger split.test), allow "
-            "more (--margin), or export --precision fp32"
+            f"int8 is not as good as {name}, or may not be, on {len(table)} test images: {said}. "
+            "Nothing was written. Calibrate on more images (--calibration-images), compare on more (a larger "
+            "split.test), allow more (--margin), or export --precision fp32"
         )
     assert overall.figure is not None
     assert overall.low is not None
