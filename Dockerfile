@@ -7,7 +7,8 @@ RUN git --version && make --version && curl --version \
     || { apt-get update && apt-get install --yes --no-install-recommends curl git make && rm -rf /var/lib/apt/lists/*; }
 RUN useradd --create-home --home-dir /srv/headstart --uid 10001 headstart \
     && cd /srv/headstart \
-    && install --directory --owner headstart project project/.services prefect mlflow clones dvc-cache store
+    && install --directory --owner headstart project project/.services prefect mlflow clones dvc-cache store \
+    && install --directory --owner headstart --mode 700 project/kept
 USER 10001
 WORKDIR /srv/headstart/project
 COPY --chown=10001 . .

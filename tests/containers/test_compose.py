@@ -10,8 +10,17 @@ from ruamel.yaml import YAML
 
 TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES: dict[str, Any] = YAML(typ="safe").load(TEXT)["services"]
-UNITS = {"prefect": "headstart-prefect", "mlflow": "headstart-mlflow", "worker": "headstart-worker@"}
-OTHER = {"PREFECT_SERVER_API_HOST", "ARTIFACTS", "MLFLOW_BACKEND_STORE_URI", "CUDA_VISIBLE_DEVICES"}
+UNITS = {
+    "prefect": "headstart-prefect",
+    "mlflow": "headstart-mlflow",
+    "worker": "headstart-worker@",
+    "guard": "headstart-guard",
+    "serve": "headstart-serve",
+}
+OTHER = {
+    *("PREFECT_SERVER_API_HOST", "MLFLOW_BACKEND_STORE_URI", "CUDA_VISIBLE_DEVICES"),
+    *("MODEL", "LISTEN_HOST", "LISTEN_PORT", "URL"),  # arguments in compose.yaml
+}
 SETTING = re.compile(r"\$\{(\w+)(:[-?])?")
 
 
@@ -50,6 +59,23 @@ def test_a_service_waits_for_services_that_say_when_they_are_ready(service: str)
             assert "healthcheck" in SERVICES[name]
         else:
             assert wanted["condition"] == "service_completed_successfully"
+
+
+def test_the_database_is_ready_only_once_others_reach_it() -> None:
+    """The image makes its database with a server that answers on its socket alone."""
+    assert "--host=127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"]
+
+
+def test_the_worker_finds_what_serve_keeps() -> None:
+    worker, serve = SERVICES["worker"], SERVICES["serve"]
+    kept = f"kept:{worker['environment']['HEADSTART_PROJECT']}/kept"
+    assert kept in worker["volumes"]
+    assert kept in serve["volumes"]
+
+
+def test_the_image_holds_no_secret_and_nothing_that_clients_sent() -> None:
+    left_out = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".env", ".dvc/config.local", ".services", "/kept", "/mlflow/basic_auth.ini"} <= set(left_out)
 
 
 def test_volumes_are_declared() -> None:

@@ -16,7 +16,7 @@ from headstart.host.project import QUIET
 from headstart.projects import pins
 from headstart.repository import package_archive
 from headstart.versions.export.export import export_folder
-from headstart.versions.export.folder import making
+from headstart.versions.export.folder import check_absent, making
 from headstart.versions.export.report import Exported
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -73,8 +73,7 @@ def package(model: str, out: Path) -> Packaged:
             f"the image gets the libraries that are installed here, for {sys.platform}, and needs those for "
             "Linux: run `headstart package` on Linux, such as in a container"
         )
-    if out.exists() or out.is_symlink():
-        raise HeadstartError(f"{out} exists and is left as it is; name a new one, or remove it first")
+    check_absent(out)
     needed = requirements()
     with making(out) as new:
         exported = export_folder(model, new / MODEL)

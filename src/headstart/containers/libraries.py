@@ -9,7 +9,13 @@ from headstart.repository.code_lock import DISTRIBUTIONS
 
 SERVER = "headstart.cli.serving"
 # mlflow-skinny has all of MLflow that answers need, without its server, its pages and 40 packages behind them
-NAMES = {**DISTRIBUTIONS, "mlflow": "mlflow-skinny", "ruamel": "ruamel-yaml", "yaml": "pyyaml"}
+NAMES = {
+    **DISTRIBUTIONS,
+    "markdown_it": "markdown-it-py",
+    "mlflow": "mlflow-skinny",
+    "ruamel": "ruamel-yaml",
+    "yaml": "pyyaml",
+}
 # The first is imported by headstart.progress, the second by Starlette for forms with files.
 BEHIND = ("tqdm", "python-multipart")
 CUDA = re.compile(r"nvidia-|cuda-|triton$")

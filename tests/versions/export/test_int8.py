@@ -140,6 +140,19 @@ def test_a_class_that_is_lost_is_refused_within_the_margin() -> None:
         judge(found, expected_of(100), ("a", "b"), gate, "models:/m/1")
 
 
+def test_classes_with_too_few_images_are_named_and_refused_if_all_are() -> None:
+    expected = expected_of(100)
+    rare = expected.table["label"].where(expected.table.index >= 4, "b")  # 48 of a, 52 of b
+    one = Expected(expected.table.assign(label=rare, predicted=rare), None)
+    found = np.where((rare == "b").to_numpy()[:, None] == [False, True], 0.9, 0.1)
+    passed = judge(found, one, ("a", "b"), GATE.changed(min_class_images=50), "models:/m/1")
+    assert "too few images to judge a (48)" in passed.sentence()
+    with pytest.raises(
+        ModelError, match=r"worst class: no class has 60 images; too few .* a \(48\), b \(52\)"
+    ):
+        judge(found, one, ("a", "b"), GATE.changed(min_class_images=60), "models:/m/1")
+
+
 def test_two_files_are_timed_in_turns() -> None:
     asked: list[str] = []
 

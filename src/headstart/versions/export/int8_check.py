@@ -33,6 +33,7 @@ class Change:
         confidence: level of the interval.
         same_labels: share of images with the recorded label.
         probability_gap: the largest difference of a probability.
+        note: names the classes that have too few images to be judged on their own; may be empty.
     """
 
     images: int
@@ -44,6 +45,7 @@ class Change:
     confidence: float
     same_labels: float
     probability_gap: float
+    note: str
 
     def sentence(self) -> str:
         """One line for a person."""
@@ -52,6 +54,7 @@ class Change:
             f"{self.recorded_accuracy:.3f}; "
             f"{points(self.change)} ({100 * self.confidence:g} % interval: {points(self.low)} to "
             f"{points(self.high)}); the same label for {percent(self.same_labels, '.4g')} %"
+            f"{'; ' if self.note else ''}{self.note}"
         )
 
 
@@ -116,22 +119,25 @@ def judge(found: np.ndarray, expected: Expected, classes: tuple[str, ...], gate:
 
     Raises:
         ModelError: the accuracy, or the lower end of its interval, is below the recorded one by more than
-            `gate.margin`; or the recall of a class is by more than `gate.class_margin`.
+            `gate.margin`; or the recall of a class is by more than `gate.class_margin`; or no class has
+            the images that this needs.
     """
     table = expected.table
     labels = np.asarray(classes, dtype=object)[found.argmax(axis=1)]
     truth, recorded = table["label"].to_numpy(dtype=object), table["predicted"].to_numpy(dtype=object)
     right, was = labels == truth, recorded == truth
     overall, worst = compare(truth.tolist(), right, was, gate, expected.groups)
-    lost = [check for check in (overall, worst) if check.verdict == "failed"]
-    if overall.verdict != "passed" or lost:
+    if short := [check for check in (overall, worst) if check.verdict != "passed"]:
+        lost = [check for check in short if check.verdict == "failed"]
         said = "; ".join(
-            f"{check.title}: {check.measured()}, required: {check.wanted}" for check in lost or [overall]
+            f"{check.title}: {check.note if check.figure is None else check.measured()}, "
+            f"required: {check.wanted}"
+            for check in lost or short
         )
         raise ModelError(
-            f"int8 is not as good as {name} on {len(table)} test images: {said}. Nothing was written. "
-            "Calibrate on more images (--calibration-images), compare on more (a larger split.test), allow "
-            "more (--margin), or export --precision fp32"
+            f"int8 is not as good as {name}, or may not be, on {len(table)} test images: {said}. "
+            "Nothing was written. Calibrate on more images (--calibration-images), compare on more (a larger "
+            "split.test), allow more (--margin), or export --precision fp32"
         )
     assert overall.figure is not None
     assert overall.low is not None
@@ -147,4 +153,5 @@ def judge(found: np.ndarray, expected: Expected, classes: tuple[str, ...], gate:
         confidence=gate.confidence,
         same_labels=float((labels == recorded).mean()),
         probability_gap=float(gaps.max()),
+        note=worst.note,
     )
