@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ INSTANCES, RECORDS = "instances", "dataframe_records"
 PARQUET, CSV = "parquet", "text/csv"
 FAULT = "the version failed; the server's log has the reason"
 INTERNAL = "INTERNAL_ERROR"
+ESCAPED_HALF, HALF = re.compile(rb"\\u[dD][89a-fA-F]"), re.compile(r"[\ud800-\udfff]")  # of a UTF-16 pair
 Predict = Callable[..., Any]
 LOG = logging.getLogger("uvicorn.error")
 
@@ -37,7 +39,7 @@ def invoke(body: bytes, kind: str, model: PyFuncModel, most: int) -> Response:
         if CSV in kind.lower():
             check_rows(body, most)
         found = scoring_server.invocations(
-            _with_every_row(body), kind, model, model.metadata.get_input_schema()
+            _with_every_row(_with_whole_characters(body)), kind, model, model.metadata.get_input_schema()
         )
     except ArgumentError as error:
         return turns.error(400, str(error))
@@ -73,6 +75,16 @@ def as_fault(predict: Predict) -> Predict:
             raise MlflowException(FAULT, INTERNAL_ERROR) from error
 
     return wrapped
+
+
+def _with_whole_characters(body: bytes) -> bytes:
+    """The request with U+FFFD for what UTF-8 cannot hold: one such name would fail all rows in pandas."""
+    if not ESCAPED_HALF.search(body):
+        return body
+    try:
+        return HALF.sub("\ufffd", json.dumps(json.loads(body), ensure_ascii=False)).encode()
+    except ValueError:
+        return body  # MLflow words the error
 
 
 def _with_every_row(body: bytes) -> bytes:

@@ -127,13 +127,15 @@ def test_a_bad_request_gets_a_reason(
     "document",
     [
         {"dataframe_split": {"columns": ["image"], "data": [[TEXT], ["!!"], [TEXT]]}},
+        {"dataframe_split": {"columns": ["image"], "data": [[TEXT], ["\ud800"], [TEXT]]}},
+        {"dataframe_records": [{"image": TEXT}, {"image": "\udfff"}, {"image": TEXT}]},
         {"dataframe_records": [{"image": TEXT}, {}, {"image": TEXT}]},
         {"instances": [{"image": TEXT}, {}, {"image": TEXT}]},
         {"inputs": {"image": [TEXT, None, TEXT]}},
         {"inputs": [{"image": TEXT}, {}, {"image": TEXT}]},
         f"image\n{TEXT}\n!!\n{TEXT}\n",
     ],
-    ids=["split", "records", "instances", "columns", "rows", "csv"],
+    ids=["split", "split half", "records half", "records", "instances", "columns", "rows", "csv"],
 )
 def test_a_bad_row_of_mlflows_forms_has_its_own_error(server: Server, document: object) -> None:
     is_csv = isinstance(document, str)

@@ -8,7 +8,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from headstart.host import bounded_server, ports
+from headstart.host import bounded_server, freed_memory, ports
 from headstart.host.ending_server import EndingServer, listen
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.registry.versions import resolve
@@ -83,7 +83,7 @@ def serve(
     if _follows(model):
         follower.start()
     try:
-        with nullcontext() if keeping is None else keeping.running():
+        with freed_memory.given_back(), nullcontext() if keeping is None else keeping.running():
             EndingServer(server).run(sockets=[bound])
     finally:
         follower.end()
