@@ -87,5 +87,5 @@ def test_a_new_class_among_splits_is_refused(tmp_path: Path, new: list[Path]) ->
 def test_copies_with_different_labels_are_refused(tmp_path: Path, new: list[Path]) -> None:
     draw_images(tmp_path / "source", {"dark": 1, "light": 1})
     given = [(new[0], "dark"), (new[0], "light")]
-    with pytest.raises(DataError, match="have the labels dark and light"):
+    with pytest.raises(DataError, match="are labelled dark and light"):
         add_labelled(str(tmp_path / "source"), given, None, None)

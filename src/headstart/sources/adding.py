@@ -79,8 +79,7 @@ def _by_name(images: Sequence[tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
         _, before = found.setdefault(name, (path, label))
         if before != label:
             raise DataError(
-                f"copies of {path} have the labels {before} and {label}: give them the same one. Nothing was "
-                "added"
+                f"copies of {path} are labelled {before} and {label}: give them one label. Nothing was added"
             )
     return found
 
