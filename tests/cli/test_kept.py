@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of kept answers, outside of a project."""
     monkeypatch.chdir(tmp_path)
     answer = ("models:/m/1", "ok", {"ok": 1.0}, None, "ab" * 32)
-    rows = [Kept(id_, datetime.now(UTC), "a\x1b[2Jb.png", *answer) for id_ in ("r-0", "r-1", "s-0")]
+    rows = [Kept(id_, datetime.now(UTC), "a\x1b[2Jb.png", *answer) for id_ in ("r:0", "r:1", "s:0")]
     with KeptStore(tmp_path / "kept", is_new=True) as store:
         store.add(rows, {})
     return tmp_path / "kept"
@@ -45,11 +45,11 @@ def test_answers_are_listed_and_removed_by_id(folder: Path, capfd: pytest.Captur
     assert text.count("models:/m/1  ok  a?[2Jb.png") == 3
     assert "3 answers and 0 images" in text
     found = as_json(capfd, "list", *where)
-    assert [each["id"] for each in found["answers"]] == ["r-0", "r-1", "s-0"]
+    assert [each["id"] for each in found["answers"]] == ["r:0", "r:1", "s:0"]
     assert as_json(capfd, "list", *where, "--version", "models:/m/2")["answers"] == []
     gone = as_json(capfd, "remove", "r", "t", *where, status=3)
-    assert (gone["removed"], gone["unknown"]) == (["r-0", "r-1"], ["t"])
-    assert kept(capfd, "remove", "s-0", *where) == "removed s-0\n"
+    assert (gone["removed"], gone["unknown"]) == (["r:0", "r:1"], ["t"])
+    assert kept(capfd, "remove", "s:0", *where) == "removed s:0\n"
     assert as_json(capfd, "prune", *where)["rows"] == 0
 
 

@@ -83,6 +83,15 @@ def _check(chosen: argparse.Namespace) -> None:
         raise HeadstartError(
             f"--precision int8 is for --format onnx, not {chosen.format}; name one of the two"
         )
+    if chosen.format == "folder" and (chosen.images or chosen.replace or not chosen.log):
+        raise HeadstartError(
+            "--images, --replace and --no-log are for files: a folder holds the version as it is, so it is "
+            "neither compared nor stored; leave them out"
+        )
+    if chosen.replace and not chosen.log:
+        raise HeadstartError(
+            "--replace is about the stored file, and --no-log stores none; name one of the two"
+        )
     given = [option for key, option in INT8_ONLY.items() if getattr(chosen, key) is not None]
     if given and chosen.precision != "int8":
         raise HeadstartError(f"{given[0]} is for --precision int8; leave it out, or name that too")

@@ -280,6 +280,8 @@ def test_int8_that_may_be_worse_than_the_margin_is_refused(
     [
         (["--format", "torch", "--precision", "int8"], "--precision int8 is for --format onnx, not torch"),
         (["--format", "onnx", "--margin", "0.1"], "--margin is for --precision int8"),
+        (["--format", "folder", "--no-log"], "are for files: a folder holds the version as it is"),
+        (["--format", "onnx", "--replace", "--no-log"], "--no-log stores none"),
         (["--format", "onnx", "--precision", "int8", "--calibration-images", "0"], "expected at least 1"),
         (["--format", "onnx", "--precision", "int8", "--margin", "2"], "--margin: input should be less"),
     ],

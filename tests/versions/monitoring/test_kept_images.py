@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def keep(folder: Path, request: str, image: bytes | None, days: float = 0, version: int = 1) -> None:
     digest = f"{image!r}".encode().hex().ljust(64, "0")
     answer = ("ok", {"ok": 1.0}, None, digest)
-    row = Kept(f"{request}-0", NOW - timedelta(days=days), "a.png", f"models:/m/{version}", *answer)
+    row = Kept(f"{request}:0", NOW - timedelta(days=days), "a.png", f"models:/m/{version}", *answer)
     with KeptStore(folder, is_new=True) as store:
         store.add([row], {} if image is None else {digest: image})
 

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, digest in enumerate([*images, next(iter(images))]):
         chances = {"dark": 0.6, "light": 0.4}
         time = NOW - timedelta(hours=9 - number)
-        rows.append(Kept(f"r{number}-0", time, None, "head abc", "dark", chances, None, digest))
+        rows.append(Kept(f"r{number}:0", time, None, "head abc", "dark", chances, None, digest))
     with KeptStore(tmp_path / "kept", is_new=True) as store:
         store.add(rows, images)
     return tmp_path / "kept"
@@ -81,21 +81,21 @@ def test_images_removed_while_others_are_picked_are_left_out(
     def slow(*of: object) -> dict[str, str]:
         with KeptStore(folder) as store:  # a server that prunes meanwhile
             store.remove(["r3"])
-        return {"r2-0": "unlike", "r3-0": "unlike"}
+        return {"r2:0": "unlike", "r3:0": "unlike"}
 
     monkeypatch.setattr(label_folder, "doubtful_ids", slow)
     picked = run.pick(tmp_path / "to-label", folder, "", 2, 0, Monitor(), print)
     with KeptStore(folder) as store:
-        assert picked.why == store.picks() == {"r2-0": "unlike"}
-        store.add_picks({"r3-0": "unlike"})  # removed in the last moment
-        assert set(store.picks()) == {"r2-0"}
+        assert picked.why == store.picks() == {"r2:0": "unlike"}
+        store.add_picks({"r3:0": "unlike"})  # removed in the last moment
+        assert set(store.picks()) == {"r2:0"}
 
 
 def test_labels_whose_image_is_gone_are_counted(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("id,label\nr2,dark\nr3,dark\n")
     answers, _, _ = run.from_store(folder, run.Labels(table, False), Monitor(), print)
-    gone = answers.table.set_index("id")["image"]["r3-0"]
+    gone = answers.table.set_index("id")["image"]["r3:0"]
     gone.unlink()
     draw_images(tmp_path / "source", {"dark": 3, "light": 3})
     added = run.into_source(answers, table, str(tmp_path / "source"), None, None)

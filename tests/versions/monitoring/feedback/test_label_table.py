@@ -8,8 +8,8 @@ import pytest
 from headstart.errors import DataError
 from headstart.versions.monitoring.feedback.label_table import match, read_labels
 
-CLASSES = {"r-0": ("ants", "bees"), "s-0": ("ants", "bees"), "s-1": ("ants", "bees")}
-IDS = {"r-0": ["r-0"], "r": ["r-0"], "s-0": ["s-0"], "s-1": ["s-1"], "s": ["s-0", "s-1"]}
+CLASSES = {"r:0": ("ants", "bees"), "s:0": ("ants", "bees"), "s:1": ("ants", "bees")}
+IDS = {"r:0": ["r:0"], "r": ["r:0"], "s:0": ["s:0"], "s:1": ["s:1"], "s": ["s:0", "s:1"]}
 
 
 def table(folder: Path, text: str | bytes) -> Path:
@@ -21,16 +21,16 @@ def table(folder: Path, text: str | bytes) -> Path:
 @pytest.mark.parametrize(
     "text",
     [
-        "id,label\nr,ants\ns-1,bees\n",
-        "\ufeffID;Label;note\r\nr;ants;x\r\ns-1;bees;\r\n",
-        'id\tlabel\rr\t"ants"\rs-1\tbees',
+        "id,label\nr,ants\ns:1,bees\n",
+        "\ufeffID;Label;note\r\nr;ants;x\r\ns:1;bees;\r\n",
+        'id\tlabel\rr\t"ants"\rs:1\tbees',
     ],
 )
 def test_what_people_save_is_read(tmp_path: Path, text: str) -> None:
     found = read_labels(table(tmp_path, text))
     assert found.by == "id"
-    assert [(row.key, row.label, row.line) for row in found.rows] == [("r", "ants", 2), ("s-1", "bees", 3)]
-    assert match(found, IDS, CLASSES, False).labels.keys() == {"r-0", "s-1"}
+    assert [(row.key, row.label, row.line) for row in found.rows] == [("r", "ants", 2), ("s:1", "bees", 3)]
+    assert match(found, IDS, CLASSES, False).labels.keys() == {"r:0", "s:1"}
 
 
 def test_rows_without_a_label_and_repeated_ones_are_counted(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str | bytes,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("s,ants", "line 2: s may be s-0, s-1; write the one that is meant"),
+        ("s,ants", "line 2: s may be s:0, s:1; write the one that is meant"),
         ("r,beez", r"line 2: 'beez' is not among the classes ants, bees; did you mean bees\? \(--new-class"),
-        ("r,ants\nr-0,bees", "line 3: r-0 is bees, but ants in line 2"),
+        ("r,ants\nr:0,bees", "line 3: r:0 is bees, but ants in line 2"),
     ],
 )
 def test_a_row_that_does_not_fit_the_answers_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -84,4 +84,4 @@ def test_a_row_that_does_not_fit_the_answers_is_refused(tmp_path: Path, text: st
 def test_unknown_ids_are_listed_and_new_classes_taken_if_asked_for(tmp_path: Path) -> None:
     found = match(read_labels(table(tmp_path, "id,label\nx,ants\nr,wasps\n")), IDS, CLASSES, True)
     assert found.unknown == ("x",)
-    assert found.labels["r-0"].label == "wasps"
+    assert found.labels["r:0"].label == "wasps"

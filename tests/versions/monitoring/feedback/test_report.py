@@ -14,7 +14,7 @@ from headstart.errors import DataError
 from headstart.versions.monitoring.feedback import page, run
 from headstart.versions.monitoring.feedback.answers import kept_answers, scored_answers
 from headstart.versions.monitoring.feedback.report import weights_of
-from headstart.versions.monitoring.feedback.tested import Tested
+from headstart.versions.monitoring.feedback.tested import OwnTest
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.serving.kept.rows import Kept
 from headstart.versions.serving.kept.store import KeptStore
@@ -45,7 +45,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.array(["ants"] * 20 + ["bees"] * 20, object)
     predicted = np.array(["bees"] * 4 + ["ants"] * 16 + ["bees"] * 20, object)
     confidence = np.concatenate([np.linspace(0.55, 0.7, 4), np.linspace(0.6, 0.99, 36)])
-    test = Tested(
+    test = OwnTest(
         VERSION,
         NOON - timedelta(days=200),
         0.9,
@@ -53,7 +53,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> None:
         predicted,
         confidence,
         None,
-        frozenset({"sha seen-0"}),
+        frozenset({"sha seen:0"}),
     )
     monkeypatch.setattr(run, "_test", lambda version, say: test if version == VERSION else "it has no record")
 
@@ -65,12 +65,12 @@ def labels(folder: Path, *rows: tuple[str, str], when: str = "") -> run.Labels:
 
 
 def test_accuracy_counts_what_it_should(tmp_path: Path, store: KeptStore) -> None:
-    rows = [kept(f"a{number}-0", "ants", 0.9, number) for number in range(8)]
-    rows += [kept("refused-0", "bees", 0.55), kept("bad-0", None), kept("seen-0", "bees")]
-    rows += [kept("old-0", "bees", days=30, version="models:/m/1")]
+    rows = [kept(f"a{number}:0", "ants", 0.9, number) for number in range(8)]
+    rows += [kept("refused:0", "bees", 0.55), kept("bad:0", None), kept("seen:0", "bees")]
+    rows += [kept("old:0", "bees", days=30, version="models:/m/1")]
     store.add(rows, {})
-    given = [(f"a{number}-0", "bees" if number == 0 else "ants") for number in range(4)]
-    given += [("refused", "bees"), ("seen-0", "ants"), ("old-0", "ants"), ("gone", "ants")]
+    given = [(f"a{number}:0", "bees" if number == 0 else "ants") for number in range(4)]
+    given += [("refused", "bees"), ("seen:0", "ants"), ("old:0", "ants"), ("gone", "ants")]
     _, took, found = run.from_store(tmp_path / "kept", labels(tmp_path, *given), Monitor(), print)
     assert took == run.Took(7, 0, 0, 0, ("gone",))
     new, old = found.versions
@@ -105,9 +105,9 @@ def test_accuracy_counts_what_it_should(tmp_path: Path, store: KeptStore) -> Non
 
 
 def test_picked_images_stand_for_themselves_alone(tmp_path: Path, store: KeptStore) -> None:
-    store.add([kept(f"a{number}-0", "ants") for number in range(100)], {})
-    store.add_picks({f"a{number}-0": "uncertain" for number in range(10)} | {"a10-0": "random"})
-    hard = [(f"a{number}-0", "bees") for number in range(10)]
+    store.add([kept(f"a{number}:0", "ants") for number in range(100)], {})
+    store.add_picks({f"a{number}:0": "uncertain" for number in range(10)} | {"a10:0": "random"})
+    hard = [(f"a{number}:0", "bees") for number in range(10)]
     _, _, found = run.from_store(tmp_path / "kept", labels(tmp_path, *hard), Monitor(), print)
     [row] = found.versions
     assert row.accuracy is None
@@ -115,7 +115,7 @@ def test_picked_images_stand_for_themselves_alone(tmp_path: Path, store: KeptSto
     assert "an accuracy of" in found.sentence()
     assert [each.recall for each in found.classes] == []
 
-    easy = [(f"a{number}-0", "ants") for number in range(10, 20)]
+    easy = [(f"a{number}:0", "ants") for number in range(10, 20)]
     _, _, found = run.from_store(tmp_path / "kept", labels(tmp_path, *easy), Monitor(), print)
     [row] = found.versions
     assert row.accuracy is not None
@@ -133,17 +133,17 @@ def test_weights_add_up_to_the_images() -> None:
 
 
 def test_a_time_of_its_own_places_a_label(tmp_path: Path, store: KeptStore) -> None:
-    store.add([kept("a-0", "ants"), kept("b-0", "ants")], {})
+    store.add([kept("a:0", "ants"), kept("b:0", "ants")], {})
     given = labels(tmp_path, ("a", "ants"), when="2026-01-05")
     _, _, found = run.from_store(tmp_path / "kept", given, Monitor(), print)
     assert found.periods[0].since <= "2026-01-05"
     again = kept_answers(store, tmp_path).table.set_index("id")["time"]
-    assert again["a-0"] == pd.Timestamp("2026-01-05", tz="UTC")
-    assert again["b-0"] == pd.Timestamp(NOON)
+    assert again["a:0"] == pd.Timestamp("2026-01-05", tz="UTC")
+    assert again["b:0"] == pd.Timestamp(NOON)
 
 
 def test_nothing_is_stored_from_a_table_with_a_wrong_row(tmp_path: Path, store: KeptStore) -> None:
-    store.add([kept("a-0", "ants"), kept("b-0", "ants")], {})
+    store.add([kept("a:0", "ants"), kept("b:0", "ants")], {})
     with pytest.raises(DataError, match="line 3: 'wasps' is not among the classes ants, bees"):
         run.from_store(tmp_path / "kept", labels(tmp_path, ("a", "ants"), ("b", "wasps")), Monitor(), print)
     assert list(store.labelled()) == []
@@ -152,8 +152,8 @@ def test_nothing_is_stored_from_a_table_with_a_wrong_row(tmp_path: Path, store: 
 def test_the_page_and_the_document_show_the_alarm_and_the_assumption(
     tmp_path: Path, store: KeptStore
 ) -> None:
-    store.add([kept(f"<b>{number}-0", "ants", days=number / 40) for number in range(120)], {})
-    rows = [(f"<b>{number}-0", "bees") for number in range(120)]
+    store.add([kept(f"<b>{number}:0", "ants", days=number / 40) for number in range(120)], {})
+    rows = [(f"<b>{number}:0", "bees") for number in range(120)]
     _, took, found = run.from_store(tmp_path / "kept", labels(tmp_path, *rows), Monitor(), print)
     [alarm] = found.alarms
     assert alarm.kind == "labels"
@@ -168,19 +168,19 @@ def test_the_page_and_the_document_show_the_alarm_and_the_assumption(
 
 
 def test_labels_outlive_the_age_but_not_the_image(tmp_path: Path, store: KeptStore) -> None:
-    store.add([kept("a-0", "ants", days=40), kept("b-0", "ants", days=40)], {})
-    store.add_labels([("a-0", "bees", NOON)])
+    store.add([kept("a:0", "ants", days=40), kept("b:0", "ants", days=40)], {})
+    store.add_labels([("a:0", "bees", NOON)])
     assert store.prune(30, 1) == 1
     [(row, label, _)] = store.labelled()
-    assert (row.id, row.name, label) == ("a-0", None, "bees")
+    assert (row.id, row.name, label) == ("a:0", None, "bees")
     assert store.remove(["a"]) == 1
     assert list(store.labelled()) == []
 
 
 def test_doubtful_images_do_not_outlive_those_they_were_picked_from(tmp_path: Path, store: KeptStore) -> None:
-    store.add([kept(f"a{number}-0", "ants", days=40) for number in range(100)], {})
-    store.add_picks({f"a{number}-0": "unlike" for number in range(10)} | {"a10-0": "random"})
-    store.add_labels([(f"a{number}-0", "bees" if number < 10 else "ants", NOON) for number in range(20)])
+    store.add([kept(f"a{number}:0", "ants", days=40) for number in range(100)], {})
+    store.add_picks({f"a{number}:0": "unlike" for number in range(10)} | {"a10:0": "random"})
+    store.add_labels([(f"a{number}:0", "bees" if number < 10 else "ants", NOON) for number in range(20)])
     assert store.prune(30, 1) == 90
     _, _, found = run.from_store(tmp_path / "kept", None, Monitor(), print)
     assert found.versions[0].accuracy is not None

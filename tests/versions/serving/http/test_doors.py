@@ -39,7 +39,7 @@ def test_each_answer_names_its_image_and_version(server: Server) -> None:
     }
     good, bad = found["answers"]
     request = headers["X-Request-Id"]
-    assert [good.pop("id"), bad.pop("id")] == [f"{request}-0", f"{request}-1"]
+    assert [good.pop("id"), bad.pop("id")] == [f"{request}:0", f"{request}:1"]
     assert good == {
         "name": "a.png",
         "label": "light",

@@ -21,7 +21,7 @@ def server() -> Iterator[Server]:
 def id_of(server: Server, given: str) -> str:
     status, found, headers = server.post("/predict", IMAGE, "image/png", **{"X-Request-Id": given})
     assert status == 200
-    assert found["answers"][0]["id"] == f"{headers['X-Request-Id']}-0"
+    assert found["answers"][0]["id"] == f"{headers['X-Request-Id']}:0"
     return headers["X-Request-Id"]
 
 

@@ -72,7 +72,7 @@ def test_answers_of_every_door_are_kept(
         answering.live.swap(answering.version(2, Network()))
         answering.post("/invocations", f"image\n{text}\n".encode(), "text/csv", **{"X-Request-Id": "four"})
     good, bad, by_text, gone, by_path, last = kept(folder)
-    assert [each.id for each in (good, bad)] == [each["id"] for each in found] == ["one-0", "one-1"]
+    assert [each.id for each in (good, bad)] == [each["id"] for each in found] == ["one:0", "one:1"]
     assert (good.name, good.label, good.probabilities) == (
         "../../etc/x.png",
         "light",
@@ -97,7 +97,7 @@ def test_the_share_is_drawn_per_request(folder: Path, monkeypatch: pytest.Monkey
     with server(folder, keep=0.05).running() as answering:
         for index in range(4):
             answering.post("/predict", IMAGE, "image/png", **{"X-Request-Id": f"r{index}"})
-    assert [each.id for each in kept(folder)] == ["r0-0", "r3-0"]
+    assert [each.id for each in kept(folder)] == ["r0:0", "r3:0"]
 
 
 def test_nothing_is_kept_or_made_by_default(folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_slow_disk_delays_no_answer_and_what_finds_no_room_is_counted(
         is_slow.clear()
         until(lambda: count(answering, "kept"))
     assert [each.id for each in kept(folder)] == [
-        f"r{index}-0" for index in range(int(count(answering, "kept")))
+        f"r{index}:0" for index in range(int(count(answering, "kept")))
     ]
     assert count(answering, "dropped") == 6 - count(answering, "kept") > 0
 

@@ -48,7 +48,7 @@ def picture(level: int, form: str = "PNG") -> bytes:
 
 def row(request: str = "a", index: int = 0, image: bytes = b"", hours: float = 0, **changes: Any) -> Kept:
     answered = Kept(
-        id=f"{request}-{index}",
+        id=f"{request}:{index}",
         time=NOON + timedelta(hours=hours),
         name=f"{request}.png",
         model_version="models:/m/1",
@@ -77,9 +77,9 @@ def test_rows_come_back_by_time_with_their_images(store: KeptStore, folder: Path
     assert [replace(each, image=None) for each in found] == [first, later]
     assert [each.image.read_bytes() for each in found if each.image] == [picture(2, "JPEG"), picture(1)]
     assert [each.image.suffix for each in found if each.image] == [".jpg", ".png"]
-    assert [each.id for each in store.read(version="models:/m/2")] == ["first-0"]
-    assert [each.id for each in store.read(since=later.time)] == ["later-0"]
-    assert [each.id for each in store.read(until=later.time)] == ["first-0"]
+    assert [each.id for each in store.read(version="models:/m/2")] == ["first:0"]
+    assert [each.id for each in store.read(since=later.time)] == ["later:0"]
+    assert [each.id for each in store.read(until=later.time)] == ["first:0"]
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in [*files(folder), *folder.glob("kept*")]} == {0o600}
@@ -87,7 +87,7 @@ def test_rows_come_back_by_time_with_their_images(store: KeptStore, folder: Path
 
 def test_more_rows_than_a_page_of_the_same_time_are_read_once_each(store: KeptStore) -> None:
     store.add([row(index=index) for index in range(1201)], {})
-    assert [each.id for each in store.read()] == [f"a-{index}" for index in range(1201)]
+    assert [each.id for each in store.read()] == [f"a:{index}" for index in range(1201)]
 
 
 def test_an_image_is_stored_once_and_goes_with_the_last_row_that_names_it(
@@ -98,7 +98,7 @@ def test_an_image_is_stored_once_and_goes_with_the_last_row_that_names_it(
     assert len(files(folder)) == 1
     assert store.remove(["a"]) == 1
     assert len(files(folder)) == 1
-    assert store.remove(["b-0"]) == 1
+    assert store.remove(["b:0"]) == 1
     assert files(folder) == []
     assert store.totals()[:2] == (0, 0)
 
@@ -107,7 +107,7 @@ def test_an_id_that_comes_again_changes_nothing(store: KeptStore, folder: Path) 
     keep(store, picture(1), request="a")
     other = row(request="a", image=picture(2), label="bad")
     assert store.add([other, row(request="b")], {str(other.sha256): picture(2)}) == 1
-    assert [(each.id, each.label) for each in store.read()] == [("a-0", "ok"), ("b-0", "ok")]
+    assert [(each.id, each.label) for each in store.read()] == [("a:0", "ok"), ("b:0", "ok")]
     assert len(files(folder)) == 1
 
 
@@ -138,12 +138,12 @@ def test_a_name_is_text_alone(store: KeptStore, folder: Path, name: str) -> None
 def test_labels_belong_to_kept_images_and_a_later_one_replaces(store: KeptStore) -> None:
     kept = keep(store, picture(1))
     keep(store, picture(1), request="b")
-    labels = [("a-0", "bad", NOON), ("gone-0", "ok", NOON)]
-    assert store.add_labels(labels) == ["gone-0"]
-    assert store.add_labels([("a-0", "ok", NOON + timedelta(minutes=1))]) == []
+    labels = [("a:0", "bad", NOON), ("gone:0", "ok", NOON)]
+    assert store.add_labels(labels) == ["gone:0"]
+    assert store.add_labels([("a:0", "ok", NOON + timedelta(minutes=1))]) == []
     [(found, label, when)] = store.labelled()
     assert (found.id, label, when) == (kept.id, "ok", NOON + timedelta(minutes=1))
-    assert store.matching("a") == ["a-0"]
+    assert store.matching("a") == ["a:0"]
     store.remove(["a"])
     assert list(store.labelled()) == []
 
@@ -160,7 +160,7 @@ def test_nothing_of_what_was_removed_is_in_the_files(store: KeptStore, folder: P
         next(beside.read())
         store.remove(gone)
     raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    assert set(re.findall("[0-9a-f]{15}-0", raw.decode("latin-1"))) == {each.id for each in rows} - gone
+    assert set(re.findall("[0-9a-f]{15}:0", raw.decode("latin-1"))) == {each.id for each in rows} - gone
 
 
 def test_old_rows_go_first_then_the_oldest_beyond_the_size(store: KeptStore, folder: Path) -> None:
@@ -175,7 +175,7 @@ def test_old_rows_go_first_then_the_oldest_beyond_the_size(store: KeptStore, fol
     assert (
         store.prune(max_days=1, max_gb=(rows + 4 * len(pictures[0])) / 1e9) == 3
     )  # the first one's is named again
-    assert [each.id for each in store.read()] == ["r3-0", "r4-0", "r5-0", "again-0"]
+    assert [each.id for each in store.read()] == ["r3:0", "r4:0", "r5:0", "again:0"]
     assert len(files(folder)) == 4
 
 
@@ -222,7 +222,7 @@ def test_processes_write_at_once_and_are_killed(folder: Path) -> None:
         written |= {int(line) for line in writer.communicate()[0].split()}
     with KeptStore(folder) as store:
         ids = [each.id for each in store.read()]
-        assert {f"r{index}-0" for index in written} <= set(ids)
+        assert {f"r{index}:0" for index in written} <= set(ids)
         assert len(ids) - len(written) <= 2  # whose line was not printed any more
         store.prune(30, 5)
         assert all(each.image is not None and each.image.is_file() for each in store.read())

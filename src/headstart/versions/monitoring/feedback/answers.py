@@ -49,7 +49,7 @@ class Answers:
         """The ids that a key may mean: a path, the id of an image, or that of a request."""
         found: dict[str, list[str]] = {}
         for id_, name in zip(self.table["id"], self.table["name"], strict=True):
-            key = name if by == "path" else id_.rpartition("-")[0]
+            key = name if by == "path" else id_.rpartition(":")[0]
             found.setdefault(key, []).append(id_)
         return found | ({} if by == "path" else {id_: [id_] for id_ in self.table["id"]})
 

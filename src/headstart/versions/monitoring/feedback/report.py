@@ -13,7 +13,7 @@ from headstart.versions.monitoring.feedback import alarms
 from headstart.versions.monitoring.feedback.alarms import Alarm, Limits
 from headstart.versions.monitoring.feedback.answers import Answers
 from headstart.versions.monitoring.feedback.figures import Figure, Floats, difference, weighted_share
-from headstart.versions.monitoring.feedback.tested import Tested
+from headstart.versions.monitoring.feedback.tested import OwnTest
 from headstart.versions.monitoring.settings import Monitor
 
 DAYS, WEEKS = timedelta(days=21), timedelta(weeks=26)  # the longest times shown by day, and by week
@@ -130,7 +130,7 @@ def _sentence(row: VersionRow, level: float) -> str:
 
 def report(
     answers: Answers,
-    tests: Mapping[str, Tested | str],
+    tests: Mapping[str, OwnTest | str],
     settings: Monitor,
     now: datetime,
 ) -> Feedback:
@@ -142,7 +142,7 @@ def report(
     table = _with_seen(answers.table, tests)
     versions = _newest_first(table)
     newest = tests.get(versions[0]) if versions else None
-    level = newest.level if isinstance(newest, Tested) else LEVEL
+    level = newest.level if isinstance(newest, OwnTest) else LEVEL
     unit = _unit(table["time"])
     return Feedback(
         source=answers.source,
@@ -155,9 +155,9 @@ def report(
     )
 
 
-def _with_seen(table: pd.DataFrame, tests: Mapping[str, Tested | str]) -> pd.DataFrame:
+def _with_seen(table: pd.DataFrame, tests: Mapping[str, OwnTest | str]) -> pd.DataFrame:
     """The table with `seen`: its version was trained on this file; and `counts`: figures are about it."""
-    known = {name: test.known for name, test in tests.items() if isinstance(test, Tested)}
+    known = {name: test.known for name, test in tests.items() if isinstance(test, OwnTest)}
     pairs = zip(table["picture"], table["version"], strict=True)
     seen = np.array([picture in known.get(version, ()) for picture, version in pairs], bool)
     return table.assign(seen=seen, counts=table["predicted"].notna() & ~seen)
@@ -168,12 +168,12 @@ def _newest_first(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in last.sort_values(ascending=False, na_position="last").index]
 
 
-def _version(table: pd.DataFrame, name: str, test: Tested | str, level: float) -> VersionRow:
+def _version(table: pd.DataFrame, name: str, test: OwnTest | str, level: float) -> VersionRow:
     own = table[table["version"] == name]
     rows = own[own["counts"]]
     accuracy = accuracy_of(rows, level)
     refused = int(rows["refused"].sum())
-    known = test.accuracy(level) if isinstance(test, Tested) else None
+    known = test.accuracy(level) if isinstance(test, OwnTest) else None
     return VersionRow(
         version=name,
         images=len(rows),
@@ -192,7 +192,7 @@ def _version(table: pd.DataFrame, name: str, test: Tested | str, level: float) -
     )
 
 
-def _note(rows: pd.DataFrame, test: Tested | str, accuracy: Figure | None) -> str:
+def _note(rows: pd.DataFrame, test: OwnTest | str, accuracy: Figure | None) -> str:
     picked, labelled = rows["picked"], rows["label"].notna()
     notes = []
     if accuracy is None and labelled.any():
@@ -208,7 +208,7 @@ def _note(rows: pd.DataFrame, test: Tested | str, accuracy: Figure | None) -> st
     return "; ".join(notes)
 
 
-def _estimate(rows: pd.DataFrame, test: Tested | str, level: float) -> Figure | None:
+def _estimate(rows: pd.DataFrame, test: OwnTest | str, level: float) -> Figure | None:
     if isinstance(test, str) or rows.empty:
         return None
     confidence = rows["confidence"].to_numpy(np.float64)
@@ -243,13 +243,13 @@ def weights_of(rows: pd.DataFrame) -> Floats | None:
 
 
 def _classes(
-    table: pd.DataFrame, version: str, answers: Answers, test: Tested | str | None, level: float
+    table: pd.DataFrame, version: str, answers: Answers, test: OwnTest | str | None, level: float
 ) -> Iterator[ClassRow]:
     rows = table[(table["version"] == version) & table["counts"]]
     weights = weights_of(rows)
     known = answers.classes.get(version, ())
     names = [*known, *sorted({*rows["label"].dropna()} - {*known})]
-    own = test if isinstance(test, Tested) else None
+    own = test if isinstance(test, OwnTest) else None
     for name in names if weights is not None else ():
         assert weights is not None
         yield ClassRow(
@@ -281,7 +281,7 @@ def _unit(times: pd.Series) -> Unit:
 
 
 def _periods(
-    table: pd.DataFrame, tests: Mapping[str, Tested | str], unit: Unit, level: float
+    table: pd.DataFrame, tests: Mapping[str, OwnTest | str], unit: Unit, level: float
 ) -> Iterator[PeriodRow]:
     rows = table[table["counts"] & table["time"].notna()]
     if rows.empty:
@@ -298,7 +298,7 @@ def _periods(
         )
 
 
-def alarms_of(table: pd.DataFrame, test: Tested | str, settings: Monitor, now: datetime) -> list[Alarm]:
+def alarms_of(table: pd.DataFrame, test: OwnTest | str, settings: Monitor, now: datetime) -> list[Alarm]:
     """The alarms of one version: from labels, else from confidences; none without a margin or a test."""
     if settings.accuracy_margin is None or isinstance(test, str):
         return []

@@ -16,7 +16,7 @@ from headstart.versions.monitoring.feedback.answers import Answers, kept_answers
 from headstart.versions.monitoring.feedback.label_folder import Picked
 from headstart.versions.monitoring.feedback.label_table import LabelTable, Matched, match, read_labels
 from headstart.versions.monitoring.feedback.report import Feedback, report
-from headstart.versions.monitoring.feedback.tested import Tested, tested
+from headstart.versions.monitoring.feedback.tested import OwnTest, tested
 from headstart.versions.monitoring.settings import Monitor
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.serving.kept.store import KeptStore
@@ -168,7 +168,7 @@ def _rows(table: pd.DataFrame, matched: Matched) -> Iterable[tuple[str, str, dat
     return [(id_, row.label, times[id_].to_pydatetime()) for id_, row in matched.labels.items()]
 
 
-def _test(version: str, say: Say) -> Tested | str:
+def _test(version: str, say: Say) -> OwnTest | str:
     """The test of a version, or the reason why there is none."""
     if not ModelUri.is_meant(version):
         return "it is not a registered version"

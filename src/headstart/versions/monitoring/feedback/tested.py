@@ -19,7 +19,7 @@ from headstart.versions.registry.record import MANIFEST, Record, open_record
 
 
 @dataclass(frozen=True)
-class Tested:
+class OwnTest:
     """A version's answers for its test images.
 
     Attributes:
@@ -71,7 +71,7 @@ class Tested:
         return of_interval(float(own.mean()), of_share(own, groups or None, level or self.level), len(own))
 
 
-def tested(version: str) -> Tested:
+def tested(version: str) -> OwnTest:
     """Fetch the record of a version.
 
     Args:
@@ -84,11 +84,11 @@ def tested(version: str) -> Tested:
         return of_record(open_record(version, Path(folder)))
 
 
-def of_record(record: Record) -> Tested:
+def of_record(record: Record) -> OwnTest:
     """The test of a record that was fetched."""
     found = load_table(record.predictions)
     manifest = read_manifest(record.file(MANIFEST))
-    return Tested(
+    return OwnTest(
         version=record.name,
         registered=_registered(record),
         level=float(record.params["evaluate"]["confidence"]),

@@ -125,7 +125,7 @@ def _predict(serving: Serving, given: Callable[[], list[items.Item]], request: s
 def _answered(model: str, version: LiveVersion, given: list[items.Item], request: str) -> Response:
     rows = version.answers(given, items.reader(version.served))
     answers = [
-        {"id": f"{request}-{index}", **items.named_answer(item, row)}
+        {"id": f"{request}:{index}", **items.named_answer(item, row)}
         for index, (item, row) in enumerate(zip(given, rows, strict=True))
     ]
     return JSONResponse({"model": model, "model_version": version.version, "answers": answers})

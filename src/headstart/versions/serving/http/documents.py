@@ -44,7 +44,7 @@ class Answers(BaseModel):
                 "model_version": VERSION,
                 "answers": [
                     {
-                        "id": f"{REQUEST}-0",
+                        "id": f"{REQUEST}:0",
                         "name": "a.jpg",
                         "label": "ok",
                         "probabilities": PROBABILITIES,
@@ -107,7 +107,7 @@ ITEM = {
     ]
 }
 ID_SCHEMA = {"type": "string", "pattern": f"^{ids.FORM}$"}
-ID_HEADER = {"description": "the request's id; its images are ID-0, ID-1, ...", "schema": ID_SCHEMA}
+ID_HEADER = {"description": "the request's id; its images are ID:0, ID:1, ...", "schema": ID_SCHEMA}
 ANSWERED: dict[str, Any] = {"headers": {ids.HEADER: ID_HEADER}}
 PARAMETERS = [
     {

@@ -71,7 +71,7 @@ class Capture:
         now = datetime.now(UTC)
         self.rows += [
             Kept(
-                id=f"{self._request}-{index}",
+                id=f"{self._request}:{index}",
                 time=now,
                 name=name,
                 model_version=version,

@@ -23,7 +23,7 @@ class Kept:
     """One answered image.
 
     Attributes:
-        id: REQUEST-INDEX.
+        id: REQUEST:INDEX; no request has a colon in its id.
         time: of the answer, in UTC.
         name: as the client named the image; text alone, never a path that is opened.
         model_version: that answered: `models:/NAME/VERSION` or `head DIGEST`.
@@ -75,7 +75,7 @@ def row_of(values: Sequence[Any], image: Path | None) -> Kept:
 
 def request_of(id_: str) -> str:
     """The id of the request that an image belongs to."""
-    return id_.rpartition("-")[0]
+    return id_.rpartition(":")[0]
 
 
 def micros(time: datetime) -> int:
