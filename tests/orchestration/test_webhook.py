@@ -12,7 +12,6 @@ import pytest
 from fastapi.testclient import TestClient
 from servers import in_thread
 
-from headstart.host import bounded_server
 from headstart.orchestration import guard
 from headstart.orchestration.guard import SIZES, configure, main, make_app
 from headstart.orchestration.webhook import AGE_SECONDS, Deliveries, secret_in, signature
@@ -156,11 +155,11 @@ def test_a_delivery_that_could_not_be_served_may_come_again(receiver: TestClient
 
 
 def test_slow_and_large_bodies_do_not_deafen_it(
-    tmp_path: Path, starts: Starts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, starts: Starts, capfd: pytest.CaptureFixture[str]
 ) -> None:
     app = make_app(SECRET, Deliveries(tmp_path / "deliveries.db"), "headstart", starts)
     config = configure(app, "127.0.0.1", 0)
-    monkeypatch.setattr(bounded_server, "CONNECTIONS", 20)
+    config.backlog = 20  # connections at once
     head = b"POST /mlflow HTTP/1.1\r\nHost: here\r\nContent-Length: 60000\r\n\r\nx"
     with (
         in_thread(config) as port,

@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
         "is not kept.",
         example="headstart kept remove 0b5ae2c1d8f54c3a9e1f6d7b2a4c8e90",
     )
-    kept.add_argument("action", choices=ACTIONS)
+    kept.add_argument("action", choices=tuple(ACTIONS))
     kept.add_argument("ids", nargs="*", metavar="ID", help="of an image or a request, for remove")
     kept.add_argument("--dir", metavar="PATH", default="", help="default: serve.folder of the project")
     kept.add_argument("--version", metavar="VERSION", help="list the answers of models:/NAME/VERSION alone")

@@ -337,7 +337,7 @@ def test_what_a_killed_export_left_is_gone_after_the_next_one(tmp_path: Path) ->
     left = tmp_path / ".out.new" / "artifacts"
     left.mkdir(parents=True)
     (left / "half").touch()
-    with folder._making(tmp_path / "out") as new:
+    with folder.making(tmp_path / "out") as new:
         assert list(new.iterdir()) == []
         (new / "whole").touch()
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
