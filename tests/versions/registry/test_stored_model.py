@@ -15,7 +15,7 @@ from headstart.ground.paths import cache_folder
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.network import NetworkSpec
 from headstart.versions.registry.frozen import fetch_frozen
-from headstart.versions.registry.stored_model import StoredModel, file_digest, open_stored
+from headstart.versions.registry.stored_model import StoredModel, file_digest, open_stored, remove_compiled
 
 NAME = "models:/headstart/1"
 SPEC = NetworkSpec("vgg16", 4, "pooled", ("a", "b"))
@@ -122,3 +122,12 @@ def test_a_cut_reference_to_layers_is_named(tmp_path: Path) -> None:
     (tmp_path / "frozen.json").write_text('{"backbone": {"dig')
     with pytest.raises(TrackingError, match=r"frozen\.json of this version"):
         fetch_frozen(tmp_path / "frozen.json")
+
+
+def test_compiled_modules_are_removed_and_other_code_stays(tmp_path: Path) -> None:
+    code = tmp_path / "code/headstart"
+    (code / "__pycache__").mkdir(parents=True)
+    for name in ("heads.py", "foreign.pyc", "__pycache__/heads.cpython-311.pyc"):
+        (code / name).touch()
+    remove_compiled(tmp_path)
+    assert sorted(path.name for path in code.iterdir()) == ["foreign.pyc", "heads.py"]

@@ -71,12 +71,23 @@ def fetch(uri: str, folder: Path | None = None) -> StoredModel:
             raise TrackingError(f"{uri} is a run; the model of a run is {uri}/model")
         own = str(folder or _temporary())
         fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=name, dst_path=own))
+        remove_compiled(fetched)
         if resolved.name is not None:
             tags, prefix = resolved.version(client).tags, ""
         else:
             tags, prefix = client.get_run(_described(fetched, name)[0]).data.tags, "headstart."
         recorded, whole = tags.get(f"{prefix}{versions.HEAD_TAG}"), tags.get(f"{prefix}{versions.FILE_TAG}")
         return open_stored(fetched, name, recorded, whole)
+
+
+def remove_compiled(folder: Path) -> None:
+    """Remove the modules that Python compiled in a folder.
+
+    It writes them into the artifact store itself if MLflow loads a version from there; they are no part of
+    the version, and would run in place of its code.
+    """
+    for compiled in [path for path in folder.rglob("__pycache__") if path.is_dir()]:
+        shutil.rmtree(compiled)
 
 
 def _temporary() -> Path:
