@@ -11,10 +11,6 @@ from templates import FOLDER, make_trained
 
 from headstart.host.project import QUIET
 
-# Every process of a test would compile this project's modules again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
-
 
 def forget_servers() -> None:
     """Reset the servers that a test named: MLflow keeps them in its modules and in the environment."""
