@@ -47,8 +47,9 @@ test test-slow outdated: export OMP_WAIT_POLICY := passive
 test: install  ## the default test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+# Three at once on two cores: servers that start are waited for.
 test-slow: install  ## tests with servers, a browser or the full network
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or server'
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'slow or server'
 
 bench: export PYTHONPATH = tests/support
 bench: install  ## every benchmark, about an hour on 2 cores; then docs/performance.md
