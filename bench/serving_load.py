@@ -176,10 +176,17 @@ def served(way: Way) -> Iterator[tuple[int, int]]:
     """Start a server; the id of the process that answers, and its port."""
     port = free_port()
     command = PYTHON + [part.format(port) for part in way.command]
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow starts uvicorn by its name
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": programs}
+        )
         try:
-            wait_for(f"http://127.0.0.1:{port}{way.ready}")
+            try:
+                wait_for(f"http://127.0.0.1:{port}{way.ready}")
+            except OSError as error:
+                log.seek(0)
+                sys.exit(f"{' '.join(command)} does not answer: {error}\n{log.read().decode()}")
             yield largest_of(process.pid), port
         finally:
             os.killpg(process.pid, signal.SIGTERM)
