@@ -9,6 +9,7 @@ from headstart.versions.serving.http.items import BYTES, FORM, JSON, SOURCES
 
 PROBABILITIES: dict[str, Any] = {"ok": 0.98, "scratched": 0.02}
 VERSION = "models:/headstart/3"
+LABELLED = {"label": "ok", "probabilities": PROBABILITIES, "model_version": VERSION, "error": None}
 REQUEST = "0b5ae2c1d8f54c3a9e1f6d7b2a4c8e90"
 ENCODED = "iVBORw0KGgo="
 
@@ -42,16 +43,7 @@ class Answers(BaseModel):
             "example": {
                 "model": "models:/headstart@champion",
                 "model_version": VERSION,
-                "answers": [
-                    {
-                        "id": f"{REQUEST}:0",
-                        "name": "a.jpg",
-                        "label": "ok",
-                        "probabilities": PROBABILITIES,
-                        "model_version": VERSION,
-                        "error": None,
-                    }
-                ],
+                "answers": [{"id": f"{REQUEST}:0", "name": "a.jpg", **LABELLED}],
             }
         },
     )
@@ -64,9 +56,7 @@ class Answers(BaseModel):
 class Predictions(BaseModel):
     """Answers in MLflow's form: one per row, in order, without names."""
 
-    predictions: list[dict[str, Any]] = Field(
-        examples=[[{"label": "ok", "probabilities": PROBABILITIES, "model_version": VERSION, "error": None}]]
-    )
+    predictions: list[dict[str, Any]] = Field(examples=[[LABELLED]])
 
 
 class Problem(BaseModel):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headstart.versions.serving.http.documents import PROBABILITIES, REFUSALS, VERSION, Answer, Problem
+from headstart.versions.serving.http.documents import LABELLED, REFUSALS, VERSION, Answer, Problem
 
 PICTURE = "data:image/jpeg;base64,/9j/4AAQSkZJRg=="
 
@@ -27,13 +27,7 @@ class Explanation(BaseModel):
             "example": {
                 "model": "models:/headstart@champion",
                 "model_version": VERSION,
-                "answer": {
-                    "name": "a.jpg",
-                    "label": "ok",
-                    "probabilities": PROBABILITIES,
-                    "model_version": VERSION,
-                    "error": None,
-                },
+                "answer": {"name": "a.jpg", **LABELLED},
                 "picture": PICTURE,
                 "overlay": PICTURE,
                 "why_no_overlay": None,
