@@ -130,6 +130,7 @@ def test_the_page_of_the_server_finds_the_same_evidence(trained: Path, say: Call
     opened = open_model("artifacts/head.safetensors")
     looking = Looking(opened, trained, is_open=False)
     pixels = opened.predictor.pixels((trained / "data/white/001.png").read_bytes())
+    assert pixels.flags.writeable  # or torch warns, once a process
     probabilities, found = looking.look(pixels)
     assert probabilities == pytest.approx(list(expected.values()), abs=1e-6)
     assert Image.open(io.BytesIO(found.overlay or b"")).size == (224, 224)

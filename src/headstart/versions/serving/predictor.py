@@ -72,7 +72,9 @@ class Predictor:
         """
         decoded = decode(image, self.limits) if isinstance(image, bytes) else decode_image(image, self.limits)
         with decoded as picture:
-            return pack(picture, self.transform)
+            return pack(
+                picture, self.transform
+            ).copy()  # Pillow's array is read-only, which torch warns about
 
     def refusal(self, probabilities: np.ndarray) -> str | None:
         """Why an image with these probabilities [C] gets no label; None if it gets one."""

@@ -6,16 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from served import IMAGE, TEXT
 from served_http import MODEL, Held, Server, form, network_of
 
 from headstart.versions.serving.http.card import Card
-from headstart.versions.serving.http.looking import NOTHING, Evidence, Look
 from headstart.versions.serving.http.settings import WAITING, Settings
 
 TOKEN = "0123456789abcdef"
@@ -159,14 +156,3 @@ def test_the_description_has_the_doors_of_the_page(server: Server) -> None:
     assert set(schemas["Explanation"]["properties"]) == set(found) > set(schemas["Explanation"]["example"])
     assert set(schemas["CardShown"]["properties"]) == set(server.get("/card")[1])
     assert set(document["paths"]["/explain"]["post"]["responses"]) >= {"200", "401", "403", "503", "504"}
-
-
-def test_the_evidence_is_searched_with_pixels_that_torch_takes_without_a_warning() -> None:
-    class Writes:
-        def look(self, pixels: np.ndarray) -> tuple[np.ndarray, Evidence]:
-            assert pixels.flags.writeable
-            return pixels.mean((0, 1)), NOTHING
-
-    pixels = np.frombuffer(bytes(12), np.uint8).reshape(1, 2, 2, 3)
-    model = SimpleNamespace(pixels=None, classes=(), refusal=None)
-    assert Look(model, cast(Any, Writes())).predict_pixels(pixels).shape == (1, 3)

@@ -121,6 +121,5 @@ class Look:
 
     def predict_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Map a packed image uint8 [1, H, W, 3] to probabilities float64 [1, C]."""
-        own = pixels[0].copy()  # torch warns about Pillow's pixels, which cannot be written
-        probabilities, self.evidence = self._looking.look(own)
+        probabilities, self.evidence = self._looking.look(pixels[0])
         return probabilities[None]
