@@ -32,9 +32,11 @@ from headstart.errors import HeadstartError, ModelError, TrackingError
 from headstart.versions.export import folder, logged
 from headstart.versions.export.program import program_of
 from headstart.versions.registry import tracking
-from headstart.versions.registry.exported import NAME
+from headstart.versions.registry.exported import CARD, NAME
 from headstart.versions.registry.record import open_record
 from headstart.versions.registry.stored_model import file_digest
+from headstart.versions.serving.http.card import Card, card_of
+from headstart.versions.serving.opening import open_model
 from headstart.versions.serving.predictor import Predictor
 
 VERSION = "models:/headstart/1"
@@ -65,6 +67,15 @@ def copied(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A copy in a working folder without a project, a server or a cache."""
     monkeypatch.chdir(tmp_path)
     return Path(shutil.copytree(exported, tmp_path / "copy"))
+
+
+def test_it_brings_its_card_for_the_page(copied: Path, project: Path) -> None:
+    assert card_of(open_model("copy", None)) == Card((copied / CARD).read_text(), None)
+    version = client_of(project).get_model_version("headstart", "1")
+    assert (copied / CARD).read_text() == version.description != ""
+    (copied / CARD).write_text("better")
+    with pytest.raises(ModelError, match="card.md has SHA-256"):
+        open_model(str(copied), None)
 
 
 def test_it_answers_what_evaluate_wrote(project: Path, copied: Path) -> None:

@@ -28,7 +28,7 @@ from headstart.versions.export.folder import check_absent, write_folder
 from headstart.versions.export.images import Run
 from headstart.versions.export.program import program_of
 from headstart.versions.export.report import Exported, Int8
-from headstart.versions.registry import exported, stored_model
+from headstart.versions.registry import exported, stored_model, versions
 from headstart.versions.registry.record import Record, open_record
 from headstart.versions.registry.uri import ModelUri
 from headstart.versions.release.settings import Gate
@@ -91,7 +91,8 @@ def export_folder(model: str, out: Path) -> Exported:
     """
     check_absent(out)
     stored = stored_model.fetch(str(ModelUri.parse(model)))
-    write_folder(stored, out)
+    is_version = ModelUri.parse(stored.name).name is not None
+    write_folder(stored, versions.description(stored.name) if is_version else "", out)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     digest = stored_model.file_digest(out / exported.NAME)
     return Exported(stored.name, "folder", None, str(out), digest, size)

@@ -32,18 +32,20 @@ Classes: {classes}. Head {head}.
     import mlflow.pyfunc
     mlflow.pyfunc.load_model(".")               # with MLflow alone; runs the code in code/
 
+`card.md`, if there is one, is the version's card as it was then: metrics, data, limits, the gate's decision.
 `export.json` holds the SHA-256 of every file, which the first two compare before they answer.
 `requirements.txt` has the libraries, with their versions.
 """
 
 
-def write_folder(stored: StoredModel, out: Path) -> None:
+def write_folder(stored: StoredModel, card: str, out: Path) -> None:
     """Write a version as a new folder, whole or not at all.
 
     The folder is an MLflow model like one registered with `register.package: full`: it holds its frozen
     tensors instead of a reference to those on the server.
 
     Args:
+        card: its description in MLflow; empty if it has none.
         out: must not exist.
     """
     head = checkpoint.metadata(stored.head, checkpoint.HEAD)
@@ -55,6 +57,8 @@ def write_folder(stored: StoredModel, out: Path) -> None:
         classes = tuple(head["classes"])
         text = README.format(model=stored.name, classes=", ".join(classes), head=head["digest"][:12])
         (new / "README.md").write_text(text, encoding="utf-8")
+        if card:
+            (new / exported.CARD).write_text(card, encoding="utf-8")
         exported.write_manifest(new, stored.name, stored.run_id, classes, head["digest"])
 
 

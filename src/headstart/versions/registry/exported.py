@@ -1,4 +1,4 @@
-"""The file with which an exported version names its model and the digests of all its files."""
+"""An exported version: the file that names its model and the digests of all its files, and its card."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from headstart.ground.files import inside, write_json
 from headstart.ground.settings import Digest
 from headstart.versions.registry.stored_model import file_digest
 
-NAME = "export.json"
+NAME, CARD = "export.json", "card.md"
 AGAIN = "export the version again with `headstart export`"
 
 
 class Manifest(BaseModel):
-    """Contents of the file.
+    """Contents of `export.json`.
 
     Attributes:
         model: the version, as `models:/NAME/VERSION`.

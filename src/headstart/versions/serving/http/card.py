@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TypedDict
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from headstart.errors import HeadstartError, UnreachableError
-from headstart.versions.registry import versions
+from headstart.versions.registry import exported, versions
 from headstart.versions.serving.opening import Opened
 
 BLOCKS = ("p", "h1", "h2", "h3", "h4", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td")
 TAGS = (*BLOCKS, "strong", "em")
-NO_VERSION = "only a version in MLflow has a card; this model was opened from files"
+NO_VERSION = "only a version in MLflow, or one exported from there, has a card; this is another model"
 EMPTY = "the version has no description in MLflow"
 UNREACHABLE = "MLflow did not answer when the server opened the version"
 
@@ -27,7 +28,7 @@ class Element(TypedDict):
 
 @dataclass(frozen=True)
 class Card:
-    """A version's description in MLflow when the server opened it; without one, the reason."""
+    """A version's description in MLflow when it was opened or exported; without one, the reason."""
 
     markdown: str
     why_not: str | None
@@ -40,9 +41,10 @@ class Card:
 
 
 def card_of(opened: Opened) -> Card:
-    """The card of a model, asked of MLflow if it was opened from there."""
+    """The card of a model, from the folder that it was exported to, or asked of MLflow."""
     if opened.name != opened.version:
-        return Card("", NO_VERSION)
+        held = Path(opened.name, exported.CARD)
+        return Card(held.read_text(encoding="utf-8"), None) if held.is_file() else Card("", NO_VERSION)
     try:
         text = versions.description(opened.version)
     except UnreachableError:
