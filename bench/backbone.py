@@ -4,17 +4,19 @@ Packed images through the stage's own loop (reading, normalising, forward, store
 whole network but its last layer; against the image rate that a square product in the same precision
 implies, and against torchvision's model called in the plain way. Rounds alternate, the best counts.
 
-    .venv/bin/python bench/backbone.py
+    PYTHONPATH=tests/support .venv/bin/python bench/backbone.py
 """
 
 import argparse
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from machine import IMAGE_FLOP, best_of, finish, keep, matmul_rate, timed
+from packed import packed_images
 from torchvision.models import vgg16
 
 from headstart.ground import runtime
@@ -25,7 +27,7 @@ from headstart.pipeline.network.modules import prefix_of
 from headstart.pipeline.network.network import NetworkSpec, plan
 from headstart.pipeline.network.vgg import vgg_layers
 from headstart.pipeline.network.weights import random_tensors
-from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
+from headstart.pipeline.pixels.packed import PackedImages
 from headstart.pipeline.pixels.transforms import transform_of
 
 NETWORK = plan(NetworkSpec("vgg16", 64, "linear", ("a", "b")))
@@ -58,20 +60,18 @@ def main() -> None:
     weights = dict(random_tensors(vgg_layers("vgg16", 64), 0))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        images = pack(Path(folder) / "images.npy", chosen.images)
+        images = pack(Path(folder), chosen.images)
         for precision in chosen.precisions:
             runtime.dtype_of(precision)
             rows.append(measure(precision, images, weights, chosen.batch_size, chosen.rounds, Path(folder)))
     keep("backbone", {"images": chosen.images, "batch_size": chosen.batch_size, "rows": rows}, chosen.out)
 
 
-def pack(path: Path, count: int) -> PackedImages:
+def pack(folder: Path, count: int) -> PackedImages:
+    """Noise, in a store in `folder`."""
+    os.environ["HEADSTART_CACHE"] = str(folder / "store")
     random = np.random.default_rng(0)
-    with path.open("wb") as file:
-        write_npy_header(file, (count, 224, 224, 3))
-        for _ in range(count):
-            file.write(random.integers(0, 256, (224, 224, 3), np.uint8).tobytes())
-    return PackedImages(path)
+    return packed_images(random.integers(0, 256, (224, 224, 3), np.uint8) for _ in range(count))
 
 
 def measure(

@@ -3,10 +3,11 @@
 The whole network is torchvision's own model in a plain loop: its forward pass from the pixels in every step,
 the same layers frozen in eval mode, torch's own optimizer, the same seed and batches. Writes docs/cut.md.
 
-    .venv/bin/python bench/cut_proof.py             # minutes on 2 cores
+    PYTHONPATH=tests/support .venv/bin/python bench/cut_proof.py             # minutes on 2 cores
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 import torchvision
 from machine import ROOT
+from packed import packed_images
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 
@@ -32,7 +34,7 @@ from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import Network, NetworkSpec, plan
 from headstart.pipeline.network.vgg import vgg_layers
 from headstart.pipeline.network.weights import initial_tensors, random_tensors
-from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
+from headstart.pipeline.pixels.packed import PackedImages
 from headstart.pipeline.pixels.transforms import normalise
 from headstart.pipeline.training.batches import shuffled
 from headstart.pipeline.training.one_head import train_head
@@ -93,7 +95,7 @@ def compare(case: Case, width: int, folder: Path) -> Result:
     weights = dict(random_tensors(vgg_layers(case.arch, width), 0))
     described = {"digest": checkpoint.digest(weights), "source": "random"}
     checkpoint.save(folder / "backbone", weights, described)
-    images, labels = _images(folder / "images.npy")
+    images, labels = _images(folder)
     split, val = LabelledRows(range(IMAGES), labels), LabelledRows(range(BATCH), labels[:BATCH])
     rows = _rows(network, case, images, folder)
     settings = load_params(ROOT / "params.yaml").train.changed(
@@ -170,15 +172,13 @@ def _rows(network: Network, case: Case, images: PackedImages, folder: Path) -> R
     return Features(folder / "features")
 
 
-def _images(path: Path) -> tuple[PackedImages, torch.Tensor]:
+def _images(folder: Path) -> tuple[PackedImages, torch.Tensor]:
     """Noise whose second class is brighter."""
     random = np.random.default_rng(0)
     labels = torch.arange(IMAGES) % 2
-    with path.open("wb") as file:
-        write_npy_header(file, (IMAGES, 224, 224, 3))
-        for label in labels:
-            file.write((random.integers(0, 200, (224, 224, 3)) + 50 * int(label)).astype(np.uint8).tobytes())
-    return PackedImages(path), labels
+    os.environ["HEADSTART_CACHE"] = str(folder / "store")
+    noise = (random.integers(0, 200, (224, 224, 3)) + 50 * int(label) for label in labels)
+    return packed_images(each.astype(np.uint8) for each in noise), labels
 
 
 def table(results: list[tuple[Case, Result]], width: int) -> Iterator[str]:
@@ -198,7 +198,8 @@ def table(results: list[tuple[Case, Result]], width: int) -> Iterator[str]:
         yield f"| {case.title} | {case.arch} | {result.cut} | {_told(result.loss)} | {_told(result.head)} |"
     yield ""
     yield (
-        f"Made by `.venv/bin/python bench/cut_proof.py` on {runtime.device_name()} with torch "
+        "Made by `PYTHONPATH=tests/support .venv/bin/python bench/cut_proof.py` on "
+        f"{runtime.device_name()} with torch "
         f"{torch.__version__}, torchvision {torchvision.__version__}; "
         "`tests/pipeline/features/test_cut.py` holds it."
     )

@@ -5,7 +5,7 @@ with decoding on the card, here only, since its pixels differ from Pillow's; tra
 100,000 x 4096 features for 10 epochs. It needs torch, torchvision, numpy, pandas and safetensors, and runs
 on a processor too, with fewer images.
 
-    PYTHONPATH=src python bench/gpu.py --out bench/results/gpu.json
+    PYTHONPATH=src:tests/support python bench/gpu.py --out bench/results/gpu.json
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
     result: dict[str, object] = {name: value for name, value in vars(chosen).items() if name != "out"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images = backbone.pack(folder / "images.npy", chosen.images)
+        images = backbone.pack(folder, chosen.images)
         result["frozen"] = [
             backbone.measure(precision, images, weights, chosen.batch_size, 3, folder)
             for precision in ("bf16", "fp32")

@@ -3,7 +3,7 @@
 Photographs of a folder are repeated, each time shifted; the features are drawn around one centre per class.
 Each size runs in a process of its own.
 
-.venv/bin/python bench/inspection.py --data FOLDER
+PYTHONPATH=tests/support .venv/bin/python bench/inspection.py --data FOLDER
 """
 
 import argparse
@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 from machine import ROOT, keep
+from packed import hold
 
 from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.features.feature_file import TENSOR
 from headstart.pipeline.network import checkpoint
-from headstart.pipeline.pixels.packed import write_npy_header
 
 WIDTH = 512  # numbers of a row, as after VGG16's last pooling, averaged
 STAGE = """
@@ -63,16 +63,17 @@ def make(root: Path, data: Path, count: int) -> None:
     random = np.random.default_rng(0)
     files = sorted(path for path in data.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
     photographs = [small(path) for path in files[:200]]
-    with (root / "artifacts/images.npy").open("wb") as file:
-        write_npy_header(file, (count, 224, 224, 3))
-        for number in range(count):
-            top, left = random.integers(0, 32, 2)
-            file.write(photographs[number % 200][top : top + 224, left : left + 224].tobytes())
+    corners = random.integers(0, 32, (count, 2))
+    pictures = (
+        photographs[number % 200][top : top + 224, left : left + 224]
+        for number, (top, left) in enumerate(corners)
+    )
     labels = np.array([f"class{number % 10}" for number in range(count)])
     table = pd.DataFrame({"path": [f"{name}/{n}.jpg" for n, name in enumerate(labels)], "label": labels})
     table["pixels"] = [f"{number:064x}" for number in range(count)]
     table["split"], table["group"] = "train", ""
-    table.to_parquet(root / "artifacts/images.parquet")
+    os.environ["HEADSTART_CACHE"] = str(root / "store")
+    hold(pictures, table).to_parquet(root / "artifacts/images.parquet")
     facts = table[["path"]].assign(width=500, height=375, similar="")
     facts.to_parquet(root / "artifacts/manifest.parquet")
     centres = random.normal(size=(10, WIDTH))

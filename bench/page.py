@@ -116,7 +116,7 @@ def pipeline(result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "A run with few new images consists mostly of fixed costs: five processes import torch or Great Expectations "
-        "(1.5 to 3 s each), the packed pixels are rewritten and copied to DVC's cache, one batch of features is "
+        "(1.5 to 3 s each), one batch of features is "
         "recomputed to check the store, and the head is trained."
     )
 

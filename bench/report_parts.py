@@ -3,7 +3,7 @@
 Images are drawn noise, features are drawn around one centre per class; a fifth of the images each is for
 validation and test. Each size runs in a process of its own.
 
-.venv/bin/python bench/report_parts.py
+PYTHONPATH=tests/support .venv/bin/python bench/report_parts.py
 """
 
 import argparse
@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 from machine import ROOT, keep
+from packed import hold
 
 from headstart.pipeline.features.feature_file import TENSOR
 from headstart.pipeline.network import checkpoint
-from headstart.pipeline.pixels.packed import write_npy_header
 
 WIDTH = 512  # numbers of a row, as after VGG16's last pooling, averaged
 SPLITS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -89,17 +89,16 @@ def make(root: Path, count: int, classes: int) -> None:
     (root / "artifacts").mkdir()
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (50, 224, 224, 3), dtype=np.uint8)
-    with (root / "artifacts/images.npy").open("wb") as file:
-        write_npy_header(file, (count, 224, 224, 3))
-        for number in range(count):
-            file.write(pictures[number % 50].tobytes())
     labels = np.array([f"class{number % classes:04}" for number in range(count)])
     table = pd.DataFrame({"path": [f"{name}/{n}.jpg" for n, name in enumerate(labels)], "label": labels})
     table["pixels"] = [f"{number:064x}" for number in range(count)]
     ends = np.cumsum([round(share * count) for share in SPLITS.values()])
     table["split"] = np.array([*SPLITS])[np.searchsorted(ends, np.arange(count), side="right")]
     table["group"] = ""
-    table.to_parquet(root / "artifacts/images.parquet")
+    os.environ["HEADSTART_CACHE"] = str(root / "store")
+    hold((pictures[number % 50] for number in range(count)), table).to_parquet(
+        root / "artifacts/images.parquet"
+    )
     facts = table[["path", "label"]].assign(format="JPEG", mode="RGB", similar="", excluded="")
     facts["width"], facts["height"] = random.integers(200, 900, (2, count))
     for name in ("camera", "site"):

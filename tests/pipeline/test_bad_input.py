@@ -10,8 +10,6 @@ from PIL import Image
 from projects import draw_images, edit_params
 
 from headstart.cli.main import main
-from headstart.errors import DataError
-from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
 
 
 @pytest.fixture
@@ -182,16 +180,3 @@ def test_a_damaged_file_is_named_with_what_makes_it_again(tree: Path, command: s
         assert message.startswith(f"headstart {command}: error: ")
         assert file in message
         assert "`dvc repro`" in message
-
-
-def test_cut_images_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "images.npy"
-    with path.open("wb") as opened:
-        write_npy_header(opened, (3, 4, 4, 3))
-        opened.write(bytes(3 * 48))
-    assert len(PackedImages(path)) == 3
-    whole = path.read_bytes()
-    for data in (whole[:-1], whole[:-48], whole[:60], whole[:4], b"", whole + b"more"):
-        path.write_bytes(data)
-        with pytest.raises(DataError, match=r"images\.npy .*`dvc repro` makes it again"):
-            PackedImages(path)

@@ -23,7 +23,7 @@ OUTS = (
     "artifacts/head.safetensors",
     "artifacts/predictions.parquet",
     "artifacts/features.safetensors",
-    "artifacts/images.npy",
+    "artifacts/images.parquet",
     "artifacts/manifest.parquet",
     "reports/metrics.json",
     "reports/intervals.json",

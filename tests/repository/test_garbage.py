@@ -12,7 +12,7 @@ from projects import GIT, run
 
 from headstart.errors import LineageError
 from headstart.repository import garbage, needs, stores
-from headstart.repository.commits import RUNS
+from headstart.repository.commits import DATA_VERSIONS, RUNS
 
 
 @pytest.fixture(params=["root", "subfolder"])
@@ -121,6 +121,19 @@ def test_what_git_knows_keeps_its_files(project: Path, keep: Callable[[Path], No
     assert (found.cache, found.remote) == ((rubbish,), (rubbish,))
     assert all(place.exists() for digest in wanted for place in places(project, digest))
     assert not any(place.exists() for place in places(project, rubbish))
+
+
+def test_a_version_of_the_data_keeps_the_data_and_no_outs(project: Path) -> None:
+    kept, out = use(project, "first"), store(project, "features of the first")
+    (project / "dvc.lock").write_text(f"stages:\n  features:\n    outs:\n    - path: a\n      md5: {out}\n")
+    commit(project)
+    run(project, "git", "update-ref", f"{DATA_VERSIONS}/{kept[0]}", "HEAD")
+    run(project, "git", "rm", "--quiet", "dvc.lock", "data.dvc")
+    run(project, *GIT, "commit", "--quiet", "--amend", "--allow-empty", "--message", "nothing")
+    run(project, "git", "reflog", "expire", "--expire=now", "--all")
+    collect(delete=True)
+    assert all(place.exists() for digest in kept for place in places(project, digest))
+    assert not any(place.exists() for place in places(project, out))
 
 
 def test_what_is_removed_can_be_brought_back_within_a_week(project: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from packed import hold
 from sections import section
 
 from headstart.ground import paths
@@ -73,7 +74,7 @@ def make_results(
     images = pd.concat([*parts, own.assign(split="test")], ignore_index=True)
     table = images.iloc[2 * count :].assign(row=range(2 * count, 3 * count))
     probabilities = _probabilities(np.asarray(predicted), len(classes))
-    _write(root, images, side)
+    images = _write(root, images, side)
     return Results(
         options=section("evaluate", resamples=20),
         head={**HEAD, "classes": list(classes)},
@@ -104,14 +105,16 @@ def _probabilities(predicted: NDArray[np.int64], classes: int) -> NDArray[np.flo
     return found
 
 
-def _write(root: Path, images: pd.DataFrame, side: int) -> None:
+def _write(root: Path, images: pd.DataFrame, side: int) -> pd.DataFrame:
+    """Write what the report reads, and return the images with their pixels in the store."""
     for folder in ("artifacts", "reports"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (len(images), side, side, 3), dtype=np.uint8)
-    np.save(root / paths.IMAGES, pixels)
+    listed = hold(pixels, images, side)
     facts = {"width": side, "height": side, "bytes": 1000, "format": "PNG", "mode": "RGB", "similar": ""}
     images.assign(excluded="", **facts).to_parquet(root / paths.MANIFEST)
     EPOCHS.to_csv(root / paths.HISTORY, index=False)
     scores = {"val_loss": 0.6, "val_accuracy": 0.8}
     pd.DataFrame([TRIAL | scores]).to_csv(root / paths.TRIALS, index=False)
     (root / paths.VALIDATION).write_text(json.dumps({"placed": []}))
+    return listed

@@ -12,7 +12,6 @@ PARAMS = Path("params.yaml")
 
 BACKBONE = Path("artifacts/backbone.safetensors")
 MANIFEST = Path("artifacts/manifest.parquet")
-IMAGES = Path("artifacts/images.npy")
 IMAGE_TABLE = Path("artifacts/images.parquet")
 FEATURES = Path("artifacts/features.safetensors")
 INIT = Path("artifacts/init.safetensors")

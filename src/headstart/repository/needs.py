@@ -74,7 +74,7 @@ class Collector:
         refs = [*_refs(folder, days), *_remote_refs(folder, days)]
         blobs: dict[str, list[str]] = {}
         for name, commit in refs:
-            for blob in _blobs(folder, commit):
+            for blob in _blobs(folder, commit, is_data_only=f"{DATA_VERSIONS}/" in name):
                 blobs.setdefault(blob, []).append(f"{label}{name}")
             self._names.setdefault(f"{label}{name}")
         for tree in _worktrees(folder):
@@ -159,10 +159,14 @@ def _worktrees(folder: Path) -> list[Path]:
     return [path for path in found if (path / ".git").exists()]
 
 
-def _blobs(folder: Path, commit: str) -> list[str]:
-    """Objects of all dvc.lock and .dvc files of a commit, in whatever folder."""
-    listed = git("ls-tree", "-r", "-z", "--full-tree", commit, folder=folder)
-    return _named(listed.split(b"\0"), at=2)
+def _blobs(folder: Path, commit: str, is_data_only: bool = False) -> list[str]:
+    """Objects of all dvc.lock and .dvc files of a commit, in whatever folder.
+
+    Args:
+        is_data_only: leaves dvc.lock out: a version of the data needs no outs of stages.
+    """
+    listed = git("ls-tree", "-r", "-z", "--full-tree", commit, folder=folder).split(b"\0")
+    return _named((line for line in listed if line.endswith(b".dvc") or not is_data_only), at=2)
 
 
 def _indexed(tree: Path) -> list[str]:

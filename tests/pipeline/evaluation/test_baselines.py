@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from held import Held
+from packed import hold
 from sections import section
 
 from headstart.ground import paths
 from headstart.pipeline.evaluation.metrics import classification_metrics
 from headstart.pipeline.evaluation.results import Results, Validation
 from headstart.pipeline.evaluation.sections import baselines
-from headstart.pipeline.pixels.packed import write_npy_header
 
 SPLIT = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -53,11 +53,9 @@ def results_of(
     sides = random.integers(200, 300, (2, count)) + np.round(larger * labels).astype(int)
     manifest = images[["path"]].assign(width=sides[0], height=sides[1], bytes=sides.prod(0) // 3)
     manifest.sample(frac=1, random_state=0).to_parquet(paths.MANIFEST)
-    with paths.IMAGES.open("wb") as file:
-        write_npy_header(file, (count, 16, 16, 3))
-        for label in labels:
-            level = random.integers(60, 120) + brighter * label
-            file.write(random.normal(level, 10, (16, 16, 3)).clip(0, 255).astype(np.uint8).tobytes())
+    levels = [random.integers(60, 120) + brighter * label for label in labels]
+    pixels = (random.normal(level, 10, (16, 16, 3)).clip(0, 255).astype(np.uint8) for level in levels)
+    images = hold(pixels, images, 16)
     table = images[split == "test"].assign(row=np.flatnonzero(split == "test"))
     truth = labels[split == "test"]
     answered = np.where(random.random(len(truth)) < right, truth, (truth + 1) % len(classes))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from held import Held
+from packed import hold
 from PIL import ExifTags, Image
 from scipy.stats import fisher_exact
 from sections import section as params
@@ -21,7 +22,6 @@ from headstart.pipeline.evaluation.sections.slice_facts import slices_of
 from headstart.pipeline.evaluation.sections.slice_tests import holm, p_worse, rest_share, strata_of
 from headstart.pipeline.evaluation.sections.slices import find, groups_of, section
 from headstart.pipeline.network.network import INPUT
-from headstart.pipeline.pixels.packed import write_npy_header
 
 SIDE = 24
 DRAWS = 100
@@ -45,11 +45,8 @@ def make(
     own = pd.DataFrame({"path": paths, "label": names, "group": groups or [""] * count})
     own["pixels"] = [f"{number:064x}" for number in range(count)]
     (folder / "artifacts").mkdir()
-    with (folder / "artifacts/images.npy").open("wb") as file:
-        write_npy_header(file, (count, SIDE, SIDE, 3))
-        for number in range(count):
-            light = 40 if dark is not None and dark[number] else 160
-            file.write(random.integers(light, light + 40, (SIDE, SIDE, 3), dtype=np.uint8).tobytes())
+    light = np.full(count, 160) if dark is None else np.where(dark, 40, 160)
+    own = hold((random.integers(low, low + 40, (SIDE, SIDE, 3), dtype=np.uint8) for low in light), own, SIDE)
     facts = own[["path", "label"]].assign(width=100, height=80, format="PNG", mode="RGB", excluded="")
     if camera is not None:
         facts["column:camera"] = camera
@@ -85,7 +82,7 @@ def test_a_planted_slice_is_the_worst_and_its_mistakes_are_shown(folder: Path) -
     dark = np.arange(300) % 3 == 0
     right = random.random(300) < np.where(dark, 0.6, 0.95)
     results = make(folder, right, dark=dark)
-    findings = find(results, slices_of(results.table).slices, None)
+    findings = find(results, slices_of(results.table, results.packed).slices, None)
     assert findings[0].part.fact == "Brightness"
     assert (findings[0].part.member == dark).all()
     assert findings[0].accuracy == right[dark].mean()
@@ -105,7 +102,7 @@ def test_a_column_of_the_table_of_labels_makes_slices(folder: Path) -> None:
     camera[:3] = "lent"
     right = random.random(200) < np.where(camera == "old", 0.5, 0.97)
     results = make(folder, right, camera=camera)
-    found = find(results, slices_of(results.table).slices, None)[0]
+    found = find(results, slices_of(results.table, results.packed).slices, None)[0]
     assert (found.part.fact, found.part.value) == ("Column “camera”", "old")
     assert "Column “camera”: 1 value with too few test images" in str(section(results).html)
 
@@ -114,7 +111,7 @@ def test_numbers_in_a_column_are_cut_at_their_terciles(folder: Path) -> None:
     ages = np.arange(90).astype(str).astype(object)
     ages[:9] = ""
     results = make(folder, np.ones(90, bool), camera=ages)
-    values = [each.value for each in slices_of(results.table).slices if "camera" in each.fact]
+    values = [each.value for each in slices_of(results.table, results.packed).slices if "camera" in each.fact]
     assert values == ["9 to 35", "36 to 62", "63 to 89", "(empty)"]
 
 
@@ -131,7 +128,7 @@ def photograph(taken: datetime) -> bytes:
 def of_times(results: Results) -> dict[str, list[tuple[str, int]]]:
     """Values of the slices by time and their numbers of images, by property."""
     found: dict[str, list[tuple[str, int]]] = {"Date taken": [], "Time taken": []}
-    for each in slices_of(results.table).slices:
+    for each in slices_of(results.table, results.packed).slices:
         if each.fact in found:
             found[each.fact].append((each.value, int(each.member.sum())))
     return found
@@ -141,7 +138,7 @@ def test_pictures_of_the_evening_that_are_all_wrong_are_found(folder: Path) -> N
     times = [datetime(2019, 3, 2, 0, 30) + timedelta(hours=31 * number) for number in range(240)]
     evening = np.array([each.hour >= 18 for each in times])
     results = make(folder, ~evening, taken=[inspect(photograph(each))[0].taken for each in times])
-    worst = find(results, slices_of(results.table).slices, None)[0]
+    worst = find(results, slices_of(results.table, results.packed).slices, None)[0]
     assert (worst.part.fact, worst.part.value) == ("Time taken", "evening, 18:00 to 23:59")
     assert (worst.part.member == evening).all()
     assert (worst.accuracy, worst.rest) == (0, 1)
@@ -184,7 +181,11 @@ def test_few_images_all_right_or_all_wrong(folder: Path, count: int, share: floa
 
 def test_a_manifest_of_an_earlier_version_is_enough(folder: Path) -> None:
     results = make(folder, np.ones(30, bool))
-    assert {each.fact for each in slices_of(results.table).slices} == {"Brightness", "Contrast", "Sharpness"}
+    assert {each.fact for each in slices_of(results.table, results.packed).slices} == {
+        "Brightness",
+        "Contrast",
+        "Sharpness",
+    }
 
 
 def test_with_one_stratum_it_is_fishers_test() -> None:
@@ -243,11 +244,11 @@ def test_images_of_one_group_do_not_count_as_many(folder: Path) -> None:
     camera = np.where(np.arange(200) < 20, "old", "new").astype(object)
     groups = [f"g{number // 20}" for number in range(200)]
     results = make(folder, right, camera=camera, groups=groups)
-    found = find(results, slices_of(results.table).slices, groups_of(results))
+    found = find(results, slices_of(results.table, results.packed).slices, groups_of(results))
     by_value = {each.part.value: each for each in found}
     assert by_value["old"].p == 1
     assert by_value["old"].groups == 1
-    alone = find(results, slices_of(results.table).slices, None)
+    alone = find(results, slices_of(results.table, results.packed).slices, None)
     assert alone[0].part.value == "old"
     assert alone[0].p < 1e-6
 

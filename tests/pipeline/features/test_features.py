@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packed import packed_images
 
 from headstart.errors import DeterminismError, ParamsError
 from headstart.ground import runtime
@@ -20,7 +21,7 @@ from headstart.pipeline.network.modules import prefix_of
 from headstart.pipeline.network.network import NetworkSpec, plan
 from headstart.pipeline.network.vgg import vgg_layers
 from headstart.pipeline.network.weights import random_tensors
-from headstart.pipeline.pixels.packed import PackedImages, write_npy_header
+from headstart.pipeline.pixels.packed import PackedImages
 from headstart.pipeline.pixels.transforms import transform_of
 from headstart.pipeline.store.store import FILE, Store
 
@@ -36,14 +37,10 @@ def forward(precision: Precision = "fp32", batch_size: int = 4) -> list[Replica]
     return Forward(prefix, TRANSFORM, precision, batch_size).prepared()
 
 
-def packed(folder: Path, count: int, order: list[int] | None = None) -> tuple[PackedImages, list[str]]:
+def packed(count: int, order: list[int] | None = None) -> tuple[PackedImages, list[str]]:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 224, 224, 3), np.uint8)
     pixels = pixels[order] if order else pixels
-    path = folder / "images.npy"
-    with path.open("wb") as file:
-        write_npy_header(file, pixels.shape)
-        file.write(pixels.tobytes())
-    return PackedImages(path), [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
+    return packed_images(pixels), [hashlib.sha256(image.tobytes()).hexdigest() for image in pixels]
 
 
 def compute(
@@ -57,16 +54,9 @@ def compute(
     return path.read_bytes(), computed
 
 
-def test_packed_images_are_a_plain_npy_file(tmp_path: Path) -> None:
-    images, _ = packed(tmp_path, 3)
-    whole = np.load(tmp_path / "images.npy")
-    assert whole.dtype == np.uint8
-    assert np.array_equal(images.rows(1, 3), whole[1:3])
-
-
 def test_rows_are_those_of_the_whole_network_cut_here(tmp_path: Path) -> None:
-    images, keys = packed(tmp_path, 6)
-    with Store(tmp_path / "store") as store:
+    images, keys = packed(6)
+    with Store(tmp_path / "rows") as store:
         compute(tmp_path, images, keys, store)
     features = Features(tmp_path / "features.safetensors")
     normalised = (torch.from_numpy(images.rows(0, 6)).permute(0, 3, 1, 2).float() / 255).sub(
@@ -78,7 +68,7 @@ def test_rows_are_those_of_the_whole_network_cut_here(tmp_path: Path) -> None:
 
 
 def test_cold_warm_and_partly_warm_runs_give_the_same_bytes(tmp_path: Path) -> None:
-    images, keys = packed(tmp_path, 11)
+    images, keys = packed(11)
     with Store(tmp_path / "cold") as store:
         cold, computed = compute(tmp_path, images, keys, store)
         assert computed == 11
@@ -86,8 +76,8 @@ def test_cold_warm_and_partly_warm_runs_give_the_same_bytes(tmp_path: Path) -> N
         assert (warm, computed) == (cold, 0)
     with Store(tmp_path / "partly") as store:
         order = [7, 2, 9]
-        compute(tmp_path, *packed(tmp_path, 11, order), store)
-        images, keys = packed(tmp_path, 11)
+        compute(tmp_path, *packed(11, order), store)
+        images, keys = packed(11)
         partly, computed = compute(tmp_path, images, keys, store)
         assert (partly, computed) == (cold, 8)
 
@@ -95,16 +85,16 @@ def test_cold_warm_and_partly_warm_runs_give_the_same_bytes(tmp_path: Path) -> N
 def test_shuffled_images_give_the_same_rows(tmp_path: Path) -> None:
     order = [3, 0, 4, 1, 2]
     with Store(tmp_path / "1") as store:
-        compute(tmp_path, *packed(tmp_path, 5), store)
+        compute(tmp_path, *packed(5), store)
     straight = Features(tmp_path / "features.safetensors").rows(0, 5)
     with Store(tmp_path / "2") as store:
-        compute(tmp_path, *packed(tmp_path, 5, order), store)
+        compute(tmp_path, *packed(5, order), store)
     assert torch.equal(Features(tmp_path / "features.safetensors").rows(0, 5), straight[order])
 
 
 def test_the_same_picture_twice_is_computed_once(tmp_path: Path) -> None:
-    images, keys = packed(tmp_path, 3, [0, 1, 0])
-    with Store(tmp_path / "store") as store:
+    images, keys = packed(3, [0, 1, 0])
+    with Store(tmp_path / "rows") as store:
         _, computed = compute(tmp_path, images, keys, store)
     rows = Features(tmp_path / "features.safetensors").rows(0, 3)
     assert computed == 2
@@ -112,8 +102,8 @@ def test_the_same_picture_twice_is_computed_once(tmp_path: Path) -> None:
 
 
 def test_a_stored_row_that_is_not_what_comes_out_again_stops_the_run(tmp_path: Path) -> None:
-    images, keys = packed(tmp_path, 3)
-    with Store(tmp_path / "store") as store:
+    images, keys = packed(3)
+    with Store(tmp_path / "rows") as store:
         compute(tmp_path, images, keys, store)
         [row] = store.get(RECIPE, keys[1:2])
         assert row is not None
@@ -125,8 +115,8 @@ def test_a_stored_row_that_is_not_what_comes_out_again_stops_the_run(tmp_path: P
 def test_damaged_rows_are_computed_again_and_give_the_same_bytes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    images, keys = packed(tmp_path, 6)
-    file = tmp_path / "store" / FILE
+    images, keys = packed(6)
+    file = tmp_path / "rows" / FILE
     with Store(file.parent) as store:
         whole, _ = compute(tmp_path, images, keys, store)
     damaged = [keys[1], keys[5]]  # in the batch that is checked, and behind it
@@ -146,7 +136,7 @@ def test_damaged_rows_are_computed_again_and_give_the_same_bytes(
 
 
 def test_several_devices_give_the_same_bytes(tmp_path: Path) -> None:
-    images, keys = packed(tmp_path, 11)
+    images, keys = packed(11)
     with Store(tmp_path / "one") as store:
         alone, _ = compute(tmp_path, images, keys, store)
     with Store(tmp_path / "three") as store:
@@ -170,7 +160,7 @@ def test_frozen_batch_norm_does_not_move_its_statistics(tmp_path: Path) -> None:
     weights = dict(random_tensors(vgg_layers("vgg16_bn", 4), 0))
     prefix.load({name: tensor.clone() for name, tensor in weights.items()})
     [replica] = Forward(prefix, TRANSFORM, "fp32", 2).prepared()
-    replica.start(torch.from_numpy(packed(tmp_path, 2)[0].rows(0, 2)))()
+    replica.start(torch.from_numpy(packed(2)[0].rows(0, 2)))()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in prefix.tensors().items())
 
 

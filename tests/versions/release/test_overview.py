@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from packed import hold
 from PIL import Image
 
 from headstart.errors import DamagedFile
-from headstart.pipeline.pixels.packed import write_npy_header
 from headstart.versions.registry.versions import Registered
 from headstart.versions.release import mistakes
 from headstart.versions.release.decision import Decision, Verdict
@@ -51,13 +51,11 @@ def write_results(folder: Path) -> None:
     names = ["train.png", *(f"{index}.png" for index in range(9))]
     labels = ["dog", *["dog"] * 7, "c|t", "dog"]
     images = pd.DataFrame({"path": names, "split": ["train", *["test"] * 9], "label": labels})
-    images.to_parquet(folder / "images.parquet")
     test = images[1:].assign(predicted=[*["c|t"] * 7, "dog", "dog"], confidence=np.linspace(0.6, 0.9, 9))
     test[["path", "label", "predicted", "confidence"]].to_parquet(folder / "predictions.parquet", index=False)
     shades = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20
-    with (folder / "images.npy").open("wb") as file:
-        write_npy_header(file, (10, 224, 224, 3))
-        file.write(np.broadcast_to(shades, (10, 224, 224, 3)).tobytes())
+    listed = hold(np.broadcast_to(shades, (10, 224, 224, 3)), images)
+    listed.to_parquet(folder / "images.parquet")
 
 
 def report(

@@ -147,7 +147,9 @@ def read_checked(path: Path, sha256: str) -> bytes:
         data = read_file(path)
     except (OSError, DataError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"cannot read {path}: {reason}; run the validate stage again") from error
+        raise DataError(
+            f"cannot read {path}: {reason}; `dvc checkout data` restores it, or run the validate stage again"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(f"{path} changed after it was validated; run `dvc add data` and `dvc repro`")
     return data

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.ground import paths
-from headstart.pipeline.evaluation.results import Results, picture
+from headstart.pipeline.evaluation.results import Results
 from headstart.pipeline.explanation.attribution import Attribution, has_maps
 from headstart.pipeline.explanation.overlay import overlay_jpeg
 from headstart.pipeline.explanation.similar import Nearest, most_similar
 from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.network.network import INPUT, plan, spec_of
-from headstart.pipeline.pixels.packed import PackedImages
 
 SIDE = 200  # pixels of an overlay's longer side
 NEAREST = 3  # training images beside a test image
@@ -52,7 +51,7 @@ def _overlays(results: Results, chosen: NDArray[np.int64]) -> list[bytes | None]
     if not has_maps(plan(spec_of(results.head))):
         return [None] * len(chosen)
     attribution = Attribution.load(paths.HEAD, paths.BACKBONE)
-    packed = PackedImages(paths.IMAGES)
+    packed = results.packed
     rows = results.table["row"].to_numpy()[chosen]
     pixels = np.concatenate([packed.rows(int(row), int(row) + 1) for row in rows])
     maps = attribution.maps(pixels, results.predicted[chosen])
@@ -75,4 +74,4 @@ def _nearest(results: Results, chosen: NDArray[np.int64]) -> list[tuple[Nearest,
 
 def _of_row(results: Results, row: int, similarity: float) -> Nearest:
     own = results.images.iloc[row]
-    return Nearest(own["path"], own["label"], similarity, picture(row, NEAREST_SIDE))
+    return Nearest(own["path"], own["label"], similarity, results.picture_of(row, NEAREST_SIDE))

@@ -131,16 +131,20 @@ class Results:
 
     def picture(self, place: int, side: int) -> bytes:
         """JPEG bytes of a test image, whose longer side has at most `side` pixels."""
-        return picture(int(self.table["row"].iloc[place]), side)
+        return self.picture_of(int(self.table["row"].iloc[place]), side)
+
+    def picture_of(self, row: int, side: int) -> bytes:
+        """JPEG bytes of an image of any split, whose longer side has at most `side` pixels."""
+        [pixels] = self.packed.rows(row, row + 1)
+        return thumbnail_jpeg(pixels, side)
+
+    @cached_property
+    def packed(self) -> PackedImages:
+        """The packed images of all splits."""
+        return PackedImages(self.images)
 
 
 def groups_of(table: pd.DataFrame) -> list[str] | None:
     """The group of each image, its own picture if it has none; None if no image has a group."""
     own = table["group"]
     return own.mask(own == "", table["pixels"]).tolist() if own.ne("").any() else None
-
-
-def picture(row: int, side: int) -> bytes:
-    """JPEG bytes of a packed image of any split, whose longer side has at most `side` pixels."""
-    [pixels] = PackedImages(paths.IMAGES).rows(row, row + 1)
-    return thumbnail_jpeg(pixels, side)

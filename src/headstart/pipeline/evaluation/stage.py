@@ -73,7 +73,7 @@ def _evaluate(options: Evaluate) -> Results:
     network = plan(spec)
     head = trained_head(network, paths.HEAD, paths.BACKBONE)
     table = load_table(paths.IMAGE_TABLE)
-    rows = open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())
+    rows = open_rows(paths.FEATURES, table)
     test = rows_of(table, "test", spec.classes)
     answers = predict_head(head, rows, test.indices, network.eval_batch)
     val = rows_of(table, "val", spec.classes)

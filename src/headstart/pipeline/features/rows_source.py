@@ -1,18 +1,20 @@
 """Open the rows that the trained part reads: stored activations, or the images if the cut is the input."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.pipeline.features.feature_file import Features, Rows, features_metadata
 from headstart.pipeline.network.network import INPUT
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def open_rows(features: Path, images: Path, keys: Sequence[str]) -> Rows:
+
+def open_rows(features: Path, table: "pd.DataFrame") -> Rows:
     """The rows that a features file holds or refers to.
 
     Args:
-        images: the packed images, read only if the cut is the input.
-        keys: digest of each image.
+        table: `artifacts/images.parquet`, of which the packed images are read if the cut is the input.
 
     Raises:
         ModelError: a file is missing or damaged.
@@ -27,4 +29,4 @@ def open_rows(features: Path, images: Path, keys: Sequence[str]) -> Rows:
 
     transform = transform_of(metadata["arch"], metadata["transform"])
     views = metadata["views"] or {"count": 1, "seed": 0}
-    return ImageRows(PackedImages(images), transform, keys, views["count"], views["seed"])
+    return ImageRows(PackedImages(table), transform, table["pixels"].tolist(), views["count"], views["seed"])

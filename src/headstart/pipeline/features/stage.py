@@ -19,7 +19,7 @@ from headstart.pipeline.network.assembly import check_backbone
 from headstart.pipeline.network.network import Network, NetworkSpec, network_spec, plan
 from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels import transforms
-from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.pixels.packed import NEEDED, PackedImages
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
@@ -31,7 +31,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
 
     If the cut is the input, nothing is computed or copied: the file refers to the images.
     """
-    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels"])
+    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels", *NEEDED])
     with reading(paths.IMAGE_TABLE):
         limits = table.attrs["limits"]
     spec = network_spec(backbone, model, tuple(sorted(table["label"].unique())))
@@ -59,7 +59,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
         checkpoint.save(paths.FEATURES, {}, metadata)
         return f"everything is trained, so the cut is the input: {len(table)} images are read as they are"
     forward = _forward(network, spec, features, preprocess.weights)
-    images = computation.ViewedImages(PackedImages(paths.IMAGES), table["pixels"].tolist(), views)
+    images = computation.ViewedImages(PackedImages(table), table["pixels"].tolist(), views)
     recipe = computation.features_recipe(network, frozen["digest"], forward)
     with (
         Store(cache_folder()) as store,

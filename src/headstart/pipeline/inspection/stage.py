@@ -18,7 +18,7 @@ from headstart.pipeline.inspection.neighbours import neighbours, unusualness
 from headstart.pipeline.inspection.settings import Inspect
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pixels.looks import COLOUR, details
-from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.pixels.packed import NEEDED, PackedImages
 from headstart.progress import bar
 
 FIGURES = ("brightness", "contrast", "sharpness", "information", "size")
@@ -31,8 +31,8 @@ def run(inspect: Inspect) -> str:
     Raises:
         DataError: a check whose severity is critical failed; the outs are written.
     """
-    images = _images()
-    packed = PackedImages(paths.IMAGES)
+    table = load_table(paths.IMAGE_TABLE, ["pixels", "label", "split", "group", *NEEDED])
+    packed, images = PackedImages(table), _with_facts(table)
     _look(images, packed)
     with_features = features_metadata(paths.FEATURES)["cut"] != INPUT
     if with_features:
@@ -57,9 +57,8 @@ def run(inspect: Inspect) -> str:
     return f"{len(findings)} findings in {len(images)} images: {by_check or 'none'}{without}"
 
 
-def _images() -> pd.DataFrame:
-    """The packed images in order, with the facts of their files."""
-    table = load_table(paths.IMAGE_TABLE, ["path", "pixels", "label", "split", "group"])
+def _with_facts(table: pd.DataFrame) -> pd.DataFrame:
+    """The images in order, with the facts of their files."""
     facts = load_table(paths.MANIFEST, ["path", "width", "height", "similar"])
     facts = facts.rename(columns={"similar": "near"})
     images = table.merge(facts, on="path", how="left", validate="one_to_one")

@@ -1,45 +1,123 @@
-"""Packed images on disk: a .npy array uint8 [N, H, W, 3], written and read row by row."""
+"""Packed images: uint8 [side, side, 3] each, held in the local store and made again from the image files."""
 
-import math
+import hashlib
+import weakref
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from headstart.errors import DataError
-from headstart.ground.reading import MAKE_AGAIN
+from headstart.errors import DeterminismError
+from headstart.ground import paths
+from headstart.ground.paths import cache_folder
+from headstart.ground.reading import reading
+from headstart.pipeline.store.rows import RowStore
+from headstart.pipeline.store.store import Store
+
+ROWS = hashlib.sha256(b"packed pixels by the SHA-256 of their own bytes").hexdigest()
+NEEDED = ("path", "sha256", "packed")  # columns of `artifacts/images.parquet`
+WINDOW = 64  # images in flight: 10 MB of packed pixels
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The way in which all images of a table were packed.
+
+    Attributes:
+        arch, weights: of torchvision's weights whose transform is used.
+        side: of a packed image, in pixels.
+    """
+
+    arch: str
+    weights: str
+    side: int
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Packing":
+        with reading(paths.IMAGE_TABLE):
+            return cls(**table.attrs["packing"])
+
+    def recorded(self) -> dict[str, Any]:
+        """For a table's `attrs`."""
+        return {"packing": asdict(self)}
 
 
 class PackedImages:
-    """Rows of a packed .npy array, read by position so that memory stays bounded."""
+    """The packed images of a table, by position.
 
-    def __init__(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                np.lib.format.read_magic(file)
-                self.shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                self._start = file.tell()
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot read {path} as packed images: {error}; {MAKE_AGAIN}") from error
-        if dtype != np.uint8 or len(self.shape) != 4:
-            raise DataError(f"{path} holds {dtype} {self.shape}, expected uint8 [N, H, W, 3]; {MAKE_AGAIN}")
-        size = self._start + math.prod(self.shape)
-        if (found := path.stat().st_size) != size:
-            raise DataError(f"{path} has {found:,} bytes, expected {size:,}: it was cut off; {MAKE_AGAIN}")
-        self._path = path
+    Pixels that the store lacks are made again from the image files, compared with their digest in the table,
+    and stored.
+
+    Args:
+        table: `artifacts/images.parquet`, at least its columns NEEDED.
+        root: of the project.
+    """
+
+    def __init__(self, table: pd.DataFrame, root: Path = Path()) -> None:
+        self._packing = Packing.of(table)
+        with reading(paths.IMAGE_TABLE):
+            self._table = table[list(NEEDED)]
+        self._data = root / paths.DATA
+        self.shape = (len(table), self._packing.side, self._packing.side, 3)
 
     def __len__(self) -> int:
-        return int(self.shape[0])
+        return self.shape[0]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """uint8 [stop - start, H, W, 3]."""
-        size = int(np.prod(self.shape[1:]))
-        offset = self._start + start * size
-        flat = np.fromfile(self._path, np.uint8, count=(stop - start) * size, offset=offset)
-        return flat.reshape(stop - start, *self.shape[1:])
+        """uint8 [stop - start, H, W, 3].
+
+        Raises:
+            DataError: pixels that the store lacks cannot be made, because a file is missing or has changed.
+            DeterminismError: they were made, and differ from those in the table.
+        """
+        found = np.empty((stop - start, *self.shape[1:]), np.uint8)
+        digests = self._table["packed"].iloc[start:stop].tolist()
+        lost = []
+        for place, row in enumerate(self._store.get(ROWS, digests)):
+            if row is None:
+                lost.append(place)
+            else:
+                found[place] = self._as_picture(row)
+        for begin in range(0, len(lost), WINDOW):
+            places = lost[begin : begin + WINDOW]
+            for place, row in zip(places, self._made([start + place for place in places]), strict=True):
+                found[place] = self._as_picture(row)
+        return found
+
+    def _as_picture(self, row: bytes) -> np.ndarray:
+        return np.frombuffer(row, np.uint8).reshape(self.shape[1:])
+
+    def _made(self, positions: Sequence[int]) -> list[bytes]:
+        from headstart.pipeline.pixels.packing import pack_file  # torchvision takes 3.5 s to import
+        from headstart.pipeline.pixels.transforms import transform_of
+
+        transform = transform_of(self._packing.arch, self._packing.weights)
+        wanted = list(self._table.iloc[list(positions)].itertuples())
+        with ThreadPoolExecutor() as pool:
+            rows = list(pool.map(lambda row: pack_file(self._data / row.path, row.sha256, transform), wanted))
+        for row, digest in zip(wanted, put_rows(self._store, rows), strict=True):
+            if digest != row.packed:
+                raise DeterminismError(
+                    f"{self._data / row.path}, packed again, has pixels {digest[:12]}, and "
+                    f"{paths.IMAGE_TABLE} names {row.packed[:12]}: another machine or library made that "
+                    "table; `dvc repro --force --single-item preprocess` makes it here"
+                )
+        return rows
+
+    @cached_property
+    def _store(self) -> Store:
+        store = Store(cache_folder())
+        weakref.finalize(self, store.close)
+        return store
 
 
-def write_npy_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Start a .npy file of uint8 rows; the rows follow."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+def put_rows(store: RowStore, rows: Iterable[bytes]) -> list[str]:
+    """Store packed images, and return the digest of each."""
+    named = [(hashlib.sha256(row).hexdigest(), row) for row in rows]
+    store.put(ROWS, dict(named))
+    return [digest for digest, _ in named]

@@ -1,9 +1,8 @@
-"""Pack images as the network reads them: one uint8 array with one row per image, in a fixed order."""
+"""Pack images as the network reads them: once for each distinct picture."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
 import PIL
@@ -14,11 +13,11 @@ from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data.decoding import decode
 from headstart.pipeline.data.limits import ANY_PICTURE
 from headstart.pipeline.data.manifest import read_checked
-from headstart.pipeline.pixels.packed import write_npy_header
+from headstart.pipeline.pixels.packed import WINDOW, put_rows
 from headstart.pipeline.pixels.transforms import pack
 from headstart.pipeline.store.rows import RowStore, check_again
 
-WINDOW = 64  # images in flight: 10 MB of packed pixels
+CHECKED = 4  # images that are packed again to compare with the store
 
 
 def pack_images(
@@ -27,70 +26,77 @@ def pack_images(
     transform: ImageClassification,
     store: RowStore,
     recipe: str,
-    file: BinaryIO,
     advance: Callable[[int], object] = lambda count: None,
-) -> int:
-    """Write `rows` as a .npy array uint8 [N, crop, crop, 3]; images known to the store are not decoded.
+) -> tuple[list[str], int]:
+    """Digests of packed images; those of pictures that the store knows are neither decoded nor read.
 
     Args:
         data: the folder that `rows["path"]` is relative to.
         rows: columns path, sha256, pixels.
-        store: packed rows by pixel digest and `recipe`.
+        store: gets packed images by their digest, and remembers the digest by the picture's and `recipe`.
         advance: called with the number of images just done.
 
     Returns:
-        How many images were decoded.
+        SHA-256 of each packed image, and the number of images that were decoded.
 
     Raises:
         DataError: a file changed after validation.
-        DeterminismError: a stored row differs when recomputed.
+        DeterminismError: an image packed again has another digest.
     """
-    side = transform.crop_size[0]
-    write_npy_header(file, (len(rows), side, side, 3))
     _check_store(data, rows, transform, store, recipe)
+    digests: list[str] = []
     computed = 0
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(rows), WINDOW):
             window = rows.iloc[start : start + WINDOW]
             stored = store.get(recipe, window["pixels"].tolist())
-            todo = [row for row, old in zip(window.itertuples(), stored, strict=True) if old is None]
-            new = pool.map(lambda row: _packed(data / row.path, row.sha256, transform), todo)
-            fresh = dict(zip((row.pixels for row in todo), new, strict=True))
-            store.put(recipe, fresh)
-            for key, old in zip(window["pixels"], stored, strict=True):
-                file.write(fresh[key] if old is None else old)
+            todo = {
+                row.pixels: row for row, old in zip(window.itertuples(), stored, strict=True) if old is None
+            }
+            new = pool.map(lambda row: pack_file(data / row.path, row.sha256, transform), todo.values())
+            fresh = dict(zip(todo, put_rows(store, new), strict=True))
+            store.put(recipe, {key: bytes.fromhex(digest) for key, digest in fresh.items()})
+            digests += [
+                fresh[key] if old is None else old.hex()
+                for key, old in zip(window["pixels"], stored, strict=True)
+            ]
             computed += len(fresh)
             advance(len(window))
-    return computed
+    return digests, computed
 
 
 def packing_recipe(transform: ImageClassification) -> dict[str, object]:
-    """Everything that packed rows depend on, apart from the picture and our own code."""
+    """Everything that packed images depend on, apart from the picture and our own code."""
     return {
-        "rows": "packed",
+        "rows": "digests of packed images",
         "transform": repr(transform),
         "pillow": PIL.__version__,
         "torchvision": torchvision.__version__,
     }
 
 
-def _check_store(
-    data: Path, rows: pd.DataFrame, transform: ImageClassification, store: RowStore, recipe: str
-) -> None:
-    known = rows[store.has(recipe, rows["pixels"].tolist())].head(4)
-    keys = known["pixels"].tolist()
-    check_again(
-        "preprocess",
-        keys,
-        store.get(recipe, keys),
-        lambda: {row.pixels: _packed(data / row.path, row.sha256, transform) for row in known.itertuples()},
-    )
+def pack_file(path: Path, sha256: str, transform: ImageClassification) -> bytes:
+    """The packed pixels of an image file, uint8 [crop, crop, 3].
 
-
-def _packed(path: Path, sha256: str, transform: ImageClassification) -> bytes:
+    Raises:
+        DataError: the file is missing, or changed after it was validated.
+    """
     data = read_checked(path, sha256)
     try:
         with decode(data, ANY_PICTURE) as picture:
             return pack(picture, transform).tobytes()
     except HeadstartError as error:
         raise DataError(f"{path} {error}") from error
+
+
+def _check_store(
+    data: Path, rows: pd.DataFrame, transform: ImageClassification, store: RowStore, recipe: str
+) -> None:
+    known = rows[store.has(recipe, rows["pixels"].tolist())].head(CHECKED)
+    keys = known["pixels"].tolist()
+
+    def again() -> dict[str, bytes]:
+        packed = [pack_file(data / row.path, row.sha256, transform) for row in known.itertuples()]
+        return dict(zip(keys, map(bytes.fromhex, put_rows(store, packed)), strict=True))
+
+    check_again("preprocess", keys, store.get(recipe, keys), again)

@@ -47,6 +47,9 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._database.close()
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -19,6 +19,7 @@ from headstart.pipeline.network.abstention import fit_abstention
 from headstart.pipeline.network.assembly import starting_head
 from headstart.pipeline.network.modules import Chain
 from headstart.pipeline.network.network import plan, spec_of
+from headstart.pipeline.pixels.packed import NEEDED
 from headstart.pipeline.training import initial
 from headstart.pipeline.training.checkpoints import (
     checkpoint_key,
@@ -45,7 +46,7 @@ def run(train: Train) -> str:
     """
     runtime.dtype_of(train.precision, "train.precision")
     metadata = features_metadata(paths.FEATURES)
-    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels"])
+    table = load_table(paths.IMAGE_TABLE, ["label", "split", "pixels", *NEEDED])
     data = _data(train, metadata, table)
     start = _Start(data, metadata, train)
     tried = planned_trials(train, data.network)
@@ -96,7 +97,7 @@ def _data(train: Train, metadata: Mapping[str, Any], table: pd.DataFrame) -> Tra
     own = rows_of(table, "train", spec.classes)
     return TrainingData(
         network=plan(spec),
-        rows=resident(open_rows(paths.FEATURES, paths.IMAGES, table["pixels"].tolist())),
+        rows=resident(open_rows(paths.FEATURES, table)),
         train=own,
         val=rows_of(table, "val", spec.classes),
         class_weights=class_weights(train.class_weights, spec.classes, own.labels),

@@ -7,7 +7,7 @@ from headstart.ground.markdown import cell
 from headstart.ground.reading import load_table
 from headstart.ground.wording import confidence
 from headstart.pipeline.pages.html import thumbnail_jpeg
-from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.pixels.packed import NEEDED, PackedImages
 
 SHOWN = 6
 SIDE = 96  # pixels; a JPEG of this size has a few KB
@@ -32,7 +32,8 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
         return [f"All {len(predictions)} test images are right."]
     turn = wrong.groupby(["label", "predicted"], sort=False).cumcount()
     shown = wrong.loc[turn.sort_values(kind="stable").index[:SHOWN]]
-    table = load_table(paths.IMAGE_TABLE, ["path", "split"])
+    table = load_table(paths.IMAGE_TABLE, ["split", *NEEDED])
+    packed = PackedImages(table)
     places = {path: row for row, path in table.loc[table["split"] == "test", "path"].items()}
     part = "; the most confident, kinds in turn" if len(shown) < len(wrong) else ""
     count = f"{len(wrong)} of {len(predictions)} test images {'is' if len(wrong) == 1 else 'are'} wrong{part}"
@@ -41,13 +42,13 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
         label, predicted = (cell(mistake[key], LONGEST_NAME) for key in ("label", "predicted"))
         words = f"**{label}** taken for **{predicted}**, {confidence(mistake['confidence'])}"
         words += f"<br>{cell(mistake['path'], LONGEST_PATH)}"
-        picture = _picture(int(places[mistake["path"]])) if with_pictures else "not sent"
+        picture = _picture(packed, int(places[mistake["path"]])) if with_pictures else "not sent"
         lines.append(f"| {picture} | {words} |")
     return lines
 
 
-def _picture(row: int) -> str:
-    [pixels] = PackedImages(paths.IMAGES).rows(row, row + 1)
+def _picture(packed: PackedImages, row: int) -> str:
+    [pixels] = packed.rows(row, row + 1)
     jpeg = thumbnail_jpeg(pixels, SIDE)
     if len(jpeg) > MOST_BYTES:
         return f"not shown: {len(jpeg) >> 10} KB"

@@ -18,12 +18,12 @@ from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.feature_file import Features, features_metadata
 from headstart.pipeline.network.network import INPUT, plan, spec_of
 from headstart.pipeline.pages.html import thumbnail_jpeg
-from headstart.pipeline.pixels.packed import PackedImages
+from headstart.pipeline.pixels.packed import NEEDED, PackedImages
 from headstart.versions.serving.predictor import Predictor
 
 SEED = 0  # of the projection of wide features
 SAME = ("arch", "width", "cut", "precision", "transform", "replace", "train", "head")
-NEEDED = (paths.FEATURES, paths.IMAGES, paths.IMAGE_TABLE)
+SEARCHED = (paths.FEATURES, paths.IMAGE_TABLE)
 NEAREST_SIDE = 64  # pixels
 HELD_BYTES = 256 << 20  # vectors of training images that are kept in memory, if they are searched often
 
@@ -52,7 +52,7 @@ def unusable(metadata: dict[str, Any], root: Path = Path()) -> str:
     Args:
         metadata: of the head that answers.
     """
-    if missing := [path.as_posix() for path in NEEDED if not (root / path).exists()]:
+    if missing := [path.as_posix() for path in SEARCHED if not (root / path).exists()]:
         return f"they are not stored here: there is no {missing[0]} in this project"
     if metadata["cut"] == INPUT:
         return "nothing of this network is frozen, so no features are stored"
@@ -93,7 +93,7 @@ class TrainingImages:
             vectors: of the pictures, float32 [Q, D].
         """
         found = most_similar(self._searched, vectors, self._train, count)
-        packed = PackedImages(self._root / paths.IMAGES)
+        packed = PackedImages(self._table, self._root)
         return [
             tuple(
                 _near(self._table, packed, int(row), float(alike)) for row, alike in zip(*pair, strict=True)
@@ -102,11 +102,11 @@ class TrainingImages:
         ]
 
     def _marks_now(self) -> list[tuple[int, int, int] | None]:
-        return [_mark(self._root / path) for path in NEEDED]
+        return [_mark(self._root / path) for path in SEARCHED]
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        return load_table(self._root / paths.IMAGE_TABLE, ["path", "label", "split"])
+        return load_table(self._root / paths.IMAGE_TABLE, ["label", "split", *NEEDED])
 
     @cached_property
     def _train(self) -> range:

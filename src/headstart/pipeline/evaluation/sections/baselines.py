@@ -112,7 +112,7 @@ def _facts(images: pd.DataFrame, rows: range) -> NDArray[np.float64]:
     pixels = own["width"] * own["height"]
     own["shape"] = own["width"] / own["height"]
     own["bytes per pixel"] = own["bytes"] / pixels
-    packed = PackedImages(paths.IMAGES)
+    packed = PackedImages(images)
     looks = []
     for start in range(rows.start, rows.stop, AT_ONCE):
         part = packed.rows(start, min(start + AT_ONCE, rows.stop))[:, ::STEP, ::STEP].astype(np.float32)

@@ -70,7 +70,7 @@ class Sliced:
     rare: dict[str, int]
 
 
-def slices_of(table: pd.DataFrame) -> Sliced:
+def slices_of(table: pd.DataFrame, packed: PackedImages) -> Sliced:
     """Slices by size, shape, brightness, contrast, sharpness, format, mode, time, folder, columns of labels.
 
     Numbers and dates are cut at their terciles, hours into night, morning, afternoon and evening. Each other
@@ -78,10 +78,11 @@ def slices_of(table: pd.DataFrame) -> Sliced:
 
     Args:
         table: the test images, with the columns path, label and row.
+        packed: the images of all splits, which `row` counts.
     """
     found: list[Slice] = []
     rare: dict[str, int] = {}
-    for each in [*_of_files(table), *_of_looks(table)]:
+    for each in [*_of_files(table), *_of_looks(table, packed)]:
         if pd.api.types.is_numeric_dtype(each.values):
             parts = _thirds(each)
         else:
@@ -124,8 +125,7 @@ def _of_times(taken: pd.Series) -> Iterator[Property]:
         yield Property(TIME, pd.Series(quarters).where(timed, ""), unknown="(no time)")
 
 
-def _of_looks(table: pd.DataFrame) -> Iterator[Property]:
-    packed = PackedImages(paths.IMAGES)
+def _of_looks(table: pd.DataFrame, packed: PackedImages) -> Iterator[Property]:
     seen = pd.DataFrame([looks(packed.rows(row, row + 1)[0]) for row in table["row"].tolist()])
     for name, values in seen.items():
         yield Property(str(name).capitalize(), values)

@@ -57,7 +57,7 @@ class Picture:
 
 def section(results: Results) -> Section:
     """The slices of the test images, worst first, and mistakes of those that are worse beyond chance."""
-    sliced = slices_of(results.table)
+    sliced = slices_of(results.table, results.packed)
     groups = groups_of(results)
     findings = find(results, sliced.slices, groups)
     worse = [each for each in findings if each.p <= 1 - results.options.confidence]
