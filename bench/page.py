@@ -116,8 +116,7 @@ def pipeline(result: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "A run with few new images consists mostly of fixed costs: five processes import torch or Great Expectations "
-        "(1.5 to 3 s each), one batch of features is "
-        "recomputed to check the store, and the head is trained."
+        "(1.5 to 3 s each), one batch of features is recomputed to check the store, and the head is trained."
     )
 
 
