@@ -1,4 +1,4 @@
-"""What each stage costs as the data grows: from nothing, again with nothing new, and with 1 % new images.
+"""Costs of each stage as the data grows: from nothing, again with nothing new, and with 1 % new images.
 
 CPU seconds, peak memory and bytes at rest. Small distinct JPEG files of 72 pixels, a network of width 4, a
 linear head. DVC runs the stages one by one.
