@@ -21,8 +21,12 @@ from ruamel.yaml import YAML
 from workspace import Workspace
 
 SIDE, DETAILS = 72, 8  # pixels of a picture, and of the noise that it is enlarged from
-PARAMS = {"backbone.width": 4, "model.head": "linear", "train.epochs": 3}
-PHASES = {"cold": (), "again": ("--force",), "one_percent": ()}  # with options of `dvc repro`
+PARAMS: dict[str, Any] = {"backbone.width": 4, "model.head": "linear", "train.epochs": 3}
+PHASES: dict[str, tuple[str, ...]] = {
+    "cold": (),
+    "again": ("--force",),
+    "one_percent": (),
+}  # with options of `dvc repro`
 APART = (".git", ".dvc")  # of the workspace
 
 
@@ -31,7 +35,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for count in chosen.images:
         with tempfile.TemporaryDirectory() as name:
             rows += measure(Path(name), count)
@@ -43,7 +47,7 @@ def measure(folder: Path, count: int) -> list[dict[str, Any]]:
     draw(folder / "pictures", range(count))
     project = Workspace.make(folder, folder / "pictures", **PARAMS)
     names = list(YAML(typ="safe").load(project.root / "dvc.yaml")["stages"])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for phase, options in PHASES.items():
         if phase == "one_percent":
             draw(project.root / "data", range(count, count + count // 100))
