@@ -57,6 +57,7 @@ bench: install  ## every benchmark, about an hour on 2 cores; then docs/performa
 	$(BIN)/python bench/pipeline.py
 	$(BIN)/python bench/agreement.py
 	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/package.py
 	$(BIN)/python bench/orchestration.py
 	$(BIN)/python bench/serving.py

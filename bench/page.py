@@ -331,6 +331,30 @@ def inspection(result: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def growth(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Growth", "bench/growth.py", result)
+    yield (
+        f"Distinct JPEG files of {result['side']} pixels, a network of width {result['width']}, a linear head. CPU "
+        "seconds of each stage from nothing, run again with nothing new, and with 1 % new images; `-` did not run. "
+        "Memory is the largest resident set, megabytes are those at rest after all stages."
+    )
+    rows = result["rows"]
+    for count in dict.fromkeys(row["images"] for row in rows):
+        own = [row for row in rows if row["images"] == count]
+        yield ""
+        yield f"| {count:,} images | from nothing | nothing new | 1 % new | memory at most |"
+        yield "|---|---|---|---|---|"
+        for stage in dict.fromkeys(row["stage"] for row in own):
+            found = [row for row in own if row["stage"] == stage]
+            cells = [f"{row['cpu_s']:.1f}" if row["peak_mb"] else "-" for row in found]
+            yield f"| {stage} | {' | '.join(cells)} | {max(row['peak_mb'] for row in found):,.0f} MB |"
+        ends = [[row for row in own if row["phase"] == phase] for phase in ("cold", "again", "one_percent")]
+        for name, key in (("workspace", "workspace_mb"), ("DVC's cache", "cache_mb"), ("store", "store_mb")):
+            yield f"| {name}, MB | {' | '.join(f'{phase[-1][key]:,.0f}' for phase in ends)} | |"
+        dvc = [f"{sum(row['dvc_cpu_s'] for row in phase):.1f}" for phase in ends]
+        yield f"| DVC, one call per stage | {' | '.join(dvc)} | |"
+
+
 def drift(result: dict[str, Any]) -> Iterator[str]:
     script = "bench/drift.py" if result["width"] == 64 else f"bench/drift.py --width {result['width']}"
     yield from heading("Monitoring", script, result)
@@ -392,6 +416,7 @@ SECTIONS = {
     "pipeline": pipeline,
     "agreement": agreement,
     "memory": memory,
+    "growth": growth,
     "package": package,
     "orchestration": orchestration,
     "serving": serving,

@@ -28,6 +28,7 @@ _, status, used = os.wait4(child, 0)
 wall_s = time.perf_counter() - start
 with open({log!r}, "a") as log:
     record = {{"command": sys.argv[4], "wall_s": wall_s, "peak_mb": used.ru_maxrss / 1024}}
+    record["cpu_s"] = used.ru_utime + used.ru_stime
     log.write(json.dumps(record) + "\\n")
 sys.exit(os.waitstatus_to_exitcode(status))
 """
@@ -137,7 +138,7 @@ class Workspace:
         return time.perf_counter() - start
 
     def stages(self) -> list[dict[str, Any]]:
-        """Commands run since the last call: command, wall_s, peak_mb."""
+        """Commands run since the last call: command, wall_s, cpu_s, peak_mb."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.unlink(missing_ok=True)
         return [json.loads(line) for line in lines]

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from headstart.ground.paths import cache_folder
-from headstart.pipeline.pixels.packed import PackedImages, Packing, put_rows
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.pixels.packed import PackedImages, Packing, open_pixels, put_rows
 
 
 def hold(pixels: Iterable[np.ndarray], table: pd.DataFrame | None = None, side: int = 224) -> pd.DataFrame:
@@ -17,7 +15,7 @@ def hold(pixels: Iterable[np.ndarray], table: pd.DataFrame | None = None, side: 
         pixels: an array uint8 [side, side, 3] for each image.
         table: gets the columns; a new table by default.
     """
-    with Store(cache_folder()) as store:
+    with open_pixels(side) as store:
         digests = [digest for each in pixels for digest in put_rows(store, [each.tobytes()])]
     own = (
         pd.DataFrame({"path": [f"{place}.png" for place in range(len(digests))]}) if table is None else table

@@ -11,7 +11,7 @@ from sections import section
 
 from headstart.errors import DataError
 from headstart.ground import paths
-from headstart.pipeline.data import stage
+from headstart.pipeline.data import alike, stage
 
 
 def draw(random: np.random.Generator) -> Image.Image:
@@ -110,3 +110,19 @@ def test_copies_in_two_folders_of_splits_stop_and_in_two_classes_are_shown(tree:
     frame(one, random).save(tree / "data/test/heads/copy.jpg")
     with pytest.raises(DataError, match=r"1 group of near duplicates in several splits: test/heads/copy.jpg"):
         validate(group="similar")
+
+
+def test_pairs_are_looked_for_again_only_if_pictures_change(
+    frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate("report")
+    first = json.loads(paths.VALIDATION.read_text())["near_duplicates"]
+    moved = next((frames / "heads").iterdir())
+    moved.rename(frames / "tails" / "moved.png")
+    monkeypatch.setattr(alike, "near_duplicates", lambda *_: pytest.fail("looked for again"))
+    validate("report")
+    found = json.loads(paths.VALIDATION.read_text())["near_duplicates"]
+    assert (found["groups"], found["across_classes"]) == (first["groups"], first["across_classes"] + 1)
+    (frames / "tails" / "moved.png").unlink()
+    with pytest.raises(pytest.fail.Exception, match="looked for again"):
+        validate("report")

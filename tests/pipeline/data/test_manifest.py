@@ -1,6 +1,12 @@
 """The manifest: one row per file, cached by the file's digest."""
 
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,6 +24,8 @@ from headstart.pipeline.data.manifest import (
     read_manifest,
 )
 from headstart.pipeline.data.splits import assign_splits
+from headstart.pipeline.store import seen_files
+from headstart.pipeline.store.seen_files import SeenFiles
 from headstart.pipeline.store.store import Store
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -31,7 +39,8 @@ def save(path: Path, colour: tuple[int, int, int] = (1, 2, 3), **options: object
 
 def build(data: Path) -> pd.DataFrame:
     with Store(data.parent / "store") as store:
-        return build_manifest(data, read_folders(list_folder(data).images, (), None), store, RECIPE)[0]
+        found = read_folders(list_folder(data).images, (), None)
+        return build_manifest(data, found, store, RECIPE, SeenFiles(store))[0]
 
 
 def test_a_row_says_what_is_in_the_file(tmp_path: Path) -> None:
@@ -60,6 +69,54 @@ def test_a_file_is_decoded_once_ever(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first = build(tmp_path / "data")
     monkeypatch.setattr(manifest, "inspect", lambda data: pytest.fail("decoded again"))
     pd.testing.assert_frame_equal(build(tmp_path / "data"), first)
+
+
+def test_work_follows_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 files 3 are new, 1 is a copy, 1 touched and 1 changed; deleting the store changes no row."""
+    data, counts = tmp_path / "data", Counter[str]()
+    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    for name in ("read_file", "inspect"):
+        monkeypatch.setattr(manifest, name, counted(getattr(manifest, name), name, counts))
+    for number in range(300):
+        save(data / f"a/{number}.png", (number % 256, number // 256, 0))
+    time.sleep(0.02)
+    build(data)
+    assert counts == {"read_file": 300, "inspect": 300}
+    counts.clear()
+    build(data)
+    assert counts == {}
+    for number in range(3):
+        save(data / f"b/{number}.png", (9, 9, number))
+    shutil.copy2(data / "a/0.png", data / "b/copy.png")
+    os.utime(data / "a/1.png")
+    save(data / "a/2.png", (9, 9, 9))
+    time.sleep(0.02)
+    warm = build(data)
+    assert counts == {"read_file": 6, "inspect": 4}
+    shutil.rmtree(tmp_path / "store")
+    pd.testing.assert_frame_equal(build(data), warm)
+
+
+def counted(function: Callable[..., Any], name: str, counts: Counter[str]) -> Callable[..., Any]:
+    def call(*arguments: object) -> Any:
+        counts[name] += 1
+        return function(*arguments)
+
+    return call
+
+
+def test_a_remembered_file_whose_facts_are_gone_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    data = tmp_path / "data"
+    save(data / "a/1.png")
+    found = read_folders(["a/1.png"], (), None)
+    time.sleep(0.02)
+    with Store(tmp_path / "files") as files, Store(tmp_path / "1") as one, Store(tmp_path / "2") as two:
+        tables = [build_manifest(data, found, rows, RECIPE, SeenFiles(files))[0] for rows in (one, two)]
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["error"].tolist() == [""]
 
 
 def test_frames_of_an_animation_are_counted() -> None:
@@ -145,6 +202,6 @@ def test_further_columns_of_a_table_of_labels_are_kept(tmp_path: Path) -> None:
     (data / "labels.csv").write_text("path,label,site,camera\n0.png,cat, north ,c1\n")
     found = read_labels(data / "labels.csv", ["0.png", "1.png"])
     with Store(tmp_path / "store") as store:
-        table, _ = build_manifest(data, found, store, RECIPE)
+        table, _ = build_manifest(data, found, store, RECIPE, SeenFiles(store))
     assert table["column:site"].tolist() == ["north", ""]
     assert table["column:camera"].tolist() == ["c1", ""]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from headstart.pipeline.data.near_duplicates import Groups, Pair, near_duplicates
+from headstart.pipeline.data.near_duplicates import HELD, Groups, Pair, near_duplicates
 from headstart.pipeline.data.thumbnails import grey
 
 
@@ -82,7 +82,7 @@ def test_pictures_without_content_are_not_alike_among_others_that_share_much() -
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [scene(seed) for seed in range(30)] + [encoded(scene(seed)) for seed in range(0, 30, 3)]
     whole = pairs_of(images)
-    monkeypatch.setattr("headstart.pipeline.data.near_duplicates.BLOCK_BYTES", 7 * 4 * len(images))
+    monkeypatch.setattr("headstart.pipeline.data.near_duplicates.BLOCK_BYTES", 7 * 4 * HELD * len(images))
     assert pairs_of(images) == whole
 
 

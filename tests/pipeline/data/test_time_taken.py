@@ -12,6 +12,7 @@ from headstart.pipeline.data import manifest
 from headstart.pipeline.data.layout import read_folders
 from headstart.pipeline.data.listing import list_folder
 from headstart.pipeline.data.manifest import build_manifest, inspect
+from headstart.pipeline.store.seen_files import SeenFiles
 from headstart.pipeline.store.store import Store
 
 TAKEN, ISO = "2019:03:02 18:05:00", "2019-03-02T18:05:00"
@@ -130,7 +131,9 @@ def test_the_time_is_remembered_with_the_other_facts(tmp_path: Path, monkeypatch
     def taken() -> list[str]:
         found = read_folders(list_folder(tmp_path / "data").images, (), None)
         with Store(tmp_path / "store") as store:
-            return build_manifest(tmp_path / "data", found, store, "cd" * 32)[0]["taken"].tolist()
+            return build_manifest(tmp_path / "data", found, store, "cd" * 32, SeenFiles(store))[0][
+                "taken"
+            ].tolist()
 
     assert taken() == [ISO, ""]
     monkeypatch.setattr(manifest, "inspect", lambda data: pytest.fail("decoded again"))

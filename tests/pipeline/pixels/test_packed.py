@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from projects import draw_images
 
-from headstart.errors import DamagedFile, DataError, DeterminismError
+from headstart.errors import ArgumentError, DamagedFile, DataError, DeterminismError
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.settings import Data, Split, Validate
@@ -20,7 +20,6 @@ from headstart.pipeline.pixels.packed import PackedImages
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.pixels.stage import run as preprocess
 from headstart.pipeline.pixels.transforms import pack, transform_of
-from headstart.pipeline.store.store import Store
 
 
 @pytest.fixture
@@ -73,10 +72,30 @@ def test_only_new_pictures_are_decoded_and_other_rows_stay(table: pd.DataFrame) 
 
 
 def test_a_store_that_lost_pixels_alone_decodes_nothing_in_preprocess(table: pd.DataFrame) -> None:
-    with Store(cache_folder()) as store:
-        store._database.execute("DELETE FROM rows WHERE length(row) > 100000")
+    (cache_folder() / packed.FILE).unlink()
     assert "0 decoded now" in preprocess(Backbone(), Preprocess())
     assert len(PackedImages(table).rows(0, 2)) == 2
+
+
+def test_the_pixels_held_are_bounded_and_the_others_are_made_again(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = PackedImages(table).rows(0, len(table))
+    (cache_folder() / packed.FILE).unlink()
+    monkeypatch.setenv(packed.SETTING, "0.001")  # six images
+    monkeypatch.setattr(packed, "WINDOW", 2)
+    assert np.array_equal(PackedImages(table).rows(0, len(table)), before)
+    assert np.array_equal(PackedImages(table).rows(0, len(table)), before)
+    assert (cache_folder() / packed.FILE).stat().st_size < 2e6 < before.nbytes
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "inf", "nan"])
+def test_a_bound_that_is_no_size_is_named(
+    table: pd.DataFrame, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(packed.SETTING, given)
+    with pytest.raises(ArgumentError, match=f"HEADSTART_PIXELS_GB is '{given}'; expected gigabytes"):
+        PackedImages(table).rows(0, 1)
 
 
 @pytest.mark.parametrize(("harm", "reason"), [(Path.unlink, "cannot read"), (Path.touch, "")])

@@ -1,17 +1,22 @@
 """Near duplicates of a data set: which files, in which classes and splits, and the page that shows them."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import PIL
 
 from headstart.pipeline.data.near_duplicates import near_duplicates
 from headstart.pipeline.data.shown import Picture, jpeg_of
 from headstart.pipeline.data.thumbnails import Thumbnails
 from headstart.pipeline.pages.html import render
+from headstart.pipeline.store.rows import RowStore
 
 GROUPS_SHOWN, FILES_SHOWN = 100, 12  # on the page: groups, and files of each
 GROUPS_STORED = 200  # in reports/validation.json
@@ -75,19 +80,36 @@ class NearDuplicates:
 
 
 def pairs_of(
-    manifest: pd.DataFrame, thumbnails: Thumbnails, advance: Callable[[int], object]
+    manifest: pd.DataFrame,
+    thumbnails: Thumbnails,
+    store: RowStore,
+    recipe: str,
+    advance: Callable[[int], object] = lambda count: None,
 ) -> list[tuple[str, str]]:
     """Digests of pictures that are nearly equal; a picture is compared once, however many files hold it.
 
     Args:
         manifest: one row per file: pixels, excluded.
         thumbnails: uint8 [N, 32, 32], of the same rows.
+        store: remembers the pairs of a set of pictures, by their digests and `recipe`.
         advance: called with the number of pictures just compared with all others.
     """
     pictures = manifest[manifest["excluded"] == ""].drop_duplicates("pixels").sort_values("pixels")
     digests = pictures["pixels"].tolist()
-    found = near_duplicates(thumbnails[pictures.index.to_numpy()], advance)
-    return [(digests[pair.first], digests[pair.second]) for pair in found]
+    key = hashlib.sha256("".join(digests).encode()).hexdigest()
+    [known] = store.get(recipe, [key])
+    if known is None:
+        found = near_duplicates(thumbnails[pictures.index.to_numpy()], advance)
+        known = json.dumps([(pair.first, pair.second) for pair in found]).encode()
+        store.put(recipe, {key: known})
+    else:
+        advance(len(digests))
+    return [(digests[first], digests[second]) for first, second in json.loads(known)]
+
+
+def pairs_recipe() -> dict[str, object]:
+    """Everything that pairs depend on, apart from the pictures and the code of `near_duplicates`."""
+    return {"rows": "near duplicates", "numpy": np.__version__, "pillow": PIL.__version__}
 
 
 def to_json(found: NearDuplicates) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -24,6 +24,7 @@ from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.thumbnails import SIDE, Thumbnails, grey
 from headstart.pipeline.data.time_taken import time_taken
 from headstart.pipeline.store.rows import RowStore
+from headstart.pipeline.store.seen_files import Look, SeenFiles, look_at
 
 T = TypeVar("T")
 
@@ -47,13 +48,24 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Read:
-    """A file as it was read, or as the store remembers it."""
+    """A file as it was read, or as the store remembers it.
+
+    Attributes:
+        look: the look at the file before it was read; None if it was not.
+        is_new: it was decoded.
+    """
 
     facts: Facts
     thumbnail: Thumbnails
     size: int = 0
     sha: str = ""
+    look: Look | None = None
     is_new: bool = False
+
+    @classmethod
+    def from_bytes(cls, row: bytes, size: int, sha: str, look: Look | None = None) -> "_Read":
+        thumbnail = np.frombuffer(row[: SIDE * SIDE], np.uint8).reshape(SIDE, SIDE)
+        return cls(Facts(**json.loads(row[SIDE * SIDE :])), thumbnail, size, sha, look)
 
     def to_bytes(self) -> bytes:
         return self.thumbnail.tobytes() + json.dumps(asdict(self.facts), sort_keys=True).encode()
@@ -64,9 +76,10 @@ def build_manifest(
     found: list[Found],
     store: RowStore,
     recipe: str,
+    seen: SeenFiles,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[pd.DataFrame, Thumbnails]:
-    """Read and decode every file once: one row per file, sorted by path.
+    """The facts of every file, read and decoded only if it is new or has changed: one row each, by path.
 
     Columns: path, bytes, sha256 (of the file), pixels (digest of the decoded picture), format,
     mode, width, height, frames, taken (see `time_taken`), error; label and split as folders or a table name
@@ -77,19 +90,19 @@ def build_manifest(
 
     Args:
         store: remembers the facts of a file by its sha256 and `recipe`.
+        seen: remembers the sha256 of a file by its path, size, times and inode.
         advance: called with the number of files just done.
     """
     rows: list[dict[str, object]] = []
     thumbnails = np.zeros((len(found), SIDE, SIDE), np.uint8)
     with ThreadPoolExecutor() as pool:
         for window in _windows(found, WINDOW):
-            facts = list(pool.map(lambda file: _read(data / file.path, store, recipe), window))
-            store.put(recipe, {each.sha: each.to_bytes() for each in facts if each.is_new})
+            facts = _facts_of([data / file.path for file in window], store, recipe, seen, pool)
             for file, each in zip(window, facts, strict=True):
                 named = {"path": file.path, "label": file.label, "split": file.split}
                 thumbnails[len(rows)] = each.thumbnail
                 others = {COLUMN + name: text for name, text in file.columns}
-                rows.append({**named, "bytes": each.size, "sha256": each.sha, **asdict(each.facts), **others})
+                rows.append({**named, "bytes": each.size, "sha256": each.sha, **vars(each.facts), **others})
             advance(len(window))
     table = pd.DataFrame(rows)
     further = [name for name in table if name.startswith(COLUMN)]
@@ -155,7 +168,34 @@ def read_checked(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _read(path: Path, store: RowStore, recipe: str) -> _Read:
+def _facts_of(
+    paths: list[Path], store: RowStore, recipe: str, seen: SeenFiles, pool: ThreadPoolExecutor
+) -> list[_Read]:
+    """The facts of files in order; what had to be read or decoded is remembered."""
+    looks = [look_at(path) for path in paths]
+    remembered = _remembered(looks, store, recipe, seen)
+    unknown = [place for place, each in enumerate(remembered) if each is None]
+    read = list(pool.map(lambda place: _read(paths[place], looks[place], store, recipe), unknown))
+    store.put(recipe, {each.sha: each.to_bytes() for each in read if each.is_new})
+    seen.remember({each.look: each.sha for each in read if each.look})
+    found = iter(read)
+    return [each or next(found) for each in remembered]
+
+
+def _remembered(
+    looks: Sequence[Look | None], store: RowStore, recipe: str, seen: SeenFiles
+) -> list[_Read | None]:
+    """The facts of files that look as they did when they were read; None for all others."""
+    shas = seen.digests(looks)
+    rows = iter(store.get(recipe, [sha for sha in shas if sha]))
+    found = [next(rows) if sha else None for sha in shas]
+    return [
+        _Read.from_bytes(row, look.size, sha) if look and sha and row else None
+        for look, sha, row in zip(looks, shas, found, strict=True)
+    ]
+
+
+def _read(path: Path, look: Look | None, store: RowStore, recipe: str) -> _Read:
     try:
         data = read_file(path)
     except FileNotFoundError:  # a table of labels names it
@@ -167,9 +207,8 @@ def _read(path: Path, store: RowStore, recipe: str) -> _Read:
     sha = hashlib.sha256(data).hexdigest()
     [known] = store.get(recipe, [sha])
     if known is None:
-        return _Read(*inspect(data), len(data), sha, is_new=True)
-    thumbnail = np.frombuffer(known[: SIDE * SIDE], np.uint8).reshape(SIDE, SIDE)
-    return _Read(Facts(**json.loads(known[SIDE * SIDE :])), thumbnail, len(data), sha)
+        return _Read(*inspect(data), len(data), sha, look, is_new=True)
+    return _Read.from_bytes(known, len(data), sha, look)
 
 
 def _windows(items: Iterable[T], size: int) -> Iterator[list[T]]:

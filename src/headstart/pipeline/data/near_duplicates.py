@@ -18,7 +18,8 @@ COARSE = 16
 SHIFT = 3  # pixels of a thumbnail: a tenth of the side
 CANDIDATE, ALIKE = 0.6, 0.87  # least correlation: coarse, full
 DIGITS = 4  # of a similarity: the rest depends on the order of summation
-BLOCK_BYTES = 2**25  # of correlations held at once
+BLOCK_BYTES = 2**27  # of correlations held at once, in HELD arrays
+HELD = 5
 MOST = 32  # pictures that one is compared with at the full resolution
 CHECKED = 1024  # pairs compared at the full resolution at once
 FLAT = 2.0  # levels of deviation below which a thumbnail has nothing to compare
@@ -54,16 +55,16 @@ def near_duplicates(
         return []
     shared = _shared(thumbnails)
     coarse = _coarse(thumbnails, shared)
-    every = _normalised(coarse)
-    block = max(1, BLOCK_BYTES // (4 * len(thumbnails)))
+    unit = _normalised(coarse)
+    every = _folded(unit)
+    block = max(1, BLOCK_BYTES // (4 * HELD * len(thumbnails)))
     groups = Groups(len(thumbnails))
     found: dict[tuple[int, int], Pair] = {}
     for start in range(0, len(thumbnails), block):
         stop = min(start + block, len(thumbnails))
-        for mirrored in (False, True):
-            rows = coarse[start:stop]
-            likely = _likely(rows[:, :, ::-1] if mirrored else rows, every[start:], start)
-            for pair in _verified(thumbnails, shared, likely, mirrored, groups):
+        for mirrored, best in enumerate(_correlations(unit[start:stop], every[start:])):
+            likely = _likely(best) + start
+            for pair in _verified(thumbnails, shared, likely, bool(mirrored), groups):
                 key = pair.first, pair.second
                 if key not in found or pair.similarity > found[key].similarity:
                     found[key] = pair
@@ -118,29 +119,54 @@ def _shared(thumbnails: Thumbnails) -> Floats:
 
 
 def _normalised(rows: Floats) -> Floats:
-    """Rows of length 1 around 0, float32 [N, D]; flat ones are 0."""
+    """Pictures of length 1 around 0, float32 [N, 16, 16]; flat ones are 0."""
     flat = rows.reshape(len(rows), -1)
     flat = flat - flat.mean(1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
     least = FLAT * np.sqrt(flat.shape[1])
-    return np.where(norms > least, flat / np.maximum(norms, least), 0).astype(np.float32)
+    unit = np.where(norms > least, flat / np.maximum(norms, least), 0).astype(np.float32)
+    return unit.reshape(rows.shape)
 
 
-def _likely(rows: Floats, every: Floats, start: int) -> NDArray[np.int64]:
-    """Places [K, 2] of pairs in order that correlate coarsely under a shift of at most one pixel.
+def _folded(pictures: Floats) -> Floats:
+    """Sums of the left half and the mirrored right one, then their differences: float32 [N, 256].
+
+    Mirroring a picture changes the sign of the differences and nothing else.
+    """
+    left, right = pictures[:, :, : COARSE // 2], pictures[:, :, : COARSE // 2 - 1 : -1]
+    return np.concatenate([left + right, left - right], 1).reshape(len(pictures), -1)
+
+
+def _correlations(rows: Floats, every: Floats) -> Floats:
+    """The highest correlation under a shift of at most one pixel, plain and mirrored: float32 [2, K, N].
+
+    Args:
+        rows: normalised pictures [K, 16, 16].
+        every: normalised and folded pictures [N, 256].
+    """
+    best = np.full((2, len(rows), len(every)), -1, np.float32)
+    even, odd, either = np.empty((3, len(rows), len(every)), np.float32)
+    half = every.shape[1] // 2
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            shifted = _folded(np.roll(rows, (down, right), (1, 2))) / 2
+            np.matmul(shifted[:, :half], every[:, :half].T, out=even)
+            np.matmul(shifted[:, half:], every[:, half:].T, out=odd)
+            np.maximum(best[0], np.add(even, odd, out=either), out=best[0])
+            np.maximum(best[1], np.subtract(even, odd, out=either), out=best[1])
+    return best
+
+
+def _likely(best: Floats) -> NDArray[np.int64]:
+    """Places [K, 2] of pairs in order that correlate coarsely, counted from the block's start.
 
     Where many do, as pictures of one kind of thing before one background, the most similar of them.
     """
-    best = np.full((len(rows), len(every)), -1, np.float32)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            shifted = _normalised(np.roll(rows, (down, right), (1, 2)))
-            np.maximum(best, shifted @ every.T, out=best)
     best[np.tri(*best.shape, dtype=bool)] = -1  # itself, and what comes before
     if best.shape[1] > MOST:
         least = np.partition(best, -MOST, axis=1)[:, -MOST]
         best[best < least[:, None]] = -1
-    likely: NDArray[np.int64] = np.argwhere(best > CANDIDATE) + start
+    likely: NDArray[np.int64] = np.argwhere(best > CANDIDATE)
     return likely
 
 

@@ -8,16 +8,19 @@ from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.paths import cache_folder
 from headstart.ground.settings import SPLITS
 from headstart.ground.wording import named
-from headstart.pipeline.data import alike, manifest
+from headstart.pipeline.data import alike, manifest, near_duplicates
 from headstart.pipeline.data.alike import NearDuplicates
 from headstart.pipeline.data.dataset import read_dataset
 from headstart.pipeline.data.expectations import check_files, check_set, to_json
 from headstart.pipeline.data.groups import groups_of, similar_groups
+from headstart.pipeline.data.layout import Found
 from headstart.pipeline.data.limits import Limits
 from headstart.pipeline.data.settings import Data, Split, Validate
 from headstart.pipeline.data.splits import Placed, assign_splits
 from headstart.pipeline.data.thumbnails import Thumbnails
-from headstart.pipeline.store.rows import recipe_digest
+from headstart.pipeline.store import seen_files
+from headstart.pipeline.store.rows import RowStore, recipe_digest
+from headstart.pipeline.store.seen_files import SeenFiles
 from headstart.pipeline.store.store import Store
 from headstart.progress import bar
 
@@ -31,12 +34,11 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     """
     dataset = read_dataset(paths.DATA, data)
     found = dataset.images
-    recipe = recipe_digest(manifest.facts_recipe(), manifest.__name__)
-    with Store(cache_folder()) as store, bar(len(found), "validate", "file") as progress:
-        table, thumbnails = manifest.build_manifest(paths.DATA, found, store, recipe, progress.update)
-    file_check = check_files(table, validate, unlabelled=_unlabelled(data))
-    table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
-    pairs = _near_duplicates(table, thumbnails, validate, split)
+    with Store(cache_folder()) as store:
+        table, thumbnails = _facts(found, store)
+        file_check = check_files(table, validate, unlabelled=_unlabelled(data))
+        table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]
+        pairs = _near_duplicates(table, thumbnails, store, validate, split)
     similar = similar_groups(table["pixels"], pairs or [])
     table["similar"] = similar
     table["group"] = similar if split.group == "similar" else groups_of(found, split.group)
@@ -58,14 +60,25 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     return _summary(table, dataset.others, placed, near.counts)
 
 
+def _facts(found: list[Found], store: RowStore) -> tuple[pd.DataFrame, Thumbnails]:
+    recipe = recipe_digest(manifest.facts_recipe(), manifest.__name__)
+    with (
+        Store(cache_folder(), seen_files.FILE, seen_files.MOST) as files,
+        bar(len(found), "validate", "file") as progress,
+    ):
+        seen = SeenFiles(files)
+        return manifest.build_manifest(paths.DATA, found, store, recipe, seen, progress.update)
+
+
 def _near_duplicates(
-    table: pd.DataFrame, thumbnails: Thumbnails, validate: Validate, split: Split
+    table: pd.DataFrame, thumbnails: Thumbnails, store: RowStore, validate: Validate, split: Split
 ) -> list[tuple[str, str]] | None:
     """Pairs of digests; None if nobody asks for them."""
     if validate.near_duplicates == "ignore" and split.group != "similar":
         return None
+    recipe = recipe_digest(alike.pairs_recipe(), near_duplicates.__name__)
     with bar(int((table["excluded"] == "").sum()), "near duplicates", "image") as progress:
-        return alike.pairs_of(table, thumbnails, progress.update)
+        return alike.pairs_of(table, thumbnails, store, recipe, progress.update)
 
 
 def _blocked(problems: list[str], failures: dict[str, str]) -> str:

@@ -25,6 +25,7 @@ def pack_images(
     rows: pd.DataFrame,
     transform: ImageClassification,
     store: RowStore,
+    held: RowStore,
     recipe: str,
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[list[str], int]:
@@ -33,7 +34,8 @@ def pack_images(
     Args:
         data: the folder that `rows["path"]` is relative to.
         rows: columns path, sha256, pixels.
-        store: gets packed images by their digest, and remembers the digest by the picture's and `recipe`.
+        store: remembers the digest of a packed image by the picture's digest and `recipe`.
+        held: gets the packed images.
         advance: called with the number of images just done.
 
     Returns:
@@ -43,7 +45,7 @@ def pack_images(
         DataError: a file changed after validation.
         DeterminismError: an image packed again has another digest.
     """
-    _check_store(data, rows, transform, store, recipe)
+    _check_store(data, rows, transform, store, held, recipe)
     digests: list[str] = []
     computed = 0
     with ThreadPoolExecutor() as pool:
@@ -54,7 +56,7 @@ def pack_images(
                 row.pixels: row for row, old in zip(window.itertuples(), stored, strict=True) if old is None
             }
             new = pool.map(lambda row: pack_file(data / row.path, row.sha256, transform), todo.values())
-            fresh = dict(zip(todo, put_rows(store, new), strict=True))
+            fresh = dict(zip(todo, put_rows(held, new), strict=True))
             store.put(recipe, {key: bytes.fromhex(digest) for key, digest in fresh.items()})
             digests += [
                 fresh[key] if old is None else old.hex()
@@ -90,13 +92,18 @@ def pack_file(path: Path, sha256: str, transform: ImageClassification) -> bytes:
 
 
 def _check_store(
-    data: Path, rows: pd.DataFrame, transform: ImageClassification, store: RowStore, recipe: str
+    data: Path,
+    rows: pd.DataFrame,
+    transform: ImageClassification,
+    store: RowStore,
+    held: RowStore,
+    recipe: str,
 ) -> None:
     known = rows[store.has(recipe, rows["pixels"].tolist())].head(CHECKED)
     keys = known["pixels"].tolist()
 
     def again() -> dict[str, bytes]:
         packed = [pack_file(data / row.path, row.sha256, transform) for row in known.itertuples()]
-        return dict(zip(keys, map(bytes.fromhex, put_rows(store, packed)), strict=True))
+        return dict(zip(keys, map(bytes.fromhex, put_rows(held, packed)), strict=True))
 
     check_again("preprocess", keys, store.get(recipe, keys), again)

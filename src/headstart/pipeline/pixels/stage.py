@@ -6,7 +6,7 @@ from headstart.ground.paths import cache_folder
 from headstart.pipeline.data import manifest
 from headstart.pipeline.network.settings import Backbone
 from headstart.pipeline.pixels import packing, transforms
-from headstart.pipeline.pixels.packed import Packing
+from headstart.pipeline.pixels.packed import Packing, open_pixels
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.store.rows import recipe_digest
 from headstart.pipeline.store.store import Store
@@ -23,10 +23,16 @@ def run(backbone: Backbone, preprocess: Preprocess) -> str:
     transform = transforms.transform_of(backbone.arch, preprocess.weights)
     rows = manifest.read_manifest(paths.MANIFEST)[KEPT]
     recipe = recipe_digest(packing.packing_recipe(transform), packing.__name__)
-    with Store(cache_folder()) as store, bar(len(rows), "preprocess") as progress:
-        digests, computed = packing.pack_images(paths.DATA, rows, transform, store, recipe, progress.update)
-    table = rows.assign(packed=digests)
     side = transform.crop_size[0]
+    with (
+        Store(cache_folder()) as store,
+        open_pixels(side) as held,
+        bar(len(rows), "preprocess") as progress,
+    ):
+        digests, computed = packing.pack_images(
+            paths.DATA, rows, transform, store, held, recipe, progress.update
+        )
+    table = rows.assign(packed=digests)
     table.attrs = rows.attrs | Packing(backbone.arch, preprocess.weights, side).recorded()
     with replacing(paths.IMAGE_TABLE) as new:
         table.to_parquet(new, index=False)

@@ -20,6 +20,9 @@ EARLIER = ("rows.lmdb", "rows.lmdb-lock")  # files of stores before this format
 PAGE_BYTES = 2**14  # rows are a few KB to a few hundred KB
 ASKED = 500  # keys per query
 DAMAGED_ROW = b""  # in place of one; no row is empty
+DROP_FIRST = (
+    "DELETE FROM rows WHERE rowid <= (SELECT max(rowid) FROM rows) - ?"  # a replaced row is a last one
+)
 WAIT_SECONDS = 600  # while other processes write
 # SQLite finds that the file is damaged, no database, or lacks the table
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
@@ -30,10 +33,15 @@ class Store:
 
     Each row is stored with a checksum of its key and its bytes, which is compared whenever it is read. A
     damaged row counts as missing, and a damaged file is replaced by an empty one; a warning names it.
+
+    Args:
+        name: of the file in the folder.
+        most: number of rows to keep, those that were put last; None keeps all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+    def __init__(self, folder: Path, name: str = FILE, most: int | None = None) -> None:
+        self._path = folder / name
+        self._most = most
         self._lock = RLock()
         self._remove(EARLIER, "of an earlier format")
         self._database = self._open()
@@ -54,7 +62,7 @@ class Store:
 
     def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
         """The rows of hexadecimal `keys`; None for each that is not stored, or damaged."""
-        found = self._do(lambda: [self._row(_key(recipe, key)) for key in keys])
+        found = self._do(lambda: self._read(recipe, keys))
         if lost := [key for key, row in zip(keys, found, strict=True) if row == DAMAGED_ROW]:
             told = "row is" if len(lost) == 1 else "rows are"
             log.warning(
@@ -90,9 +98,16 @@ class Store:
                     self._database.execute(
                         "REPLACE INTO rows VALUES (?, ?, ?)", (own, _checksum(own, row), row)
                     )
+                if self._most is not None:
+                    self._database.execute(DROP_FIRST, (self._most,))
 
         if rows:
             self._do(write)
+
+    def _read(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
+        self._database.execute("BEGIN")  # one lock for all keys
+        with self._database:
+            return [self._row(_key(recipe, key)) for key in keys]
 
     def _row(self, key: bytes) -> bytes | None:
         found = self._database.execute("SELECT checksum, row FROM rows WHERE key = ?", (key,)).fetchone()
@@ -168,7 +183,8 @@ class Store:
         return database
 
     def _drop(self, reason: str) -> None:
-        self._remove((FILE, f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm"), reason)
+        name = self._path.name
+        self._remove((name, f"{name}-journal", f"{name}-wal", f"{name}-shm"), reason)
 
     def _remove(self, names: Sequence[str], reason: str) -> None:
         found = [path for name in names if (path := self._path.with_name(name)).exists()]
