@@ -63,7 +63,7 @@ def test_the_line_names_the_class_its_change_its_interval_and_the_number_of_clas
     assert check.reason() == (
         "class 0: 30.0 points worse (90 % interval: 42.9 points worse to 19.7 points worse; "
         "30 classes compared), "
-        "required: no class more than 15 points worse, unless its interval reaches no difference"
+        "required: no class more than 15 points worse beyond chance"
     )
     assert check.figure == pytest.approx(-0.3)
     assert check.low == pytest.approx(-0.429, abs=0.001)

@@ -47,8 +47,7 @@ def worst_class(
 
 def class_wanted(gate: Gate) -> str:
     """The requirement of `worst_class`, for people."""
-    margin = f"{100 * gate.class_margin:.4g} points worse"
-    return f"no class more than {margin}, unless its interval reaches no difference"
+    return f"no class more than {100 * gate.class_margin:.4g} points worse beyond chance"
 
 
 class _Comparison:
@@ -112,11 +111,11 @@ class _Comparison:
         return named(said, NAMED)
 
     def note(self) -> str:
-        """What the images cannot show, for people; may be empty."""
+        """Limits of the finding, for people; may be empty."""
         return "; ".join(filter(None, (self._by_chance(), self._smallest(), self._few())))
 
     def nothing(self) -> str:
-        """Why no class is judged."""
+        """The reason that no class is judged."""
         images = self.gate.min_class_images
         if self.groups is None:
             return f"no class has {max(images, self._needed)} images; {self._few()}"
