@@ -44,7 +44,7 @@ def main() -> None:
     rows = [
         row_of(scene, worse, images, chosen.draws) for scene, worse in SCENES.items() for images in IMAGES
     ]
-    classes = [class_row_of(count, images, chosen.draws // 2) for count in CLASSES for images in CLASS_IMAGES]
+    classes = [class_row_of(count, images, chosen.draws // 5) for count in CLASSES for images in CLASS_IMAGES]
     settings = {"margin": MARGIN, "class_margin": GATE.class_margin, "confidence": CONFIDENCE}
     keep("paired", {**settings, "resamples": RESAMPLES, "rows": rows, "classes": classes}, chosen.out)
 
