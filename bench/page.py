@@ -330,7 +330,7 @@ def class_checks(result: dict[str, Any]) -> Iterator[str]:
         f"Class by class, margin {result['class_margin']:g}: two models that are right in 90 of 100 images should fail in "
         f"at most {most:.0%} of draws. In the other columns one class fell by {fall:g}. Errors are independent, or most "
         "are common to both models, as between two heads on the same features. In brackets: the draws in which the "
-        "measured change alone is beyond the margin."
+        "measured change alone is beyond the margin. Classes of fewer than `gate.min_class_images` (10) are not judged."
     )
     yield ""
     yield (
