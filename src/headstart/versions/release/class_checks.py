@@ -68,7 +68,7 @@ class _Comparison:
         self.changes = changes_of(self.classes, candidate, champion, groups)
         self.p_values = p_worse(self.changes)
         self.is_large = self.changes.images >= gate.min_class_images
-        least = 0.5 ** self.changes.differing[self.is_large]
+        least = np.exp2(-self.changes.differing[self.is_large].astype(np.float64))
         alpha = (1 - gate.confidence) / 2
         self.level, self.further = corrected_levels(least, alpha) if len(least) else (alpha, alpha)
 
@@ -98,7 +98,7 @@ class _Comparison:
     def interval(self, place: int) -> Interval:
         """Tango's interval of a class's change; it reaches 0 unless the exact test refutes that, too."""
         own = np.flatnonzero(self.classes == place)
-        groups = None if self.groups is None else [self.groups[index] for index in own]
+        groups = None if self.groups is None else [self.groups[index] for index in own.tolist()]
         ends = difference(self.candidate[own], self.champion[own], 1 - 2 * self.level, groups)[1]
         return ends if self.p_values[place] <= self.level else Interval(ends.low, max(ends.high, 0.0))
 

@@ -93,4 +93,4 @@ def _by_group(classes: Numbers, gains: Values, groups: Sequence[str]) -> tuple[N
     """The class and the sum of gains of each group; a group in two classes counts in both."""
     numbers = np.unique(np.asarray(groups, dtype=object), return_inverse=True)[1]
     keys, places = np.unique(classes * len(numbers) + numbers, return_inverse=True)
-    return keys // len(numbers), np.bincount(places, weights=gains)
+    return keys // len(numbers), np.bincount(places, weights=gains).astype(np.float64)
