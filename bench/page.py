@@ -11,6 +11,7 @@ from machine import RESULTS, ROOT
 
 BUSY = 0.5  # of the threads are wanted by others
 FULL = 64  # the width of VGG16
+ERRORS = ("independent", "in common")
 
 
 def main() -> None:
@@ -317,6 +318,37 @@ def paired(result: dict[str, Any]) -> Iterator[str]:
             low, high = row[name]["interval"]
             cells.append(f"**{row[name]['rate']:.1%}** ({low:.1%} to {high:.1%})")
         yield f"| {row['scene']} | {row['images']} | {' | '.join(cells)} |"
+    yield from class_checks(result)
+
+
+def class_checks(result: dict[str, Any]) -> Iterator[str]:
+    most = (1 - result["confidence"]) / 2
+    fall = 2 * result["class_margin"]
+    yield ""
+    yield (
+        f"Class by class, margin {result['class_margin']:g}: two models that are right in 90 of 100 images should fail in "
+        f"at most {most:.0%} of draws. In the other columns one class fell by {fall:g}. Errors are independent, or most "
+        "are common to both models, as between two heads on the same features. In brackets: the draws in which the "
+        "measured change alone is beyond the margin. Classes of fewer than `gate.min_class_images` (10) are not judged."
+    )
+    yield ""
+    yield (
+        "| classes | images of each | as good, errors independent: fails | in common: fails "
+        "| a class fell, errors independent: found | in common: found |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for row in result["classes"]:
+        scenes = [
+            row[f"{scene}, errors {errors}"] for scene in ("as good", "a class fell") for errors in ERRORS
+        ]
+        yield f"| {row['classes']:,} | {row['images']} | {' | '.join(map(_class_cell, scenes))} |"
+
+
+def _class_cell(scene: dict[str, Any]) -> str:
+    if scene["inconclusive"]["rate"] == 1:
+        return "inconclusive"
+    low, high = scene["failed"]["interval"]
+    return f"**{scene['failed']['rate']:.1%}** ({low:.1%} to {high:.1%}) [{scene['measured']['rate']:.0%}]"
 
 
 def inspection(result: dict[str, Any]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def mark_project(root: Path) -> None:
 def make_narrow(root: Path) -> None:
     """Set a network and a gate that are fast enough for a test."""
     edit_params(root, **{"backbone.width": 4, "train.epochs": 12, "train.lr": 0.05, "evaluate.resamples": 50})
-    few = {"min_images": 5, "min_class_images": 2, "margin": 0.5, "class_margin": 1.0}
+    few = {"min_images": 5, "min_class_images": 2, "margin": 0.5, "class_margin": 1.0, "confidence": 0.5}
     easy = dict.fromkeys(("mirror", "brightness", "shift", "encoding"), 0.0)  # the head is trained on noise
     edit_params(root, **{f"gate.{name}": value for name, value in (few | easy).items()})
 

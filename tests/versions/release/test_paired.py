@@ -56,7 +56,7 @@ def test_a_class_that_is_worse_fails_although_the_whole_is_better() -> None:
     found = judged(right(420, range(410, 416)), right(420, range(0, 40)), labels)
     assert found["accuracy_difference"].verdict == "passed"
     assert found["worst_class"].verdict == "failed"
-    assert found["worst_class"].found == "rare: 30.0 points worse"
+    assert found["worst_class"].found.startswith("rare: 30.0 points worse (95 % interval: ")
 
 
 def test_few_shared_images_say_nothing() -> None:

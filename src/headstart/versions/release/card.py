@@ -101,7 +101,7 @@ def _weak(record: Record) -> str:
         f"{cell(name)}, {round(recall * images)} of {images} found ({share(recall)})"
         for recall, images, name in worst
     ]
-    lines = [f"### Where it is weak\n\nLowest recall: {'; '.join(recalls)}."]
+    lines = [f"### Where it is weak\n\nLowest recall of {len(seen)} classes: {'; '.join(recalls)}."]
     predictions = load_table(record.predictions, ["label", "predicted"], AGAIN)
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")[:SHOWN]

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from headstart.versions.release import behaviour, card
 from headstart.versions.release.announcement import announced
 from headstart.versions.release.answers import Scores, score
 from headstart.versions.release.decision import Check, Decision, passed_if, share
+from headstart.versions.release.new_classes import new_classes
 from headstart.versions.release.paired import compare
 from headstart.versions.release.run_name import run_name
 from headstart.versions.release.settings import Gate, Requirements, Thresholds
@@ -240,21 +241,18 @@ def _against(
     rival = np.array([label == images.labels[index] for index, label in pairs], dtype=np.bool_)
     groups = [images.groups[index] for index in shared] if images.are_grouped else None
     checks = compare(labels, right[shared], rival, wanted.gate, groups)
-    new = {
-        name: recall for name, recall in _recalls(right, images.labels).items() if name not in theirs.classes
-    }
-    if new:
-        checks.append(_new_classes(new, wanted.thresholds.balanced_accuracy))
+    checks += _new_classes(images, right, {*theirs.classes}, wanted)
     return checks, float(rival.mean()) if len(rival) else None
 
 
-def _new_classes(recalls: Mapping[str, float], least: float) -> Check:
-    """Classes that the champion lacks: each must reach the threshold of their mean."""
-    worst = min(recalls, key=lambda name: recalls[name])
-    low = [name for name in recalls if recalls[name] < least]
-    found = "recall of " + ", ".join(f"{name} {share(recalls[name])}" for name in (low or [worst])[:5])
-    wanted = f"each at least {share(least)}"
-    return Check("new_classes", passed_if(not low), recalls[worst], wanted, found=found)
+def _new_classes(images: TestImages, right: Flags, known: set[str], wanted: Requirements) -> list[Check]:
+    labels, groups = np.asarray(images.labels, dtype=object), np.asarray(images.groups, dtype=object)
+    owns = {name: labels == name for name in sorted({*images.labels} - known)}
+    if not owns:
+        return []
+    rights = {name: right[own] for name, own in owns.items()}
+    alike = {name: groups[own].tolist() for name, own in owns.items()} if images.are_grouped else None
+    return [new_classes(rights, wanted.thresholds.balanced_accuracy, wanted.gate.confidence, alike)]
 
 
 def _limits(own: Scores, gate: Gate) -> list[Check]:

@@ -33,13 +33,14 @@ class Gate(Section):
     margin: Share = 0.05
     """how much lower than the champion's the accuracy may be"""
     class_margin: Share = 0.15
-    """the same, for the recall of each class"""
+    """a class fails if its recall fell by more than this, and by more than chance explains"""
     confidence: Level = 0.9
-    """of the two-sided interval; with 0.9 a model worse by the margin passes in one case of twenty"""
+    """of the two-sided interval; with 0.9 a model worse by the margin passes in one case of twenty, and two
+    that are equally good fail at a class in at most one of twenty, for any number of classes"""
     min_images: Count = 50
     """images unseen by the champion that the comparison needs"""
     min_class_images: Count = 10
-    """a class with fewer is named and not judged"""
+    """a class with fewer, or with too few for any finding, is named and not judged"""
     mirror: Share | None = 0.85
     """least share of mirrored pictures that keep their label; None: not checked"""
     brightness: Share | None = 0.85
