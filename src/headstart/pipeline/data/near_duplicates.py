@@ -162,7 +162,7 @@ def _likely(best: Floats) -> NDArray[np.int64]:
 
     Where many do, as pictures of one kind of thing before one background, the most similar of them.
     """
-    best[np.tri(*best.shape, dtype=bool)] = -1  # itself, and what comes before
+    best[np.tri(len(best), best.shape[1], dtype=bool)] = -1  # itself, and what comes before
     if best.shape[1] > MOST:
         least = np.partition(best, -MOST, axis=1)[:, -MOST]
         best[best < least[:, None]] = -1
