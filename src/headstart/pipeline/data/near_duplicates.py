@@ -18,7 +18,7 @@ COARSE = 16
 SHIFT = 3  # pixels of a thumbnail: a tenth of the side
 CANDIDATE, ALIKE = 0.6, 0.87  # least correlation: coarse, full
 DIGITS = 4  # of a similarity: the rest depends on the order of summation
-BLOCK_BYTES = 2**27  # of correlations held at once, in HELD arrays
+BLOCK_BYTES = 3 * 2**25  # of correlations held at once, in HELD arrays
 HELD = 5
 MOST = 32  # pictures that one is compared with at the full resolution
 CHECKED = 1024  # pairs compared at the full resolution at once
@@ -162,7 +162,7 @@ def _likely(best: Floats) -> NDArray[np.int64]:
 
     Where many do, as pictures of one kind of thing before one background, the most similar of them.
     """
-    best[np.tri(*best.shape, dtype=bool)] = -1  # itself, and what comes before
+    best[np.tri(len(best), best.shape[1], dtype=bool)] = -1  # itself, and what comes before
     if best.shape[1] > MOST:
         least = np.partition(best, -MOST, axis=1)[:, -MOST]
         best[best < least[:, None]] = -1
