@@ -41,9 +41,6 @@ $(BIN)/headstart:
 data: install  ## the images that data.dvc names: drawn if they are the sample, else pulled
 	$(BIN)/headstart data
 
-# Tests run side by side: threads that wait for others by spinning would slow them. The bytes are the same.
-test test-slow outdated: export OMP_WAIT_POLICY := passive
-
 test: install  ## the default test suite
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
@@ -52,8 +49,11 @@ test-slow: install  ## tests with servers, a browser or the full network
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'slow or server'
 
 bench: export PYTHONPATH = tests/support
+# as every process that imports headstart before torch; these scripts import torch first
+bench: export OMP_WAIT_POLICY := passive
 bench: install  ## every benchmark, about an hour on 2 cores; then docs/performance.md
 	$(BIN)/python bench/backbone.py
+	$(BIN)/python bench/waiting.py
 	$(BIN)/python bench/pipeline.py
 	$(BIN)/python bench/agreement.py
 	$(BIN)/python bench/memory.py

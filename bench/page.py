@@ -67,6 +67,26 @@ def backbone(result: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def waiting(result: dict[str, Any]) -> Iterator[str]:
+    yield from heading("Threads that wait", "bench/waiting.py", result)
+    same = all(row["same_bytes"] for row in result["rows"])
+    yield (
+        "By default OpenMP's threads spin while they wait for each other, which takes time from whatever runs beside "
+        "them and from one another. Every process of Headstart has them sleep instead (`OMP_WAIT_POLICY=passive`), "
+        "unless the variable is set. Images per second, once per epoch in training; medians of "
+        f"{result['rounds']} rounds in turn, {'with the same bytes' if same else '**with other bytes**'}. The load "
+        f"of the machine was {result['load_before']:.1f} before. In fp32; a head's training is `classifier.6`."
+    )
+    yield ""
+    yield "| work | busy processes beside it | spinning | sleeping | sleeping / spinning |"
+    yield "|---|---|---|---|---|"
+    for row in result["rows"]:
+        yield (
+            f"| {row['work']} | {row['busy']} | {row['spinning']:,.1f} | {row['sleeping']:,.1f} "
+            f"| **{row['ratio']:.2f}** |"
+        )
+
+
 def pipeline(result: dict[str, Any]) -> Iterator[str]:
     yield from heading("The pipeline", "bench/pipeline.py", result)
     count, precision = result["images"], result["precision"]
@@ -445,6 +465,7 @@ def other() -> Iterator[str]:
 
 SECTIONS = {
     "backbone": backbone,
+    "waiting": waiting,
     "pipeline": pipeline,
     "agreement": agreement,
     "memory": memory,

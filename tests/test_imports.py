@@ -1,6 +1,7 @@
 """Commands start quickly: no command or stage imports what it does not use."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,22 @@ def test_a_deterministic_run_does_not_import_the_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+LIBRARY = """
+import ctypes, importlib.util, pathlib, sys
+import headstart
+torch = pathlib.Path(importlib.util.find_spec("torch").origin).parent
+found = sorted(torch.glob("lib/libgomp*.so*")) or sys.exit("none")
+ctypes.CDLL(found[0])
+"""
+
+
+@pytest.mark.parametrize(("own", "policy"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_wait_passively_unless_the_user_chose_otherwise(own: str | None, policy: str) -> None:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    settings |= {"OMP_DISPLAY_ENV": "true"} | ({} if own is None else {"OMP_WAIT_POLICY": own})
+    done = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, env=settings)
+    if done.stderr.strip() == "none":
+        pytest.skip("torch brings another OpenMP than GNU's")
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr

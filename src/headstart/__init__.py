@@ -4,6 +4,7 @@
 """
 
 import importlib
+import os
 
 __version__ = "0.2.0"
 __all__ = ["HeadstartError", "Model", "Project", "Report", "__version__", "load"]
@@ -15,6 +16,9 @@ _PLACES = {
     "Report": "headstart.api.report",
     "load": "headstart.api.model",
 }
+# Threads of a network that spin at barriers slow each other beside any other busy process (bench/waiting.py).
+# OpenMP reads this once, when torch or scikit-learn loads it; the bytes of results do not depend on it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def __getattr__(name: str) -> object:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from projects import commit, draw_images, edit_params, headstart, make_repository, make_tree, repro, run
@@ -221,6 +222,49 @@ def test_a_network_that_does_not_fit_is_an_error_before_any_work(
             main(["backbone"])
         assert message in str(stopped.value)
     assert not (tree / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features.max_gb": 1e-6}, r"features.max_gb: .*128 bytes per image, 0.0 GB for 40 images"),
+        ({"features.max_gb": 6e-6, "features.views": 2}, "features.max_gb: .* for 61 images"),
+        (
+            {"train.class_weights": {"dork": 2.0}},
+            "train.class_weights: there is no class 'dork'; did you mean",
+        ),
+        ({"evaluate.costs": {"bright": 2.0}}, "evaluate.costs: there is no class 'bright'"),
+        ({"train.trials": [{"dropout": 0.1}]}, "train.trials: dropout is set, but no dropout layer"),
+    ],
+)
+def test_limits_are_checked_before_images_are_decoded(
+    tree: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
+) -> None:
+    for label in ("dark", "light"):
+        (tree / "data" / label).mkdir(parents=True)
+        for number in range(20):
+            (tree / "data" / label / f"{number}.png").write_text("not a picture")
+    edit_params(tree, **{"validate.max_excluded": 0.0, **changes})
+    with pytest.raises(SystemExit, match=message):
+        main(["validate"])
+    assert not (tree / "reports").exists()
+
+
+def test_limits_are_checked_by_the_manifest_before_images_are_packed(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"path": [f"{place}.png" for place in range(4)], "pixels": ["aa", "bb", "cc", "dd"]}
+    rows |= {
+        "label": ["a", "b", "a", "b"],
+        "split": ["train", "train", "val", ""],
+        "excluded": ["", "", "", "x"],
+    }
+    (tree / "artifacts").mkdir()
+    pd.DataFrame(rows).to_parquet(tree / "artifacts" / "manifest.parquet")
+    edit_params(tree, **{"features.max_gb": 5e-7, "features.views": 3})
+    with pytest.raises(SystemExit, match="for 7 images, more than 5e-07 GB"):
+        main(["preprocess"])
+    assert not (tree / "artifacts" / "images.npy").exists()
 
 
 def test_training_goes_further_from_a_head_and_a_class_may_be_added(

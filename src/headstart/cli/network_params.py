@@ -6,6 +6,7 @@ from headstart.errors import ModelError
 from headstart.params import Params
 from headstart.pipeline.data.settings import Data
 from headstart.pipeline.network.network import network_spec, plan, stated_outputs
+from headstart.pipeline.training.trial_dropout import planned_dropout, sets_dropout
 
 
 def check_network(params: Params, data: Path | None) -> None:
@@ -17,6 +18,7 @@ def check_network(params: Params, data: Path | None) -> None:
     Raises:
         ModelError: a layer does not exist or does not fit, the outputs do not match the classes, or
             the batch size is too small for a batch norm.
+        ParamsError: trials set a dropout that the network lacks.
     """
     spec = network_spec(params.backbone, params.model, ("first", "second"))
     stated = stated_outputs(spec)
@@ -33,6 +35,8 @@ def check_network(params: Params, data: Path | None) -> None:
             f"train.batch_size: 1 cannot train {layer.name} ({layer.kind}): a batch norm needs at least 2 "
             "rows; use a larger batch, or take the layer out of model.replace"
         )
+    if sets_dropout(params.train.trials):
+        planned_dropout(network)
 
 
 def classes_in(folder: Path, data: Data) -> tuple[str, ...]:

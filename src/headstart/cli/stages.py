@@ -4,12 +4,17 @@ import argparse
 import inspect
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from headstart.cli.commands import STAGES as GROUP
 from headstart.cli.commands import Commands
 from headstart.cli.entering import buildable_params, report_defaults
+from headstart.ground import paths
 from headstart.host.owner import end_with_owner
 from headstart.host.project import enter_tree
+
+if TYPE_CHECKING:
+    from headstart.params import Params
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Stage:
         code_lock.check([self.name])
         end_with_owner()
         params = buildable_params()
+        _check_limits(self.name, params)
         if self.computes:
             from headstart.ground import runtime
             from headstart.host import exclusive
@@ -40,6 +46,16 @@ class Stage:
         report_defaults(params, inspect.signature(run).parameters)
         sections = {name: params.section(name) for name in inspect.signature(run).parameters}
         print(f"{self.name}: {run(**sections)}", flush=True)
+
+
+def _check_limits(stage: str, params: "Params") -> None:
+    """Before the stages that decode every image, check the settings that later stages would refuse."""
+    from headstart.cli import limits
+
+    if stage == "validate":
+        limits.check_folder(params, paths.DATA)
+    elif stage == "preprocess":
+        limits.check_manifest(params)
 
 
 STAGES = (

@@ -5,12 +5,12 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from headstart.errors import ParamsError
+from headstart.pipeline.evaluation.costs import costs_of
 from headstart.pipeline.evaluation.decisions import (
     accuracy_by_coverage,
     best_threshold,
     corner_thresholds,
     costs_at,
-    costs_of,
     errors_at,
     mean_interval,
     pr_curve,

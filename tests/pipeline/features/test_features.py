@@ -13,9 +13,10 @@ from packed import packed_images
 from headstart.errors import DeterminismError, ParamsError
 from headstart.ground import runtime
 from headstart.ground.settings import Precision
-from headstart.pipeline.features.compute import Forward, Replica, check_size, write_features
+from headstart.pipeline.features.compute import Forward, Replica, write_features
 from headstart.pipeline.features.feature_file import Features
 from headstart.pipeline.features.frozen import run_frozen
+from headstart.pipeline.features.size import check_size
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.modules import prefix_of
 from headstart.pipeline.network.network import NetworkSpec, plan

@@ -1,6 +1,7 @@
 """The description of a run fits into the lines that MLflow shows at once."""
 
 import pytest
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from headstart.versions.release.run_page import run_note
 
@@ -24,3 +25,12 @@ def test_a_description_of_a_run_is_not_folded(trials: tuple[str, ...]) -> None:
     assert "[report](#/experiments/1/runs/ab12/artifacts/reports/report.html)" in shown[1]
     assert ("A sweep of 2 trials: [" in shown[2]) == bool(trials)
     assert shown[-1].endswith("best epoch 25; backbone: IMAGENET1K_V1")
+
+
+def test_the_links_of_a_large_sweep_are_not_cut() -> None:
+    trials = [f"{number:032x}" for number in range(512)]
+    note = run_note("1", "ab12", METRICS, HEAD, 0.95, trials)
+    assert len(note) <= MAX_TAG_VAL_LENGTH
+    assert "A sweep of 512 trials: [all, the best first](#/experiments/1/runs?searchFilter=" in note
+    assert "[compare the best 100 by parallel coordinates](#/compare-runs?runs=" in note
+    assert all(trial in note for trial in trials[:100])

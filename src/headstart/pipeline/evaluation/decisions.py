@@ -1,15 +1,13 @@
 """Figures for decisions by probability: thresholds with costs, answers refused, precision and recall."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import ParamsError
 from headstart.pipeline.evaluation.intervals import Interval, exact, group_weights, of_share, percentile
 from headstart.pipeline.network.abstention import threshold_at
-from headstart.pipeline.network.heads import nearest
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -57,21 +55,6 @@ def pr_curve(scores: Floats, positives: Flags) -> PrCurve:
     recall, precision = true / true[-1], true / (last + 1)
     average = float((np.diff(recall, prepend=0) * precision).sum())
     return PrCurve(recall, precision, average)
-
-
-def costs_of(wanted: Mapping[str, float] | None, classes: Sequence[str]) -> list[float]:
-    """`evaluate.costs` in the order of the classes; a class that it does not name has cost 1.
-
-    Raises:
-        ParamsError: it names a class that does not exist, or there are more than two.
-    """
-    if wanted and len(classes) != 2:
-        raise ParamsError(
-            f"evaluate.costs: there are {len(classes)} classes, and a threshold needs two; set it to null"
-        )
-    if unknown := [name for name in wanted or () if name not in classes]:
-        raise ParamsError(f"evaluate.costs: there is no class {unknown[0]!r}{nearest(unknown[0], classes)}")
-    return [float((wanted or {}).get(name, 1.0)) for name in classes]
 
 
 def best_threshold(scores: Floats, positives: Flags, missed: float, false_alarm: float) -> float:

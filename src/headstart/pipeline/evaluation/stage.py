@@ -7,7 +7,7 @@ from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json, write_text
 from headstart.ground.reading import load_table
 from headstart.pipeline.evaluation import explanations, metrics, report
-from headstart.pipeline.evaluation.decisions import costs_of
+from headstart.pipeline.evaluation.costs import costs_of
 from headstart.pipeline.evaluation.figures import write_figures
 from headstart.pipeline.evaluation.intervals import Interval
 from headstart.pipeline.evaluation.paired_difference import difference

@@ -1,7 +1,6 @@
 """Run the frozen part of the network once per distinct image."""
 
 import copy
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ import torch
 import torchvision
 from torchvision.transforms._presets import ImageClassification
 
-from headstart.errors import ParamsError
 from headstart.ground import runtime
 from headstart.ground.settings import Precision
 from headstart.pipeline.features.feature_file import Views
@@ -171,24 +169,6 @@ def features_recipe(network: Network, backbone_digest: str, forward: Forward) ->
         "numpy": np.__version__,
     }
     return recipe_digest(recipe, __name__)
-
-
-def check_size(network: Network, images: int, precision: Precision, max_gb: float) -> int:
-    """Compute how many bytes the features of `images` images or views take; 0 if the cut is the input.
-
-    Raises:
-        ParamsError: more than `max_gb` gigabytes (10^9 bytes).
-    """
-    if not network.cut:
-        return 0
-    row = math.prod(network.feature_shape) * runtime.DTYPES[precision].itemsize
-    if row * images > max_gb * 1e9:
-        raise ParamsError(
-            f"features.max_gb: the cut after {network.cut_name} stores {row:,} bytes per image, "
-            f"{row * images / 1e9:.1f} GB for {images:,} images, more than {max_gb:g} GB; cut later "
-            "(train or replace fewer layers), use fewer features.views or bf16, or raise features.max_gb"
-        )
-    return row * images
 
 
 def _computed(

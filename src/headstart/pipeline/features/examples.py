@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from headstart.errors import DataError, ParamsError
-from headstart.pipeline.network.heads import nearest
+from headstart.errors import DataError
+from headstart.pipeline.network.class_names import check_names
 
 BALANCED = "balanced"
 
@@ -56,8 +56,5 @@ def class_weights(
     if isinstance(wanted, str):
         counts = torch.bincount(labels, minlength=len(classes)).double()
         return (len(labels) / (len(classes) * counts)).float()
-    if unknown := [name for name in wanted if name not in classes]:
-        raise ParamsError(
-            f"train.class_weights: there is no class {unknown[0]!r}{nearest(unknown[0], classes)}"
-        )
+    check_names("train.class_weights", wanted, classes)
     return torch.tensor([float(wanted.get(name, 1.0)) for name in classes])

@@ -14,6 +14,7 @@ from headstart.pipeline.features.examples import rows_of
 from headstart.pipeline.features.feature_file import TENSOR, Views
 from headstart.pipeline.features.frozen import frozen_prefix
 from headstart.pipeline.features.settings import Features
+from headstart.pipeline.features.size import check_size
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.assembly import check_backbone
 from headstart.pipeline.network.network import Network, NetworkSpec, network_spec, plan
@@ -39,7 +40,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
     dtype = runtime.dtype_of(features.precision, "features.precision")
     views = _views(table, spec.classes, features)
     count = len(table) + (views.count - 1) * views.rows
-    computation.check_size(network, count, features.precision, features.max_gb)
+    check_size(network, count, features.precision, features.max_gb)
     frozen = checkpoint.metadata(paths.BACKBONE, checkpoint.BACKBONE)
     _check_backbone(frozen, spec)
     check_backbone(network, frozen)

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import ParamsError
 from headstart.ground import runtime
-from headstart.pipeline.network.kinds import Dropout
 from headstart.pipeline.network.network import Network
 from headstart.pipeline.training.settings import Range, Sample, Train, Trial
+from headstart.pipeline.training.trial_dropout import planned_dropout, sets_dropout
 
 SETTINGS = tuple(Trial.model_fields)
 
@@ -26,19 +25,9 @@ def planned_trials(train: Train, network: Network) -> list[Trial]:
         return []
     listed = _sampled(train.trials) if isinstance(train.trials, Sample) else train.trials
     common: dict[str, Any] = {name: getattr(train, name) for name in SETTINGS if name != "dropout"}
-    if any(trial.dropout is not None for trial in listed):
-        common["dropout"] = _planned_dropout(network)
+    if sets_dropout(train.trials):
+        common["dropout"] = planned_dropout(network)
     return [Trial(**common | trial.model_dump(exclude_none=True)) for trial in listed]
-
-
-def _planned_dropout(network: Network) -> float:
-    for layer in network.after:
-        if isinstance(layer.kind, Dropout):
-            return layer.kind.p
-    raise ParamsError(
-        "train.trials: dropout is set, but no dropout layer comes after the cut; leave it out, or use a "
-        "head that has one (linear, mlp)"
-    )
 
 
 def _sampled(sample: Sample) -> list[Trial]:

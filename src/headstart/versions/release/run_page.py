@@ -20,6 +20,7 @@ from headstart.versions.release.decision import share
 
 PLOTS = f"{REPORTS}/plots"
 PROBABILITY = "probability:"
+COMPARED = 100  # trials in one link: an id takes 45 characters of the 8,000 that a description may have
 FILES = {"report": "report.html", "the data": "data.html", "figures of each class": "classes.csv"}
 
 
@@ -39,7 +40,7 @@ def run_note(
         metrics: as `read_headline` returns them.
         head: metadata of the head's file.
         confidence: level of the intervals, such as 0.95.
-        trials: ids of the runs of a sweep's trials.
+        trials: ids of the runs of a sweep's trials, the best first.
     """
     bounds = metrics["intervals"]["accuracy"]
     artifacts = tracking.artifacts_page(experiment, run_id)
@@ -49,18 +50,28 @@ def run_note(
         f"{bounds['high']:.4f}) on {metrics['images']} images of {len(head['classes'])} classes.",
         "",
         f"- Pages: {', '.join(pages)}, [plots]({artifacts}/{PLOTS})",
-        *([_sweep(experiment, trials)] if trials else []),
+        *([_sweep(experiment, run_id, trials)] if trials else []),
         f"- Network: {head['arch']}, head `{head['head']}`, best epoch {head['epoch']}; "
         f"backbone: {head['backbone']['source']}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _sweep(experiment: str, trials: Sequence[str]) -> str:
-    """A line with a link to the page that compares the trials of a sweep by parallel coordinates."""
-    chosen = f"runs={quote(json.dumps(list(trials)))}&experiments={quote(json.dumps([experiment]))}"
+def _sweep(experiment: str, run_id: str, trials: Sequence[str]) -> str:
+    """A line with links to the page of all trials, sorted by loss, and to the comparison of the best ones.
+
+    The first finds the runs by their parent: MLflow cuts a description at 8,000 characters, and the page
+    that compares runs needs each one's id in its address.
+    """
+    query = quote(f"tags.mlflow.parentRunId = '{run_id}'")
+    order = f"orderByKey={quote('metrics.`val_loss`')}&orderByAsc=true&compareRunsMode=CHART"
+    compared = trials[:COMPARED]
+    chosen = f"runs={quote(json.dumps(list(compared)))}&experiments={quote(json.dumps([experiment]))}"
+    which = "them" if len(compared) == len(trials) else f"the best {COMPARED}"
     return (
-        f"- A sweep of {len(trials)} trials: [compare them by parallel coordinates](#/compare-runs?{chosen})"
+        f"- A sweep of {len(trials)} trials: "
+        f"[all, the best first](#/experiments/{experiment}/runs?searchFilter={query}&{order}); "
+        f"[compare {which} by parallel coordinates](#/compare-runs?{chosen})"
     )
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from headstart.pipeline.evaluation import decisions
+from headstart.pipeline.evaluation.costs import costs_of
 from headstart.pipeline.evaluation.decisions import Errors, Flags, Floats
 from headstart.pipeline.evaluation.intervals import Interval, exact, of_share
 from headstart.pipeline.evaluation.results import Results
@@ -184,7 +185,7 @@ def choice(results: Results) -> Markup:
 
 def thresholds(results: Results) -> Thresholds | None:
     """The thresholds for the costlier class, or the second, as in the ROC curve, if both cost the same."""
-    costs = decisions.costs_of(results.options.costs, results.classes)
+    costs = costs_of(results.options.costs, results.classes)
     if len(costs) != 2:
         return None
     index = 0 if costs[0] > costs[1] else 1
