@@ -1,11 +1,12 @@
 """Tables of packed images without image files: their pixels are in the store."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 
-from headstart.pipeline.pixels.packed import PackedImages, Packing, open_pixels, put_rows
+from headstart.pipeline.pixels.packed import WINDOW, PackedImages, Packing, open_pixels, put_rows
 
 
 def hold(pixels: Iterable[np.ndarray], table: pd.DataFrame | None = None, side: int = 224) -> pd.DataFrame:
@@ -16,7 +17,10 @@ def hold(pixels: Iterable[np.ndarray], table: pd.DataFrame | None = None, side: 
         table: gets the columns; a new table by default.
     """
     with open_pixels(side) as store:
-        digests = [digest for each in pixels for digest in put_rows(store, [each.tobytes()])]
+        rows = (each.tobytes() for each in pixels)
+        digests = [
+            digest for some in iter(lambda: [*islice(rows, WINDOW)], []) for digest in put_rows(store, some)
+        ]
     own = (
         pd.DataFrame({"path": [f"{place}.png" for place in range(len(digests))]}) if table is None else table
     )
