@@ -18,6 +18,7 @@ from starlette.routing import Route
 from headstart.errors import HeadstartError, TrackingError
 from headstart.ground.paths import PACKAGE
 from headstart.host import bounded_server
+from headstart.host.ending import ended_by_signals
 from headstart.host.ending_server import EndingServer, listen
 from headstart.host.plain_environment import without_credentials
 from headstart.versions.registry.stored_model import StoredModel, fetch
@@ -115,6 +116,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with ended_by_signals("server"):  # or SIGTERM would leave the fetched version behind
+            main()
     except HeadstartError as error:
         sys.exit(f"error: {error}")

@@ -1,7 +1,10 @@
 """`headstart serve` as a program: the answers of evaluate, and a promotion without a restart."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -10,13 +13,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from projects import headstart
+from registries import uri_of
 from serve_process import make_two_versions, serving
 from served_http import form
+from servers import free_port, wait_for
 
 from headstart.cli.main import main
 
 pytestmark = pytest.mark.server
 START_SECONDS = 120
+MODEL = "models:/headstart/1"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,26 @@ def test_it_answers_what_evaluate_wrote_and_follows_promotions(registered: Path)
                 assert time.monotonic() < until
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 143
+
+
+def test_the_server_of_make_serve_leaves_nothing_behind(
+    registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registered)
+    port, files = free_port(), tmp_path / "files"
+    files.mkdir()
+    command = [sys.executable, "-m", "headstart.versions.serving.server", MODEL, "--port", str(port)]
+    uri = uri_of(registered)
+    with subprocess.Popen(
+        command, env={**os.environ, "TMPDIR": str(files), "MLFLOW_TRACKING_URI": uri}
+    ) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/ping")
+            assert list(files.glob("headstart-model-*"))
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 143
+    assert list(files.glob("headstart-model-*")) == []
 
 
 def test_it_does_not_start_for_other_machines_without_a_word(
