@@ -6,6 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 from headstart import repository
 from headstart.host.owner import end_with_parent
 from headstart.host.project import enter_tree
+from headstart.orchestration.placed_pixels import fetch_images
 from headstart.orchestration.stage_output import StageOutput
 from headstart.repository import worker_clone
 
@@ -26,6 +27,7 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
     enter_tree()
     end_with_parent()
     worker_clone.take(commit, texts)
+    fetch_images(stage)
     output = StageOutput(stage)
     arguments = ["--pull", "--allow-missing"]
     repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ class Images:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        store = [f"--root={folder}/store", f"--runroot={folder}/run", "--storage-driver=overlay"]
+        self._run_root = tempfile.mkdtemp(dir="/tmp")  # podman takes at most 50 characters
+        store = [f"--root={folder}/store", f"--runroot={self._run_root}", "--storage-driver=overlay"]
         self._podman = ["podman", *store, "--cgroup-manager=cgroupfs"]
         self._buildah = ["buildah", *store]
 
@@ -105,6 +107,7 @@ class Images:
     def remove(self) -> None:
         """Remove all images and containers."""
         self.call("system", "reset", "--force", check=False)
+        shutil.rmtree(self._run_root, ignore_errors=True)
 
 
 def write_stand_in(folder: Path, name: str) -> None:

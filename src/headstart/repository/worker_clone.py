@@ -154,13 +154,22 @@ def push_stages(names: Sequence[str]) -> None:
     dvc("push", "--run-cache", *names, asks_remote=True)
 
 
-def fetch_stage(name: str) -> None:
+def fetch_outs(stage: str) -> None:
     """Fetch the outs of one stage from the DVC remote, as listed in dvc.lock.
+
+    Raises:
+        LineageError: they are not there.
+    """
+    dvc("pull", "--force", stage, asks_remote=True)
+
+
+def fetch_stage(name: str) -> None:
+    """Fetch the outs of one stage, and check that nothing which it depends on has changed.
 
     Raises:
         LineageError: they are not there, or differ from dvc.lock.
     """
-    dvc("pull", "--force", name, asks_remote=True)
+    fetch_outs(name)
     if is_stale(name):
         raise LineageError(f"stage {name}: the files fetched from the DVC remote differ from its dvc.lock")
 

@@ -71,6 +71,10 @@ class PackedImages:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def are_held(self) -> bool:
+        """Whether the store has the pixels of every image, so that no image file is read."""
+        return all(self._store.has(ROWS, self._table["packed"].tolist()))
+
     def rows(self, start: int, stop: int) -> np.ndarray:
         """uint8 [stop - start, H, W, 3].
 
