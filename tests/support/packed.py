@@ -16,7 +16,7 @@ def hold(pixels: Iterable[np.ndarray], table: pd.DataFrame | None = None, side: 
         pixels: an array uint8 [side, side, 3] for each image.
         table: gets the columns; a new table by default.
     """
-    with open_pixels(side) as store:
+    with open_pixels() as store:
         rows = (each.tobytes() for each in pixels)
         digests = [
             digest for some in iter(lambda: [*islice(rows, WINDOW)], []) for digest in put_rows(store, some)

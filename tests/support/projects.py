@@ -167,4 +167,13 @@ def result_of(root: Path, *arguments: str, status: int = 0) -> Any:
 
 
 def _settings_of(command: str) -> dict[str, str]:
-    return {} if command in {"reproduce", "services"} else {"HEADSTART_PYTHON": warm.python()}
+    if command in {"reproduce", "services"}:
+        return {}
+    own = {"HEADSTART_PYTHON": warm.python()}
+    return own if command != "run" or "PREFECT_API_URL" in os.environ else own | _prefect()
+
+
+def _prefect() -> dict[str, str]:
+    from servers import shared_prefect  # uvicorn takes 0.2 s to import
+
+    return {"PREFECT_API_URL": shared_prefect()}

@@ -1,5 +1,7 @@
 """A Prefect and an MLflow server on loopback, for as long as a test or a benchmark runs."""
 
+import atexit
+import functools
 import os
 import signal
 import socket
@@ -9,8 +11,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
@@ -56,6 +59,15 @@ def prefect_server(folder: Path) -> Iterator[str]:
     command = ["prefect", "server", "start", "--port", address.rpartition(":")[2]]
     with _running(command, quiet, folder / "prefect.log", f"{address}/api/health"):
         yield address
+
+
+@functools.cache
+def shared_prefect() -> str:
+    """A Prefect server for all flows of this process that name none: each would start one, in 8 s."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    address = stack.enter_context(prefect_server(Path(stack.enter_context(TemporaryDirectory()))))
+    return f"{address}/api"
 
 
 @contextmanager

@@ -31,4 +31,4 @@ def _reads_pixels(stage: str) -> bool:
     if stage != "train":
         return True
     worker_clone.fetch_outs("features")
-    return features_metadata(paths.FEATURES)["cut"] == INPUT
+    return bool(features_metadata(paths.FEATURES)["cut"] == INPUT)

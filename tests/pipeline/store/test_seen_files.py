@@ -140,13 +140,3 @@ def test_a_damaged_row_is_named_and_the_file_is_read(
     with caplog.at_level(logging.WARNING):
         assert known(seen, file) == [None]
     assert "1 row is damaged" in caplog.text
-
-
-def test_the_files_stored_first_are_dropped(tmp_path: Path) -> None:
-    keys = [f"{number:064x}" for number in range(6)]
-    with Store(tmp_path, FILE, most=3) as store:
-        for key in (*keys, keys[3]):
-            store.put("ab" * 32, {key: b"row"})
-        assert store.has("ab" * 32, keys) == [False, False, False, True, True, True]
-        store.put("ab" * 32, {keys[0]: b"row"})
-        assert store.has("ab" * 32, keys) == [True, False, False, True, False, True]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.errors import HeadstartError
-from headstart.pipeline.store.store import FILE, Store
+from headstart.errors import ArgumentError, HeadstartError
+from headstart.pipeline.store.store import FILE, Store, open_rows
 
 RECIPE = "ab" * 32
 KEYS = [f"{number:064x}" for number in range(40)]
@@ -164,3 +164,32 @@ def test_little_address_space_is_enough(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{100 * 2**20}\n", "")
+
+
+def test_the_rows_put_first_are_dropped_and_their_room_is_used_again(tmp_path: Path) -> None:
+    rows = {key: bytes(50_000) for key in KEYS}
+    with Store(tmp_path, most=600_000) as store:
+        for key in (*KEYS, KEYS[0], KEYS[-1]):
+            store.put(RECIPE, {key: rows[key]})
+        kept = [key for key, has in zip(KEYS, store.has(RECIPE, KEYS), strict=True) if has]
+        assert kept == [KEYS[0], *KEYS[len(KEYS) - len(kept) + 1 :]]
+        assert 5 <= len(kept) <= 12
+        for key in KEYS:
+            store.put(RECIPE, {key: rows[key]})
+    assert (tmp_path / FILE).stat().st_size < 1e6
+
+
+def test_rows_larger_than_the_store_leave_it_empty(tmp_path: Path) -> None:
+    with Store(tmp_path, most=100_000) as store:
+        store.put(RECIPE, {KEYS[0]: bytes(50_000)})
+        store.put(RECIPE, {KEYS[1]: bytes(500_000)})
+        assert store.get(RECIPE, KEYS[:2]) == [None, None]
+        store.put(RECIPE, {KEYS[0]: b"row"})
+        assert store.get(RECIPE, KEYS[:1]) == [b"row"]
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "inf", "nan"])
+def test_a_size_that_is_none_is_named(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_ROWS_GB", given)
+    with pytest.raises(ArgumentError, match=f"HEADSTART_ROWS_GB is '{given}'; expected gigabytes"):
+        open_rows()

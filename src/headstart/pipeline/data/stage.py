@@ -21,7 +21,7 @@ from headstart.pipeline.data.thumbnails import Thumbnails
 from headstart.pipeline.store import seen_files
 from headstart.pipeline.store.rows import RowStore, recipe_digest
 from headstart.pipeline.store.seen_files import SeenFiles
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import Store, open_rows
 from headstart.progress import bar
 
 
@@ -34,7 +34,7 @@ def run(data: Data, validate: Validate, split: Split) -> str:
     """
     dataset = read_dataset(paths.DATA, data)
     found = dataset.images
-    with Store(cache_folder()) as store:
+    with open_rows() as store:
         table, thumbnails = _facts(found, store)
         file_check = check_files(table, validate, unlabelled=_unlabelled(data))
         table["excluded"] = [file_check.failures.get(path, "") for path in table["path"]]

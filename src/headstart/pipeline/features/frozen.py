@@ -24,6 +24,7 @@ def frozen_prefix(network: Network, backbone: Path, recorded: Mapping[str, Any] 
     Raises:
         ModelError: it is not the recorded backbone, or was changed.
     """
+    runtime.keep_memory()
     prefix = prefix_of(network)
     prefix.load(frozen_tensors(backbone, list(prefix.tensors()), recorded))
     return prefix

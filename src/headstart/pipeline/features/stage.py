@@ -7,7 +7,6 @@ import pandas as pd
 from headstart.errors import ModelError
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
-from headstart.ground.paths import cache_folder
 from headstart.ground.reading import load_table, reading
 from headstart.pipeline.features import compute as computation
 from headstart.pipeline.features.examples import rows_of
@@ -22,7 +21,7 @@ from headstart.pipeline.network.settings import Backbone, Model
 from headstart.pipeline.pixels import transforms
 from headstart.pipeline.pixels.packed import NEEDED, PackedImages
 from headstart.pipeline.pixels.settings import Preprocess
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import open_rows
 from headstart.progress import bar
 
 
@@ -63,7 +62,7 @@ def run(backbone: Backbone, preprocess: Preprocess, model: Model, features: Feat
     images = computation.ViewedImages(PackedImages(table), table["pixels"].tolist(), views)
     recipe = computation.features_recipe(network, frozen["digest"], forward)
     with (
-        Store(cache_folder()) as store,
+        open_rows() as store,
         bar(count, "features") as progress,
         replacing(paths.FEATURES) as new,
         new.open("wb") as file,

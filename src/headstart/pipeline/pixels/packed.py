@@ -1,7 +1,6 @@
 """Packed images: uint8 [side, side, 3] each, held in a local store and made again from the image files."""
 
 import hashlib
-import os
 import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.errors import ArgumentError, DeterminismError
+from headstart.errors import DeterminismError
 from headstart.ground import paths
 from headstart.ground.paths import cache_folder
 from headstart.ground.reading import reading
 from headstart.pipeline.store.rows import RowStore
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import Store, most_bytes
 
 FILE = "pixels.sqlite"
-SETTING, MOST_GB = "HEADSTART_PIXELS_GB", 100.0  # of pixels held; those that came last stay
+SETTING = "HEADSTART_PIXELS_GB"
 ROWS = hashlib.sha256(b"packed pixels by the SHA-256 of their own bytes").hexdigest()
 NEEDED = ("path", "sha256", "packed")  # columns of `artifacts/images.parquet`
 WINDOW = 64  # images in flight: 10 MB of packed pixels
@@ -118,25 +117,18 @@ class PackedImages:
 
     @cached_property
     def _store(self) -> Store:
-        store = open_pixels(self._packing.side)
+        store = open_pixels()
         weakref.finalize(self, store.close)
         return store
 
 
-def open_pixels(side: int) -> Store:
+def open_pixels() -> Store:
     """The store of packed images, beside that of other rows.
 
     Raises:
         ArgumentError: HEADSTART_PIXELS_GB is not a number of gigabytes above 0.
     """
-    given = os.environ.get(SETTING, "")
-    try:
-        most = int(float(given or MOST_GB) * 1e9) // (3 * side**2)
-    except (ValueError, OverflowError):
-        most = 0
-    if most < 1:
-        raise ArgumentError(f"{SETTING} is {given!r}; expected gigabytes (10^9 bytes), such as {MOST_GB:g}")
-    return Store(cache_folder(), FILE, most)
+    return Store(cache_folder(), FILE, most_bytes(SETTING))
 
 
 def put_rows(store: RowStore, rows: Iterable[bytes]) -> list[str]:

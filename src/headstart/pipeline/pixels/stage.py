@@ -2,14 +2,13 @@
 
 from headstart.ground import paths, runtime
 from headstart.ground.files import replacing, write_json
-from headstart.ground.paths import cache_folder
 from headstart.pipeline.data import manifest
 from headstart.pipeline.network.settings import Backbone
 from headstart.pipeline.pixels import packing, transforms
 from headstart.pipeline.pixels.packed import Packing, open_pixels
 from headstart.pipeline.pixels.settings import Preprocess
 from headstart.pipeline.store.rows import recipe_digest
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import open_rows
 from headstart.progress import bar
 
 KEPT = ["path", "sha256", "pixels", "label", "split", "group"]
@@ -25,8 +24,8 @@ def run(backbone: Backbone, preprocess: Preprocess) -> str:
     recipe = recipe_digest(packing.packing_recipe(transform), packing.__name__)
     side = transform.crop_size[0]
     with (
-        Store(cache_folder()) as store,
-        open_pixels(side) as held,
+        open_rows() as store,
+        open_pixels() as held,
         bar(len(rows), "preprocess") as progress,
     ):
         digests, computed = packing.pack_images(

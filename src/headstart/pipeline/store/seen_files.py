@@ -11,7 +11,7 @@ from pathlib import Path
 from headstart.pipeline.store.rows import RowStore, recipe_digest
 
 FILE = "files.sqlite"
-MOST = 2_000_000  # rows to keep, about 200 bytes each
+MOST = 500_000_000  # bytes: two million files
 SETTLED_NS = 2_000_000_000  # coarser than the clock of any file system: FAT counts in 2 s
 DIGEST_BYTES = 32
 

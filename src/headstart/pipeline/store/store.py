@@ -1,6 +1,7 @@
 """A content-addressed store of computed rows, so that work is done only once per image."""
 
 import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,20 +10,21 @@ from threading import RLock
 from types import TracebackType
 from typing import TypeVar
 
-from headstart.errors import HeadstartError
+from headstart.errors import ArgumentError, HeadstartError
+from headstart.ground.paths import cache_folder
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 FILE = "rows.sqlite"
+SETTING = "HEADSTART_ROWS_GB"
+MOST_GB = 100.0
 FORMAT = 1  # of the file; a store of another format is dropped
 EARLIER = ("rows.lmdb", "rows.lmdb-lock")  # files of stores before this format
 PAGE_BYTES = 2**14  # rows are a few KB to a few hundred KB
 ASKED = 500  # keys per query
 DAMAGED_ROW = b""  # in place of one; no row is empty
-DROP_FIRST = (
-    "DELETE FROM rows WHERE rowid <= (SELECT max(rowid) FROM rows) - ?"  # a replaced row is a last one
-)
+DROPPED_SHARE = 64  # of the rows go at once, those that were put first; a replaced row is a last one
 WAIT_SECONDS = 600  # while other processes write
 # SQLite finds that the file is damaged, no database, or lacks the table
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
@@ -36,10 +38,10 @@ class Store:
 
     Args:
         name: of the file in the folder.
-        most: number of rows to keep, those that were put last; None keeps all.
+        most: bytes that rows may take in the file; those that were put last stay.
     """
 
-    def __init__(self, folder: Path, name: str = FILE, most: int | None = None) -> None:
+    def __init__(self, folder: Path, name: str = FILE, most: int = int(MOST_GB * 1e9)) -> None:
         self._path = folder / name
         self._most = most
         self._lock = RLock()
@@ -98,11 +100,28 @@ class Store:
                     self._database.execute(
                         "REPLACE INTO rows VALUES (?, ?, ?)", (own, _checksum(own, row), row)
                     )
-                if self._most is not None:
-                    self._database.execute(DROP_FIRST, (self._most,))
+                while self._used() > self._most and self._drop_first():
+                    continue
 
         if rows:
             self._do(write)
+
+    def _used(self) -> int:
+        """Bytes of the file that hold something; SQLite writes new rows into the rest."""
+        pages, free, size = (
+            self._database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _drop_first(self) -> bool:
+        """Drop the rows that were put first; False if there are none."""
+        first, last = self._database.execute("SELECT min(rowid), max(rowid) FROM rows").fetchone()
+        if first is None:
+            return False
+        bound = first + (last - first) // DROPPED_SHARE
+        self._database.execute("DELETE FROM rows WHERE rowid <= ?", (bound,))
+        return True
 
     def _read(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
         self._database.execute("BEGIN")  # one lock for all keys
@@ -200,6 +219,31 @@ class Store:
             f"cannot use the store {self._path}: {error}; make room on its disk, or set HEADSTART_CACHE to a "
             "folder on another one"
         )
+
+
+def open_rows() -> Store:
+    """The store of this machine's computed rows.
+
+    Raises:
+        ArgumentError: HEADSTART_ROWS_GB is not a number of gigabytes above 0.
+    """
+    return Store(cache_folder(), FILE, most_bytes(SETTING))
+
+
+def most_bytes(setting: str) -> int:
+    """The size of a store that the environment sets in gigabytes, by default 100.
+
+    Raises:
+        ArgumentError: it is not a number above 0.
+    """
+    given = os.environ.get(setting, "")
+    try:
+        most = int(float(given or MOST_GB) * 1e9)
+    except (ValueError, OverflowError):
+        most = 0
+    if most < 1:
+        raise ArgumentError(f"{setting} is {given!r}; expected gigabytes (10^9 bytes), such as {MOST_GB:g}")
+    return most
 
 
 def _is_damaged(error: sqlite3.Error) -> bool:

@@ -8,10 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headstart.ground.files import write_text
-from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.pipeline.data.reading import shown
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import Store, open_rows
 from headstart.progress import bar
 from headstart.versions.monitoring import page
 from headstart.versions.monitoring.age import Age, age_of
@@ -74,7 +73,7 @@ def monitor(
     looked_at = _drawn(images.files, settings)
     stored = stored_model.fetch(model)
     observer = Observer(stored.head, stored.backbone())
-    with TemporaryDirectory() as folder, Store(cache_folder()) as store:
+    with TemporaryDirectory() as folder, open_rows() as store:
         record = open_record(stored.name, Path(folder))
         tell(f"{record.name}: {len(images.files)} files, {len(looked_at)} of them are looked at")
         reference = _reference(record, observer, store, settings)

@@ -13,13 +13,12 @@ import pandas as pd
 
 from headstart.errors import DataError
 from headstart.ground.files import replacing
-from headstart.ground.paths import cache_folder
 from headstart.pipeline.data.decoding import read_picture
 from headstart.pipeline.data.manifest import read_manifest
 from headstart.pipeline.data.near_duplicates import Groups, near_duplicates
 from headstart.pipeline.data.reading import read_file
 from headstart.pipeline.data.thumbnails import grey
-from headstart.pipeline.store.store import Store
+from headstart.pipeline.store.store import open_rows
 from headstart.progress import bar
 from headstart.versions.monitoring.feedback.picking import choose
 from headstart.versions.monitoring.observing import Observed, Observer
@@ -93,7 +92,7 @@ def doubtful_ids(
     """
     stored = stored_model.fetch(model)
     observer = Observer(stored.head, stored.backbone())
-    with TemporaryDirectory() as folder, Store(cache_folder()) as store:
+    with TemporaryDirectory() as folder, open_rows() as store:
         record = open_record(stored.name, Path(folder))
         manifest = read_manifest(record.file(MANIFEST))
         new_rows = rows[~rows["picture"].isin(set(manifest["sha256"]))]
