@@ -1,4 +1,4 @@
-"""The training flow with Prefect's own temporary server and MLflow on SQLite."""
+"""The training flow with MLflow on SQLite."""
 
 import json
 import re

@@ -7,6 +7,7 @@ a benchmark, a project is made where it is needed.
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,13 @@ FOLDER = "HEADSTART_TEST_TEMPLATES"
 OWN = {"HEADSTART_CACHE": "store", "DVC_SITE_CACHE_DIR": "dvc"}
 
 
-def make_trained(root: Path) -> None:
-    """Make a project of two classes, `dark` and `light`, whose stages have run; with its warm store."""
-    _make("trained", root, _train)
+def make_trained(root: Path, linked: bool = True) -> None:
+    """Make a project of two classes, `dark` and `light`, whose stages have run; with its warm store.
+
+    Args:
+        linked: its code is this project's; else a copy, to be edited.
+    """
+    _make("trained" if linked else "copied", root, partial(_train, linked))
 
 
 def make_registered(root: Path) -> None:
@@ -29,8 +34,8 @@ def make_registered(root: Path) -> None:
     _make("registered", root, _register)
 
 
-def _train(root: Path) -> None:
-    make_tree(root)
+def _train(linked: bool, root: Path) -> None:
+    make_tree(root, linked)
     draw_images(root / "data", {"dark": 24, "light": 24})
     make_repository(root)
     repro(root)

@@ -51,7 +51,8 @@ def add_to(commands: Commands) -> None:
 OPTIONS = (  # the defaults are those of `Settings`, which would import numpy here
     ("--port", int, 5001, "port; 0 for any that is free"),
     ("--max-batch", int, 16, "images per forward pass"),
-    ("--max-delay-ms", float, 5.0, "for which a pass waits for images of other requests"),
+    ("--max-delay-ms", float, 25.0, "for which a pass waits for images of requests that are being read"),
+    ("--passes", int, 0, "forward passes at once; 0: two on a CPU, one on an accelerator"),
     ("--max-queue", int, 128, "requests without an answer; more get status 503"),
     ("--max-images", int, 1000, "images per request"),
     ("--max-body", int, 64, "MiB per request"),

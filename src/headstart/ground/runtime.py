@@ -50,6 +50,14 @@ def images_at_once(batch_size: int) -> int:
     return batch_size if torch.cuda.is_available() else min(batch_size, CPU_IMAGES)
 
 
+def passes_at_once() -> int:
+    """How many forward passes of a server make most of the device.
+
+    On a CPU one uses the cores while another waits for its own threads (`bench/serving_load.py`).
+    """
+    return 1 if torch.cuda.is_available() else 2
+
+
 def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Start a copy from the CPU, through pinned memory if it goes to an accelerator."""
     if device.type == "cpu":

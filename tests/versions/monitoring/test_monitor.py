@@ -1,15 +1,13 @@
 """`headstart monitor` for a registered version: similar images, drifted ones, too few, bad files."""
 
-import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from drifted import DRIFTS
 from PIL import Image
-from projects import draw_images, edit_params, headstart, make_repository, repro, run
+from projects import draw_images, edit_params, headstart, make_repository, repro, result_of
 
 from headstart.sources.sample import LABELS, draw_image
 
@@ -30,10 +28,7 @@ def project(tree: Path) -> Path:
 
 
 def monitor(root: Path, *arguments: str, status: int) -> dict[str, Any]:
-    command = [str(root / "bin" / "headstart"), "monitor", *arguments, "--json"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = result_of(root, "monitor", *arguments, status=status)
     return found
 
 
@@ -62,9 +57,8 @@ def test_a_version_is_monitored(project: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store")
     shutil.rmtree(project / ".dvc/cache")
     shutil.rmtree(project.parent / f"{project.name}-remote")
-    said = run(project, str(project / "bin" / "headstart"), "monitor", str(new), check=False)
-    assert said.returncode == 1
-    assert "are neither in data/ nor in DVC's cache or remote" in said.stdout
+    said = headstart(project, "monitor", str(new), status=1)
+    assert "are neither in data/ nor in DVC's cache or remote" in said
 
 
 def _check_drift(project: Path, new: Path) -> None:
@@ -109,9 +103,7 @@ def _check_too_few(project: Path, new: Path) -> None:
     (new.parent / "bad").mkdir()
     (new.parent / "bad/a.png").write_text("no picture")
     assert monitor(project, str(new.parent / "bad"), status=4)["readable"] == 0
-    said = run(project, str(project / "bin" / "headstart"), "monitor", check=False)
-    assert said.returncode == 1
-    assert "monitor.source" in said.stdout
+    assert "monitor.source" in headstart(project, "monitor", status=1)
 
 
 @pytest.mark.parametrize("name", DRIFTS)

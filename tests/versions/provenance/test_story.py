@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from projects import commit, draw_images, dvc, edit_params, headstart, make_repository, make_tree, repro, run
+from projects import GIT, commit, draw_images, dvc, edit_params, headstart, repro, run
 from servers import mlflow_server
+from templates import make_trained
 
 pytestmark = pytest.mark.server
 HEAD = "artifacts/head.safetensors"
@@ -30,11 +31,10 @@ def project(tmp_path: Path) -> Path:
 
 def make_project(folder: Path) -> Path:
     tree = folder / "project"
-    make_tree(tree, linked=False)
-    draw_images(tree / "data", {"dark": 24, "light": 24})
+    make_trained(tree, linked=False)
     edit_params(tree, **{"register.thresholds.accuracy": 0.0, "register.thresholds.balanced_accuracy": 0.0})
     edit_params(tree, **{"repository.push_refs": True})
-    make_repository(tree)
+    run(tree, *GIT, "commit", "--quiet", "--message", "a test's settings", "--", "params.yaml")
     run(tree.parent, "git", "init", "--quiet", "--bare", "--initial-branch=main", "origin")
     run(tree, "git", "remote", "add", "origin", "../origin")
     run(tree, "git", "push", "--quiet", "--set-upstream", "origin", "main")

@@ -31,16 +31,17 @@ def frozen_prefix(network: Network, backbone: Path, recorded: Mapping[str, Any] 
 
 
 @torch.inference_mode()
-def run_frozen(prefix: Chain, batch: torch.Tensor) -> torch.Tensor:
+def run_frozen(prefix: Chain, batch: torch.Tensor, padded: bool = True) -> torch.Tensor:
     """Activations at the cut: [N, *shape].
 
     Convolutions run on a few images at a time: their maps are large and their weights small, so that a
     processor's caches hold them. Linear layers run on the whole batch, because their weights are large
-    and are then read once per batch. All parts have one shape, the last one padded, so that a row does
-    not depend on its position.
+    and are then read once per batch.
 
     Args:
         batch: [N, 3, H, W] in the precision of the weights, channels last.
+        padded: all parts have one shape, the last one padded, so that the bytes of a row do not depend on
+            its position; else an odd image costs less.
     """
     flat = next((i for i, layer in enumerate(prefix.layers) if isinstance(layer.kind, Flatten)), None)
     size = runtime.images_at_once(len(batch))
@@ -49,7 +50,8 @@ def run_frozen(prefix: Chain, batch: torch.Tensor) -> torch.Tensor:
         return whole
     maps = prefix.part(0, flat)
     count = len(batch)
-    if short := -count % size:
+    short = -count % size
+    if short and padded:
         batch = torch.cat([batch, batch.new_zeros(short, *batch.shape[1:])])
     parts = [maps(part.contiguous(memory_format=torch.channels_last)) for part in batch.split(size)]
     rows: torch.Tensor = torch.cat(parts)[:count]

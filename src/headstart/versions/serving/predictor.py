@@ -89,7 +89,7 @@ class Predictor:
     def features(self, pixels: np.ndarray) -> torch.Tensor:
         """Activations at the cut of packed images uint8 [N, H, W, 3]: float32 [N, *shape] on the device."""
         batch = normalise(torch.from_numpy(pixels).to(runtime.device()), self.transform)
-        return run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision))).float()
+        return run_frozen(self.prefix, batch.to(runtime.dtype_of(self.precision)), padded=False).float()
 
     @torch.inference_mode()
     def predict_features(self, features: torch.Tensor) -> np.ndarray:

@@ -25,7 +25,7 @@ TOKEN = "0123456789abcdef"
 
 
 def test_clients_share_forward_passes() -> None:
-    server = Server(Settings(max_batch=8, max_delay_ms=0))
+    server = Server(Settings(max_batch=8, passes=1))
     with server.running(), ThreadPoolExecutor(9) as clients:
         held = Held(server)
         first = clients.submit(server.image)
@@ -44,7 +44,7 @@ def test_clients_share_forward_passes() -> None:
 
 def test_a_pass_takes_no_more_images_than_allowed() -> None:
     sizes: list[int] = []
-    batches = Batches(lambda pixels: pixels.mean((1, 2)), 4, 0.05, sizes.append)
+    batches = Batches(lambda pixels: pixels.mean((1, 2)), 4, 0.05, 2, sizes.append)
     pixels = np.arange(11, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 2, 3), np.uint8)
     with ThreadPoolExecutor(2) as clients:
         whole = clients.submit(batches.run, pixels, threading.Event())
@@ -55,6 +55,42 @@ def test_a_pass_takes_no_more_images_than_allowed() -> None:
     assert sum(sizes) == 14
     assert max(sizes) <= 4
     assert not batches.is_alive
+
+
+def test_a_pass_waits_for_requests_that_are_being_read_and_for_no_others() -> None:
+    passes: list[int] = []
+    batches = Batches(lambda pixels: pixels.mean((1, 2)), 4, 60, 1, passes.append)
+    image, given_up = np.zeros((1, 2, 2, 3), np.uint8), threading.Event()
+    batches.run(image, given_up)  # at once, though it could wait for a minute
+    is_read = threading.Event()
+
+    def read_slowly() -> None:
+        with batches.expected():
+            is_read.wait()
+            batches.run(image, given_up)
+
+    def read_in_vain() -> None:
+        with batches.expected():
+            is_read.wait()
+
+    with ThreadPoolExecutor(3) as clients:
+        slow, _ = clients.submit(read_slowly), clients.submit(read_in_vain)
+        wait_for(lambda: len(batches._read) == 2, 30)
+        quick = clients.submit(batches.run, image, given_up)
+        threading.Event().wait(0.2)
+        assert not quick.done()
+        is_read.set()
+        for each in (slow, quick):
+            each.result(30)
+    batches.close()
+    assert passes == [1, 2]
+
+
+def test_a_pass_waits_no_longer_than_told() -> None:
+    batches = Batches(lambda pixels: pixels.mean((1, 2)), 4, 0.05, 2, lambda images: None)
+    with batches.expected(), ThreadPoolExecutor(1) as clients:  # and never comes
+        clients.submit(batches.run, np.zeros((1, 2, 2, 3), np.uint8), threading.Event()).result(30)
+    batches.close()
 
 
 def test_a_pass_that_fails_fails_its_own_requests_only() -> None:
@@ -133,7 +169,7 @@ def test_images_of_other_machines_have_places_of_their_own() -> None:
 
 
 def test_an_image_that_nobody_waits_for_is_left_out() -> None:
-    server = Server(Settings(seconds=0.3))
+    server = Server(Settings(seconds=0.3, passes=1))
     with server.running(), ThreadPoolExecutor(2) as clients:
         held = Held(server)
         answers = [clients.submit(server.image)]

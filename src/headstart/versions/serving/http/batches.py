@@ -1,10 +1,11 @@
 """Forward passes over the images of several requests at once."""
 
-import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -23,29 +24,52 @@ class _Piece(NamedTuple):
 
 
 class Batches:
-    """A thread that runs a network on the images that wait, whoever sent them.
+    """Threads that run a network on the images that wait, whoever sent them.
 
-    A pass begins with `max_batch` images, or once the first has waited for `max_delay` seconds. Images of
-    requests that were given up are left out.
+    A pass begins with `max_batch` images, or once no other request is being read, or once the first image has
+    waited for `max_delay` seconds. Images of requests that were given up are left out.
 
     Args:
         forward: maps uint8 [N, H, W, 3] to float64 [N, C].
+        passes: at once.
         observe: called with the images of each pass.
     """
 
     def __init__(
-        self, forward: Forward, max_batch: int, max_delay: float, observe: Callable[[int], object]
+        self,
+        forward: Forward,
+        max_batch: int,
+        max_delay: float,
+        passes: int,
+        observe: Callable[[int], object],
     ) -> None:
         self._forward, self._observe = forward, observe
         self._most, self._delay = max_batch, max_delay
-        self._waiting: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
-        self._thread.start()
+        self._waiting: deque[_Piece] = deque()
+        self._read: set[int] = set()  # threads whose request has no images here yet
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name="batches", daemon=True) for _ in range(passes)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_alive(self) -> bool:
         """Whether images are still worked on."""
-        return self._thread.is_alive()
+        return all(thread.is_alive() for thread in self._threads)
+
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """While this thread reads images that it will `run`: a pass waits for them a little."""
+        with self._changed:
+            self._read.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._arrived()
 
     def run(self, pixels: np.ndarray, given_up: threading.Event) -> np.ndarray:
         """Probabilities of images uint8 [n, H, W, 3]: float64 [n, C]; waits for their passes.
@@ -57,37 +81,49 @@ class Batches:
             _Piece(pixels[start : start + self._most], given_up, Future())
             for start in range(0, len(pixels), self._most)
         ]
-        for piece in pieces:
-            self._waiting.put(piece)
+        with self._changed:
+            self._waiting.extend(pieces)
+            self._arrived()
         return np.concatenate([piece.found.result() for piece in pieces])
 
     def close(self) -> None:
-        """End the thread, after the images that wait."""
-        self._waiting.put(None)
-        self._thread.join()
+        """End the threads, after the images that wait."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _arrived(self) -> None:
+        self._read.discard(threading.get_ident())
+        self._changed.notify_all()
 
     def _run(self) -> None:
-        left: _Piece | None = None
-        while (first := left or self._waiting.get()) is not None:
-            batch, left = self._gathered(first)
+        while batch := self._gathered():
             self._answer([piece for piece in batch if not _is_given_up(piece)])
 
-    def _gathered(self, first: _Piece) -> tuple[list[_Piece], _Piece | None]:
-        """The pieces of the next pass, and one that is too large for it."""
-        batch, images, end = [first], len(first.pixels), time.monotonic() + self._delay
-        while images < self._most:
-            try:
-                piece = self._waiting.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                break
-            if piece is None:
-                self._waiting.put(None)  # for the loop, which ends after this pass
-                break
-            if images + len(piece.pixels) > self._most:
-                return batch, piece
-            batch.append(piece)
-            images += len(piece.pixels)
-        return batch, None
+    def _gathered(self) -> list[_Piece]:
+        """The pieces of the next pass; none once all is done."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                end = time.monotonic() + self._delay
+                while self._waiting and self._is_worth_waiting() and (left := end - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                if self._waiting or self._is_closed:  # else another thread took them
+                    return self._taken()
+
+    def _is_worth_waiting(self) -> bool:
+        images = sum(len(piece.pixels) for piece in self._waiting)
+        return images < self._most and bool(self._read) and not self._is_closed
+
+    def _taken(self) -> list[_Piece]:
+        batch: list[_Piece] = []
+        images = 0
+        while self._waiting and images + len(self._waiting[0].pixels) <= self._most:
+            batch.append(self._waiting.popleft())
+            images += len(batch[-1].pixels)
+        return batch
 
     def _answer(self, batch: list[_Piece]) -> None:
         if not batch:

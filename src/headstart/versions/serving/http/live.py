@@ -14,6 +14,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PyFuncModel
 
 from headstart.errors import ModelError
+from headstart.ground import runtime
 from headstart.versions.serving.answers import Answer
 from headstart.versions.serving.http.batches import Batches
 from headstart.versions.serving.http.card import Card
@@ -63,6 +64,7 @@ class LiveVersion:
             opened.predictor.predict_pixels,
             settings.max_batch,
             settings.max_delay_ms / 1000,
+            settings.passes or runtime.passes_at_once(),
             metrics.batches.observe,
         )
         self.served = CapturedModel()
@@ -83,7 +85,8 @@ class LiveVersion:
             MlflowException: there are too many, or the request was given up.
         """
         self._check_count(len(items))
-        rows = self.served.answers(items, read, self._batch)
+        with self._batches.expected():
+            rows = self.served.answers(items, read, self._batch)
         self._count(rows)
         return rows
 
@@ -111,7 +114,8 @@ class LiveVersion:
     def predict(self, data: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer a table as the version does in MLflow."""
         self._check_count(len(data))
-        table = self.served.predict(None, data, params)
+        with self._batches.expected():
+            table = self.served.predict(None, data, params)
         self._count(table.itertuples(index=False, name=None))
         return table
 

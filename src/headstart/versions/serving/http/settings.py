@@ -23,7 +23,8 @@ class Settings:
     Attributes:
         is_open: whether anyone who reaches the port is answered.
         max_batch: images per forward pass.
-        max_delay_ms: for which a forward pass waits for further images.
+        max_delay_ms: for which a forward pass waits for images of requests that are being read.
+        passes: forward passes at once; 0 chooses by the device.
         max_queue: requests that are unanswered, with those that are worked on.
         max_images: per request.
         max_body: MiB per request.
@@ -35,7 +36,8 @@ class Settings:
     port: int = 5001
     is_open: bool = False
     max_batch: int = 16
-    max_delay_ms: float = 5.0
+    max_delay_ms: float = 25.0
+    passes: int = 0
     max_queue: int = 128
     max_images: int = 1000
     max_body: int = 64
@@ -72,6 +74,7 @@ RANGES = (
     ("port", 0, 65535),
     ("max_batch", 1, 256),
     ("max_delay_ms", 0, 10_000),
+    ("passes", 0, 16),
     ("max_queue", 1, 10_000),
     ("max_images", 1, 100_000),
     ("max_body", 1, 1024),
