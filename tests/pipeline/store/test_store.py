@@ -73,6 +73,7 @@ def test_a_changed_row_counts_as_missing_and_is_named(
     assert read(file) == expected
     assert f"1 row is damaged in {file}: {KEYS[7][:12]}..., computed again" in caplog.text
     with Store(file.parent) as store:
+        assert store.has(RECIPE, KEYS[6:8]) == [True, False]
         store.put(RECIPE, {KEYS[7]: ROWS[KEYS[7]]})
     assert read(file) == list(ROWS.values())
 

@@ -70,10 +70,14 @@ class Store:
             log.warning(
                 "%d %s damaged in %s: %s..., computed again", len(lost), told, self._path, lost[0][:12]
             )
+            self._do(lambda: self._forget(recipe, lost))
         return [row or None for row in found]
 
     def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
-        """Whether each key has a row, without reading any; `get` may still find that it is damaged."""
+        """Whether each key has a row, without reading any; `get` may still find that it is damaged.
+
+        What `get` found to be damaged is gone.
+        """
 
         def ask() -> list[bool]:
             wanted = [_key(recipe, key) for key in keys]
@@ -127,6 +131,13 @@ class Store:
         self._database.execute("BEGIN")  # one lock for all keys
         with self._database:
             return [self._row(_key(recipe, key)) for key in keys]
+
+    def _forget(self, recipe: str, keys: Sequence[str]) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:
+            for key in keys:
+                if self._row(_key(recipe, key)) == DAMAGED_ROW:  # no other process has put it meanwhile
+                    self._database.execute("DELETE FROM rows WHERE key = ?", (_key(recipe, key),))
 
     def _row(self, key: bytes) -> bytes | None:
         found = self._database.execute("SELECT checksum, row FROM rows WHERE key = ?", (key,)).fetchone()
