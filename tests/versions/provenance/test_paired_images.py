@@ -49,6 +49,15 @@ def test_a_class_with_few_images_has_no_interval() -> None:
     assert (found.recalls["a"].images, found.recalls["a"].value) == (12, pytest.approx(1 / 12))
 
 
+def test_classes_that_seem_to_change_by_chance_are_counted() -> None:
+    gap = paired(table(set()), table(set())).accuracy
+    assert gap is not None
+    found = Paired(500, 0, (), 0.9, 10, gap, dict.fromkeys(map(str, range(42)), gap), (), ())
+    assert "none of the 42 classes changed, up to about 4 would still" in found.lines()[-1]
+    few = Paired(500, 0, (), 0.9, 10, gap, dict.fromkeys("ab", gap), (), ())
+    assert (few.by_chance, few.lines()[-1]) == ("", "lost 0")
+
+
 def test_images_of_one_group_count_less() -> None:
     alone = paired(table({0, 1, 2}), table(set())).accuracy
     grouped = paired(table({0, 1, 2}), table(set()), {"p0": "g", "p1": "g", "p2": "g"}).accuracy

@@ -81,7 +81,18 @@ class Paired:
         lines += [f"recall of {name}, {gap.images} images: {gap.sentence()}" for name, gap in changed[:NAMED]]
         if len(changed) > NAMED:
             lines.append(f"and {len(changed) - NAMED} more classes (--json has them)")
-        return lines
+        return [*lines, self.by_chance] if self.by_chance else lines
+
+    @property
+    def by_chance(self) -> str:
+        """How many classes seem to change by chance alone; "" for less than one."""
+        expected = round(len(self.recalls) * (1 - self.confidence))
+        if not expected:
+            return ""
+        return (
+            f"each interval is of its class alone: if none of the {len(self.recalls)} classes changed, up to "
+            f"about {expected} would still have one without 0"
+        )
 
     @property
     def nothing(self) -> str:
