@@ -45,7 +45,7 @@ class Memory:
     def has(self, recipe: str, keys: list[str]) -> list[bool]:
         return [(recipe, key) in self._rows for key in keys]
 
-    def put(self, recipe: str, rows: dict[str, bytes]) -> None:
+    def put(self, recipe: str, rows: dict[str, bytes], drops: bool = True) -> None:
         self._rows |= {(recipe, key): row for key, row in rows.items()}
 
 

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from headstart import repository
+from headstart.errors import StageError
 from headstart.host.owner import end_with_parent
 from headstart.host.project import enter_tree
 from headstart.orchestration.placed_pixels import fetch_images
@@ -27,10 +28,15 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
     enter_tree()
     end_with_parent()
     worker_clone.take(commit, texts)
-    fetch_images(stage)
+    has_images = fetch_images(stage)
     output = StageOutput(stage)
     arguments = ["--pull", "--allow-missing"]
-    repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+    try:
+        repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+    except StageError:
+        if has_images or not fetch_images(stage):
+            raise
+        repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
     worker_clone.push_stages([stage])
     create_markdown_artifact(
         key=f"lock-{stage}",

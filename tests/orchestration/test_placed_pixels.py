@@ -10,7 +10,7 @@ from headstart.ground import paths
 from headstart.orchestration.placed_pixels import fetch_images
 from headstart.pipeline.network import checkpoint
 from headstart.pipeline.network.network import INPUT
-from headstart.repository import remote, worker_clone
+from headstart.repository import worker_clone
 
 PIXELS = [np.full((224, 224, 3), value, np.uint8) for value in (1, 2)]
 
@@ -22,7 +22,6 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "here"))
     monkeypatch.setattr(worker_clone, "fetch_outs", listed.append)
-    monkeypatch.setattr(remote, "pull_data", lambda: listed.append("data"))
     paths.IMAGE_TABLE.parent.mkdir()
     hold(PIXELS).to_parquet(paths.IMAGE_TABLE)
     write_features("classifier.6")
@@ -45,7 +44,7 @@ def test_a_host_that_lacks_one_gets_the_image_files(
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "there"))
     hold(PIXELS[:1])
     assert fetch_images(stage)
-    assert fetched == ["preprocess", "data"]
+    assert fetched == ["preprocess", "data.dvc"]
 
 
 def test_training_on_stored_features_needs_no_image(
@@ -62,4 +61,4 @@ def test_training_on_images_needs_them(
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "there"))
     write_features(INPUT)
     assert fetch_images("train")
-    assert fetched == ["features", "preprocess", "data"]
+    assert fetched == ["features", "preprocess", "data.dvc"]

@@ -131,9 +131,12 @@ def keep_memory() -> None:
     image, 5 % of the CPU time of VGG16. Larger tensors, such as weights, are still given back at once.
     Threads that begin later share one heap, since one of their own holds no more than two maps.
     """
+    if any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
+        return  # somebody has chosen otherwise
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_THRESHOLD, 64 << 20)
+    if hasattr(libc, "gnu_get_libc_version") and libc.mallopt(
+        M_MMAP_THRESHOLD, 32 << 20
+    ):  # the most of old ones
         libc.mallopt(M_TRIM_THRESHOLD, 512 << 20)
         libc.mallopt(M_ARENA_MAX, 1)
 

@@ -5,11 +5,14 @@ from headstart.ground.reading import load_table
 from headstart.pipeline.features.feature_file import features_metadata
 from headstart.pipeline.network.network import INPUT
 from headstart.pipeline.pixels.packed import NEEDED, PackedImages
-from headstart.repository import remote, worker_clone
+from headstart.repository import DATA, worker_clone
 
 
 def fetch_images(stage: str) -> bool:
     """Fetch the data if the stage reads packed images and this host's store lacks some of them.
+
+    Between this look and the stage others may have filled the store, and a damaged row shows only when it is
+    read: whoever runs the stage looks again if it fails.
 
     Returns:
         Whether they were fetched.
@@ -23,7 +26,7 @@ def fetch_images(stage: str) -> bool:
     worker_clone.fetch_outs("preprocess")
     if PackedImages(load_table(paths.IMAGE_TABLE, list(NEEDED))).are_held():
         return False
-    remote.pull_data()
+    worker_clone.fetch_outs(str(DATA))
     return True
 
 

@@ -155,7 +155,7 @@ def push_stages(names: Sequence[str]) -> None:
 
 
 def fetch_outs(stage: str) -> None:
-    """Fetch the outs of one stage from the DVC remote, as listed in dvc.lock.
+    """Fetch the outs of one stage from the DVC remote, as listed in dvc.lock, or what a .dvc file names.
 
     Raises:
         LineageError: they are not there.

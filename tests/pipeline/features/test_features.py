@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from packed import packed_images
 from headstart.errors import DeterminismError, ParamsError
 from headstart.ground import runtime
 from headstart.ground.settings import Precision
+from headstart.pipeline.features import compute as computation
 from headstart.pipeline.features.compute import Forward, Replica, write_features
 from headstart.pipeline.features.feature_file import Features
 from headstart.pipeline.features.frozen import run_frozen
@@ -24,6 +26,7 @@ from headstart.pipeline.network.vgg import vgg_layers
 from headstart.pipeline.network.weights import random_tensors
 from headstart.pipeline.pixels.packed import PackedImages
 from headstart.pipeline.pixels.transforms import transform_of
+from headstart.pipeline.store.rows import RowStore
 from headstart.pipeline.store.store import FILE, Store
 
 TRANSFORM = transform_of("vgg16", "IMAGENET1K_V1")
@@ -45,7 +48,11 @@ def packed(count: int, order: list[int] | None = None) -> tuple[PackedImages, li
 
 
 def compute(
-    folder: Path, images: PackedImages, keys: list[str], store: Store, replicas: list[Replica] | None = None
+    folder: Path,
+    images: PackedImages,
+    keys: list[str],
+    store: RowStore,
+    replicas: list[Replica] | None = None,
 ) -> tuple[bytes, int]:
     path = folder / "features.safetensors"
     with path.open("wb") as file:
@@ -129,11 +136,43 @@ def test_damaged_rows_are_computed_again_and_give_the_same_bytes(
     database.close()
     with Store(file.parent) as store:
         assert compute(tmp_path, images, keys, store) == (whole, 2)
-    assert f"2 rows are damaged in {file}: {keys[1][:12]}..., computed again" in caplog.text
+    for key in damaged:
+        assert f"1 row is damaged in {file}: {key[:12]}..., computed again" in caplog.text
     os.truncate(file, file.stat().st_size // 2)
     with Store(file.parent) as store:
         again, computed = compute(tmp_path, images, keys, store)
     assert (again, computed > 0) == (whole, True)
+
+
+class FewRows:
+    """A store that keeps the last `most` rows."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rows: dict[str, bytes] = {}
+
+    def get(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._rows.get(key) for key in keys]
+
+    def has(self, recipe: str, keys: Sequence[str]) -> list[bool]:
+        return [key in self._rows for key in keys]
+
+    def put(self, recipe: str, rows: Mapping[str, bytes], drops: bool = True) -> None:
+        if drops or len(self._rows) + len(rows) <= self._most:
+            both = [item for item in self._rows.items() if item[0] not in rows] + list(rows.items())
+            self._rows = dict(both[-self._most :])
+
+
+def test_a_store_that_is_too_small_loses_some_rows_and_not_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, keys = packed(20)
+    monkeypatch.setattr(computation, "HELD_BYTES", 1)  # a batch is read at once
+    whole, _ = compute(tmp_path, images, keys, FewRows(20))
+    store = FewRows(17)
+    assert compute(tmp_path, images, keys, store) == (whole, 20 + 3)
+    for _ in range(3):
+        assert compute(tmp_path, images, keys, store) == (whole, 3 + 3)
 
 
 def test_several_devices_give_the_same_bytes(tmp_path: Path) -> None:

@@ -180,6 +180,27 @@ def test_the_rows_put_first_are_dropped_and_their_room_is_used_again(tmp_path: P
     assert (tmp_path / FILE).stat().st_size < 1e6
 
 
+def test_rows_for_which_there_is_no_room_push_out_no_others_if_told_so(tmp_path: Path) -> None:
+    with Store(tmp_path, most=600_000) as store:
+        for key in KEYS:
+            store.put(RECIPE, {key: bytes(50_000)}, drops=False)
+        kept = store.has(RECIPE, KEYS)
+        count = sum(kept)
+        assert kept == [True] * count + [False] * (len(KEYS) - count)
+        assert 5 <= count <= 12
+
+
+def test_a_smaller_bound_is_reached_in_steps(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.put(RECIPE, {f"{number:064x}": bytes(20_000) for number in range(200)})
+    with Store(tmp_path, most=600_000) as store:
+        for number in range(200, 250):
+            store.put(RECIPE, {f"{number:064x}": bytes(20_000)})
+        left = store.has(RECIPE, [f"{number:064x}" for number in range(250)])
+    assert left == [False] * (250 - sum(left)) + [True] * sum(left)
+    assert 5 <= sum(left) <= 30
+
+
 def test_rows_larger_than_the_store_leave_it_empty(tmp_path: Path) -> None:
     with Store(tmp_path, most=100_000) as store:
         store.put(RECIPE, {KEYS[0]: bytes(50_000)})

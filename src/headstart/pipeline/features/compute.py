@@ -144,7 +144,7 @@ def write_features(
         rows = store.get(recipe, [keys[index] for index in places])
         lost = {keys[index]: index for index, row in zip(places, rows, strict=True) if row is None}
         again = _computed(replicas, images, keys, list(lost.values()))
-        store.put(recipe, again)
+        store.put(recipe, again, drops=False)
         computed += len(again)
         for index, row in zip(places, rows, strict=True):
             writer.write(again[keys[index]] if row is None else row)

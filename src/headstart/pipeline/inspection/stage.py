@@ -86,8 +86,8 @@ def _look(images: pd.DataFrame, packed: PackedImages) -> None:
     """Add the measures of each picture."""
     rows = []
     with bar(len(images), "inspect") as progress:
-        for row in range(len(images)):
-            rows.append(details(packed.rows(row, row + 1)[0]))
+        for picture in packed.pictures(range(len(images))):
+            rows.append(details(picture))
             progress.update()
     for name, values in pd.DataFrame(rows).items():
         images[str(name)] = values.to_numpy()

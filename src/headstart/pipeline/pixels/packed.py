@@ -2,7 +2,7 @@
 
 import hashlib
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -81,8 +81,16 @@ class PackedImages:
             DataError: pixels that the store lacks cannot be made, because a file is missing or has changed.
             DeterminismError: they were made, and differ from those in the table.
         """
-        found = np.empty((stop - start, *self.shape[1:]), np.uint8)
-        digests = self._table["packed"].iloc[start:stop].tolist()
+        return self._taken(range(start, stop))
+
+    def pictures(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
+        """Single images, uint8 [H, W, 3]; a few are read at once. Raises as `rows` does."""
+        for start in range(0, len(positions), WINDOW):
+            yield from self._taken(positions[start : start + WINDOW])
+
+    def _taken(self, positions: Sequence[int]) -> np.ndarray:
+        found = np.empty((len(positions), *self.shape[1:]), np.uint8)
+        digests = self._table["packed"].iloc[list(positions)].tolist()
         lost = []
         for place, row in enumerate(self._store.get(ROWS, digests)):
             if row is None:
@@ -91,7 +99,7 @@ class PackedImages:
                 found[place] = self._as_picture(row)
         for begin in range(0, len(lost), WINDOW):
             places = lost[begin : begin + WINDOW]
-            for place, row in zip(places, self._made([start + place for place in places]), strict=True):
+            for place, row in zip(places, self._made([positions[place] for place in places]), strict=True):
                 found[place] = self._as_picture(row)
         return found
 
@@ -106,12 +114,13 @@ class PackedImages:
         wanted = list(self._table.iloc[list(positions)].itertuples())
         with ThreadPoolExecutor() as pool:
             rows = list(pool.map(lambda row: pack_file(self._data / row.path, row.sha256, transform), wanted))
-        for row, digest in zip(wanted, put_rows(self._store, rows), strict=True):
+        for row, digest in zip(wanted, put_rows(self._store, rows, drops=False), strict=True):
             if digest != row.packed:
                 raise DeterminismError(
                     f"{self._data / row.path}, packed again, has pixels {digest[:12]}, and "
                     f"{paths.IMAGE_TABLE} names {row.packed[:12]}: another machine or library made that "
-                    "table; `dvc repro --force --single-item preprocess` makes it here"
+                    "table; `dvc repro --force --single-item preprocess` makes it here, and `headstart "
+                    "reproduce --from preprocess` that of a version"
                 )
         return rows
 
@@ -131,8 +140,8 @@ def open_pixels() -> Store:
     return Store(cache_folder(), FILE, most_bytes(SETTING))
 
 
-def put_rows(store: RowStore, rows: Iterable[bytes]) -> list[str]:
-    """Store packed images, and return the digest of each."""
+def put_rows(store: RowStore, rows: Iterable[bytes], drops: bool = True) -> list[str]:
+    """Store packed images, and return the digest of each; see `Store.put`."""
     named = [(hashlib.sha256(row).hexdigest(), row) for row in rows]
-    store.put(ROWS, dict(named))
+    store.put(ROWS, dict(named), drops)
     return [digest for digest, _ in named]

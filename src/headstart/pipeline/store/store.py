@@ -25,6 +25,8 @@ PAGE_BYTES = 2**14  # rows are a few KB to a few hundred KB
 ASKED = 500  # keys per query
 DAMAGED_ROW = b""  # in place of one; no row is empty
 DROPPED_SHARE = 64  # of the rows go at once, those that were put first; a replaced row is a last one
+DROPS = 4  # after one put: others may write in between
+ENDS = "SELECT (SELECT min(rowid) FROM rows), (SELECT max(rowid) FROM rows)"  # together they scan an index
 WAIT_SECONDS = 600  # while other processes write
 # SQLite finds that the file is damaged, no database, or lacks the table
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR)
@@ -93,8 +95,14 @@ class Store:
 
         return self._do(ask)
 
-    def put(self, recipe: str, rows: Mapping[str, bytes]) -> None:
-        """Add rows; they are in the file when this returns."""
+    def put(self, recipe: str, rows: Mapping[str, bytes], drops: bool = True) -> None:
+        """Add rows; they are in the file when this returns, if it has room or `drops` those that came first.
+
+        Whoever reads rows in turn and stores those that are missing must not drop: each would else push out
+        the one that is read next.
+        """
+        if not drops and self._do(self._used) + sum(map(len, rows.values())) > self._most:
+            return
 
         def write() -> None:
             self._database.execute("BEGIN IMMEDIATE")
@@ -104,11 +112,12 @@ class Store:
                     self._database.execute(
                         "REPLACE INTO rows VALUES (?, ?, ?)", (own, _checksum(own, row), row)
                     )
-                while self._used() > self._most and self._drop_first():
-                    continue
 
         if rows:
             self._do(write)
+        for _ in range(DROPS):
+            if not self._do(lambda: self._drop_first(len(rows))):
+                break
 
     def _used(self) -> int:
         """Bytes of the file that hold something; SQLite writes new rows into the rest."""
@@ -118,13 +127,17 @@ class Store:
         )
         return int((pages - free) * size)
 
-    def _drop_first(self) -> bool:
-        """Drop the rows that were put first; False if there are none."""
-        first, last = self._database.execute("SELECT min(rowid), max(rowid) FROM rows").fetchone()
-        if first is None:
+    def _drop_first(self, count: int) -> bool:
+        """Drop some of the rows that were put first, at least `count`; False if there is room."""
+        if self._used() <= self._most:
             return False
-        bound = first + (last - first) // DROPPED_SHARE
-        self._database.execute("DELETE FROM rows WHERE rowid <= ?", (bound,))
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:
+            first, last = self._database.execute(ENDS).fetchone()
+            if first is None:
+                return False
+            bound = first + max((last - first) // DROPPED_SHARE, count - 1)
+            self._database.execute("DELETE FROM rows WHERE rowid <= ?", (bound,))
         return True
 
     def _read(self, recipe: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -21,7 +21,7 @@ def as_markdown(with_pictures: bool = True) -> list[str]:
     Pictures are data URIs, since Prefect's pages have no place for files.
 
     Raises:
-        DamagedFile: a file of the results is damaged or missing.
+        HeadstartError: a file of the results is damaged or missing, or a picture can be had nowhere.
     """
     columns = ["path", "label", "predicted", "confidence"]
     predictions = load_table(paths.PREDICTIONS, columns)

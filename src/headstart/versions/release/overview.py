@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from headstart.errors import DamagedFile
+from headstart.errors import HeadstartError
 from headstart.ground import paths
 from headstart.ground.markdown import cell
 from headstart.versions.provenance import comparison
@@ -59,7 +59,7 @@ def as_markdown(
 def _mistakes(with_pictures: bool) -> list[str]:
     try:
         return mistakes.as_markdown(with_pictures)
-    except (DamagedFile, KeyError) as error:  # the version stands all the same
+    except (HeadstartError, KeyError) as error:  # the version stands all the same
         return [f"The mistakes cannot be shown: {error}"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.errors import DataError
+from headstart.errors import DataError, HeadstartError
 from headstart.pipeline.data.reading import shown
 from headstart.pipeline.explanation.attribution import Attribution
 from headstart.pipeline.explanation.overlay import overlay_jpeg
@@ -145,4 +145,8 @@ class Explaining:
         vectors = [kept.vector for kept in self._kept if kept.vector is not None]
         if not vectors:
             return [()] * len(self._kept)
-        return self._training_images.nearest(np.stack(vectors), NEAREST)
+        try:
+            return self._training_images.nearest(np.stack(vectors), NEAREST)
+        except HeadstartError as error:
+            self._why_not = str(error)
+            return [()] * len(self._kept)

@@ -126,7 +126,7 @@ def _of_times(taken: pd.Series) -> Iterator[Property]:
 
 
 def _of_looks(table: pd.DataFrame, packed: PackedImages) -> Iterator[Property]:
-    seen = pd.DataFrame([looks(packed.rows(row, row + 1)[0]) for row in table["row"].tolist()])
+    seen = pd.DataFrame([looks(picture) for picture in packed.pictures(table["row"].tolist())])
     for name, values in seen.items():
         yield Property(str(name).capitalize(), values)
 
