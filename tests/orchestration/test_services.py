@@ -65,7 +65,7 @@ def started(project: Path, notified: list[str]) -> Iterator[dict[str, int]]:
     ports = {name: free_port() for name in ("prefect", "mlflow", "guard")}
     given = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSTART_PLACEMENT_SECONDS", "15")
+        patch.setenv("HEADSTART_PLACEMENT_SECONDS", "40")
         try:
             said = headstart(project, "services", "start", "--gpu", "cpu", *given)
             assert f"http://127.0.0.1:{ports['prefect']}" in said
@@ -202,7 +202,7 @@ def test_a_stage_that_no_worker_takes_is_reported_to_people(
     commit(project)
     fifth = train()
     assert fifth.state is not None
-    assert "stage train: no worker took stage/gpu in 15 s" in str(fifth.state.message)
+    assert "stage train: no worker took stage/gpu in 40 s" in str(fifth.state.message)
     [child] = children(services, fifth).values()
     assert child.state is not None
     assert child.state.is_cancelled()
