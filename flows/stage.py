@@ -1,5 +1,7 @@
 """Run one stage for a training flow elsewhere, in this worker's own clone, and push its outs with DVC."""
 
+from functools import partial
+
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
@@ -28,15 +30,16 @@ def run_stage_here(stage: str, commit: str, texts: dict[str, str]) -> str:
     enter_tree()
     end_with_parent()
     worker_clone.take(commit, texts)
-    has_images = fetch_images(stage)
+    were_fetched = fetch_images(stage)
     output = StageOutput(stage)
     arguments = ["--pull", "--allow-missing"]
+    run = partial(repository.run_stage, stage, output.on_line, output.on_progress, arguments=arguments)
     try:
-        repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+        run()
     except StageError:
-        if has_images or not fetch_images(stage):
+        if were_fetched or not fetch_images(stage):
             raise
-        repository.run_stage(stage, output.on_line, output.on_progress, arguments=arguments)
+        run()
     worker_clone.push_stages([stage])
     create_markdown_artifact(
         key=f"lock-{stage}",

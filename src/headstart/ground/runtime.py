@@ -134,9 +134,9 @@ def keep_memory() -> None:
     if any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
         return  # somebody has chosen otherwise
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version") and libc.mallopt(
-        M_MMAP_THRESHOLD, 32 << 20
-    ):  # the most of old ones
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return
+    if libc.mallopt(M_MMAP_THRESHOLD, 32 << 20):  # old versions refuse more
         libc.mallopt(M_TRIM_THRESHOLD, 512 << 20)
         libc.mallopt(M_ARENA_MAX, 1)
 

@@ -61,7 +61,7 @@ def follow(branch: str) -> str:
     git("checkout", "--quiet", "--force", "--detach", commit)
     for path, content in kept.items():
         path.write_bytes(content)
-    dvc("pull", "--force", *(str(path) for path in versioned_files()), asks_remote=True)
+    fetch_outs(*(str(path) for path in versioned_files()))
     return commit
 
 
@@ -154,13 +154,13 @@ def push_stages(names: Sequence[str]) -> None:
     dvc("push", "--run-cache", *names, asks_remote=True)
 
 
-def fetch_outs(stage: str) -> None:
-    """Fetch the outs of one stage from the DVC remote, as listed in dvc.lock, or what a .dvc file names.
+def fetch_outs(*targets: str) -> None:
+    """Fetch the outs of stages from the DVC remote, as listed in dvc.lock, and what .dvc files name.
 
     Raises:
         LineageError: they are not there.
     """
-    dvc("pull", "--force", stage, asks_remote=True)
+    dvc("pull", "--force", *targets, asks_remote=True)
 
 
 def fetch_stage(name: str) -> None:

@@ -51,9 +51,7 @@ def _overlays(results: Results, chosen: NDArray[np.int64]) -> list[bytes | None]
     if not has_maps(plan(spec_of(results.head))):
         return [None] * len(chosen)
     attribution = Attribution.load(paths.HEAD, paths.BACKBONE)
-    packed = results.packed
-    rows = results.table["row"].to_numpy()[chosen]
-    pixels = np.concatenate([packed.rows(int(row), int(row) + 1) for row in rows])
+    pixels = results.packed.at(results.table["row"].to_numpy()[chosen].tolist())
     maps = attribution.maps(pixels, results.predicted[chosen])
     return [overlay_jpeg(own, evidence, SIDE) for own, evidence in zip(pixels, maps, strict=True)]
 

@@ -81,14 +81,15 @@ class PackedImages:
             DataError: pixels that the store lacks cannot be made, because a file is missing or has changed.
             DeterminismError: they were made, and differ from those in the table.
         """
-        return self._taken(range(start, stop))
+        return self.at(range(start, stop))
 
     def pictures(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
         """Single images, uint8 [H, W, 3]; a few are read at once. Raises as `rows` does."""
         for start in range(0, len(positions), WINDOW):
-            yield from self._taken(positions[start : start + WINDOW])
+            yield from self.at(positions[start : start + WINDOW])
 
-    def _taken(self, positions: Sequence[int]) -> np.ndarray:
+    def at(self, positions: Sequence[int]) -> np.ndarray:
+        """Images by position, uint8 [N, H, W, 3]. Raises as `rows` does."""
         found = np.empty((len(positions), *self.shape[1:]), np.uint8)
         digests = self._table["packed"].iloc[list(positions)].tolist()
         lost = []

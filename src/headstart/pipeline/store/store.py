@@ -101,7 +101,7 @@ class Store:
         Whoever reads rows in turn and stores those that are missing must not drop: each would else push out
         the one that is read next.
         """
-        if not drops and self._do(self._used) + sum(map(len, rows.values())) > self._most:
+        if not rows or (not drops and self._do(self._used) + sum(map(len, rows.values())) > self._most):
             return
 
         def write() -> None:
@@ -113,8 +113,7 @@ class Store:
                         "REPLACE INTO rows VALUES (?, ?, ?)", (own, _checksum(own, row), row)
                     )
 
-        if rows:
-            self._do(write)
+        self._do(write)
         for _ in range(DROPS):
             if not self._do(lambda: self._drop_first(len(rows))):
                 break

@@ -108,14 +108,14 @@ class Batches:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
                 end = time.monotonic() + self._delay
-                while self._waiting and self._is_worth_waiting() and (left := end - time.monotonic()) > 0:
+                while self._is_worth_waiting() and (left := end - time.monotonic()) > 0:
                     self._changed.wait(left)
                 if self._waiting or self._is_closed:  # else another thread took them
                     return self._taken()
 
     def _is_worth_waiting(self) -> bool:
         images = sum(len(piece.pixels) for piece in self._waiting)
-        return images < self._most and bool(self._read) and not self._is_closed
+        return 0 < images < self._most and bool(self._read) and not self._is_closed
 
     def _taken(self) -> list[_Piece]:
         batch: list[_Piece] = []
